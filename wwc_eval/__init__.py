@@ -1,0 +1,47 @@
+"""wwc_eval: design, randomise, pre-register, analyse and judge trials of children's social care.
+
+Names load on first use, so that importing the package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+# public name -> module that holds it
+_HOMES = {
+    "Condition": "wwc_eval.formula",
+    "ConvergenceError": "wwc_eval.errors",
+    "DataError": "wwc_eval.errors",
+    "DesignError": "wwc_eval.errors",
+    "DisclosureError": "wwc_eval.errors",
+    "Estimate": "wwc_eval.estimate",
+    "Estimates": "wwc_eval.estimate",
+    "FormulaError": "wwc_eval.errors",
+    "LedgerError": "wwc_eval.errors",
+    "LockError": "wwc_eval.errors",
+    "Plan": "wwc_eval.plans",
+    "PlanError": "wwc_eval.errors",
+    "Table": "wwc_eval.table",
+    "WwcError": "wwc_eval.errors",
+    "parse_condition": "wwc_eval.formula",
+    "parse_formula": "wwc_eval.formula",
+    "read_table": "wwc_eval.data",
+    "regression": "wwc_eval.inference",
+}
+
+__all__ = sorted([*_HOMES, "__version__"])  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'wwc_eval' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])
