@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MISSING",
-    "Grid",
     "Column",
+    "Grid",
     "Rendered",
     "Table",
     "format_count",
