@@ -1,0 +1,71 @@
+# make demo   from nothing to a report        make test   from nothing to a tested checkout
+# Everything is installed into .venv; nothing else on the machine is touched.
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
+CONSTRAINTS := constraints.txt
+INPUTS := pyproject.toml $(CONSTRAINTS)
+
+.PHONY: demo test slow lint format types bench samples lowest clean help
+
+help:
+	@echo "make demo    set up, then run the sample trial from plan to report"
+	@echo "make test    set up, then run the tests (about 5 minutes)"
+	@echo "make lint    style and types        make format   format the code"
+	@echo "make bench   print speeds           make slow     run the long simulation studies"
+	@echo "make lowest  the tests on the oldest supported versions"
+
+$(RUN):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "Python 3.11 or later is needed (make PYTHON=/path/to/python3.11)."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "This Python cannot make virtual environments. Install the package" \
+	    "$$($(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')" \
+	    "(Debian, Ubuntu: apt-get install python3-venv) and try again."; exit 1; }
+	@echo "Making a virtual environment in $(VENV) ..."
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.core: $(INPUTS) | $(RUN)
+	@echo "Installing wwc_eval and what it needs (a minute or two, once) ..."
+	@$(PIP) -c $(CONSTRAINTS) -e .
+	@touch $@
+
+$(VENV)/.dev: $(INPUTS) | $(RUN)
+	@echo "Installing wwc_eval with test and development tools (a minute or two, once) ..."
+	@$(PIP) -c $(CONSTRAINTS) -e '.[dev,word]'
+	@touch $@ $(VENV)/.core
+
+demo: $(VENV)/.core
+	@$(RUN) -m wwc_eval demo
+
+test: $(VENV)/.dev
+	$(RUN) -m pytest -n 2 --dist worksteal
+
+slow: $(VENV)/.dev
+	$(RUN) -m pytest -m slow
+
+lint: $(VENV)/.dev
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+format: $(VENV)/.dev
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+bench: $(VENV)/.dev
+	@for file in tests/benchmarks/bench_*.py; do OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(RUN) $$file || exit 1; done
+
+samples: $(VENV)/.core
+	$(RUN) -m wwc_eval.data.samples sample_data
+
+lowest:
+	@test -x .venv-lowest/bin/python || $(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check -c tests/lowest.txt -e '.[test]'
+	.venv-lowest/bin/python -m pytest -n 2 --dist worksteal
+
+clean:
+	rm -rf $(VENV) .venv-lowest .pytest_cache .mypy_cache .ruff_cache demo

@@ -1,0 +1,286 @@
+"""The fields of an analysis plan: what may be written, of which type, with words for editors.
+
+Each class is one block of the YAML file. What a block means together with others is checked in ``checks``; what
+an analysis may ask of a room stands in ``vocabulary/<room>.py``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from wwc_eval.plans.fields import Block, ColumnName, DateText, Identifier, Number, OneOrMany, Text
+
+__all__ = [
+    "Change",
+    "ColumnDeclaration",
+    "DataFile",
+    "DataSection",
+    "Design",
+    "Deviation",
+    "Disclosure",
+    "Estimand",
+    "Exclusion",
+    "Outcome",
+    "Population",
+    "Subgroup",
+    "Waiver",
+]
+
+
+class Registry(Block):
+    """Public registration of the trial."""
+
+    name: Text
+    url: Text | None = None
+    date: DateText | None = None
+
+
+class Contact(Block):
+    """Somebody who answers for the plan."""
+
+    name: Text
+    role: Text | None = None
+    email: Text | None = None
+
+
+class Estimand(Block):
+    """What is to be estimated, in words and in the names used below."""
+
+    population: Text = Field(description="Who the answer is about")
+    treatment: Text = Field(description="What is compared, in words")
+    comparator: Text = Field(description="What it is compared with, in words")
+    outcome: ColumnName = Field(description="Name of the primary outcome")
+    summary: Identifier = Field(description="Effect measure of the primary analysis, such as risk_difference")
+    treatment_arm: ColumnName | None = Field(None, description="Arm of the design that gets the treatment")
+    comparator_arm: ColumnName | None = Field(
+        None, description="Arm of the design that is the comparator and reference level"
+    )
+    intercurrent: dict[str, Text] = Field(default_factory=dict, description="Event: how it is handled")
+
+
+class Target(Block):
+    """What the trial was sized for, and the test that its intervals belong to."""
+
+    alpha: Number = 0.05
+    sides: Literal[1, 2] = 2
+    power: Number | None = None
+    mdes: Number | None = None
+
+
+class Design(Block):
+    """How units were assigned to arms."""
+
+    kind: Literal["individual", "cluster"] = Field(
+        description="Whether persons/families or clusters were randomised"
+    )
+    unit: Text = Field(description="What is randomised, such as family")
+    unit_column: ColumnName | None = Field(
+        None, description="Column that identifies it; where missing, <unit>_id or <unit>"
+    )
+    units: Text | None = Field(None, description="Plural of unit, for the report")
+    within: OneOrMany = Field(default_factory=list, description="Strata or blocks of the allocation")
+    levels: list[ColumnName] = Field(
+        default_factory=list, description="Columns of nested levels from the lowest to the highest"
+    )
+    arms: dict[ColumnName, int] = Field(description="Arm: its share in the allocation ratio", min_length=2)
+    arm_column: ColumnName = Field("arm", description="Column that holds the arm")
+    assumptions: dict[Identifier, Number | Text] = Field(default_factory=dict)
+    target: Target = Target()
+
+
+class Seed(Block):
+    """Where the seed of the allocation comes from."""
+
+    rule: Text
+    public_value: Text | None = None
+
+
+class Randomisation(Block):
+    """How the allocation was made, for the record and the report."""
+
+    method: Text
+    by: OneOrMany = Field(default_factory=list)
+    sizes: list[int] = Field(default_factory=list)
+    seed: Seed | None = None
+    by_whom: Text | None = None
+    date: DateText | None = None
+
+
+class ColumnDeclaration(Block):
+    """One column of a data file."""
+
+    type: Literal["text", "integer", "number", "binary", "category", "date", "local_authority"]
+    label: Text | None = Field(None, description="Words for the report")
+    description: Text | None = None
+    units: Text | None = None
+    levels: list[Text] | None = Field(None, description="Allowed values in order, the reference level first")
+    min: Number | DateText | None = None
+    max: Number | DateText | None = None
+    missing: list[str] = Field(default_factory=list, description="Codes that mean missing; '' is an empty cell")
+    unique: bool = False
+    required: bool = True
+    format: Text | None = Field(None, description="Format of a date, such as %d/%m/%Y; ISO where missing")
+    pattern: Text | None = Field(None, description="Regular expression that a text must match as a whole")
+    baseline: bool = Field(False, description="Measured before randomisation: may be a covariate or subgroup")
+
+
+class DataFile(Block):
+    """One data file and its columns."""
+
+    file: Text = Field(description="Path relative to this plan, inside the project")
+    grain: Text | None = Field(None, description="What one row is, such as 'one row per child'")
+    row: Text | None = Field(None, description="Word for what one row is, such as child")
+    rows: Text | None = Field(None, description="Its plural, such as children")
+    key: OneOrMany = Field(default_factory=list, description="Columns that identify a row")
+    columns: dict[ColumnName, ColumnDeclaration] = Field(min_length=1)
+    expected_rows: list[int] | None = Field(None, min_length=2, max_length=2, description="[fewest, most]")
+    encoding: Text = "utf-8"
+    delimiter: Text = ","
+    sheet: Text | None = None
+
+
+class Join(Block):
+    """Columns of another file joined to the main file."""
+
+    file: Identifier = Field(description="Name of the file that is joined")
+    on: OneOrMany
+    unmatched: Literal["error", "keep"] = Field("error", description="What to do with rows without a partner")
+
+
+class Exclusion(Block):
+    """Rows that are removed before any analysis."""
+
+    rule: Text = Field(description="Condition that holds for the rows to remove")
+    reason: Text
+
+
+class DataSection(Block):
+    """Data files by name, how they are joined, and who is excluded."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+    __pydantic_extra__: dict[str, DataFile] = Field(init=False)
+
+    main_file: Identifier | None = Field(None, description="The file that is analysed, where there are several")
+    joins: list[Join] = Field(default_factory=list)
+    exclusions: list[Exclusion] = Field(default_factory=list)
+
+    @property
+    def files(self) -> dict[str, DataFile]:
+        """Data files by name."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+class Window(Block):
+    """When the outcome is counted."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True)
+    start: Text = Field(alias="from", description="From which event, such as randomisation")
+    months: Number = Field(description="Length in months")
+
+
+class Outcome(Block):
+    """One outcome."""
+
+    name: ColumnName = Field(description="Column that holds it")
+    role: Literal["primary", "secondary", "exploratory"]
+    type: Literal["binary", "count", "continuous"]
+    label: Text | None = Field(None, description="Words for the report")
+    better: Literal["lower", "higher", "neither"] = "neither"
+    smallest_worthwhile: Number | None = Field(
+        None, description="Smallest effect worth having, in the units of the estimand's summary"
+    )
+    window: Window | None = None
+
+
+class Population(Block):
+    """A named set of rows to analyse besides intention to treat."""
+
+    rule: Text = Field(description="Condition that holds for the rows to keep")
+    why: Text
+
+
+class Change(Block):
+    """An analysis again with some of its fields replaced."""
+
+    id: Identifier
+    of: Identifier = Field(description="The analysis that is varied")
+    title: Text | None = None
+    change: dict[str, Any] = Field(min_length=1, description="Fields of the analysis and their new values")
+    why: Text | None = None
+
+
+class Subgroup(Block):
+    """Whether the effect differs between groups known at baseline."""
+
+    id: Identifier
+    of: Identifier
+    by: Text = Field(description="A baseline column, or a condition on baseline columns")
+    title: Text | None = None
+    method: Literal["interaction", "separate"] = "interaction"
+    why: Text
+
+
+class Multiplicity(Block):
+    """Families of tests whose p-values are adjusted together."""
+
+    method: Literal["holm", "hochberg", "bonferroni", "benjamini_hochberg"] = "holm"
+    families: dict[Identifier, list[Identifier]] = Field(default_factory=dict)
+
+
+class Disclosure(Block):
+    """Which small numbers are not shown."""
+
+    profile: Literal["dfe", "ons_srs", "strict"] = "dfe"
+    threshold: int = Field(10, ge=0, description="Counts below it are not shown; 0 shows all and needs a reason")
+    reason: Text | None = Field(None, description="Why a threshold below 5 is acceptable")
+
+
+class Waiver(Block):
+    """A check that does not apply, with the reason."""
+
+    check: Text
+    analysis: Identifier | None = None
+    reason: Text
+
+
+class Deviation(Block):
+    """A departure from the locked plan; the planned analysis still runs and is shown beside it."""
+
+    id: Identifier
+    field: Text = Field(description="Which field departs, such as analyses.primary.formula")
+    old: Any = None
+    new: Any = None
+    of: Identifier | None = Field(None, description="Analysis to run again with the change")
+    change: dict[str, Any] = Field(default_factory=dict)
+    who: Text
+    when: DateText
+    knowledge: Literal["no data", "masked data", "unmasked data"] = Field(
+        description="What the person who decided knew of the data"
+    )
+    reason: Text
+    impact: Text
+
+
+class PlanFields(Block):
+    """Every field of a plan but the analyses, whose fields belong to the rooms."""
+
+    schema_version: Literal[1]
+    id: Identifier
+    title: Text
+    question: Text
+    registry: Registry | None = None
+    contacts: list[Contact] = Field(default_factory=list)
+    estimand: Estimand
+    design: Design
+    randomisation: Randomisation | None = None
+    data: DataSection
+    outcomes: list[Outcome] = Field(min_length=1)
+    populations: dict[Identifier, Population] = Field(default_factory=dict)
+    sensitivity: list[Change] = Field(default_factory=list)
+    subgroups: list[Subgroup] = Field(default_factory=list)
+    multiplicity: Multiplicity = Multiplicity()
+    disclosure: Disclosure = Disclosure()
+    waivers: list[Waiver] = Field(default_factory=list)
+    deviations: list[Deviation] = Field(default_factory=list)

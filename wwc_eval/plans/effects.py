@@ -1,0 +1,209 @@
+"""From a fitted model to what a plan asked to be reported: effect measures, subgroups, the sample by arm."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from wwc_eval.data.disclosure import safe_count
+from wwc_eval.errors import DesignError
+from wwc_eval.estimate import Estimate, Estimates
+from wwc_eval.formula import parse_condition, parse_formula
+from wwc_eval.plans.vocabulary.base import Context
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from wwc_eval.inference import RegressionFit
+    from wwc_eval.report.record import AnalysisResult
+
+__all__ = ["effects", "interaction", "one_sided", "sample_by_arm", "with_groups", "with_interaction", "withheld"]
+
+SIZE_SCALES = frozenset({"hedges_g", "glass_delta"})
+
+
+def effects(
+    fit: RegressionFit, context: Context, scale: str, *, where: Mapping[str, str] | None = None
+) -> list[Estimate]:
+    """Effect of each arm against the reference on one scale.
+
+    Parameters
+    ----------
+    fit : RegressionFit
+        The fitted model.
+    context : Context
+        Arms, outcome, units.
+    scale : str
+        A name from ``report:``. ``odds_ratio`` is conditional on the covariates (the exponent of the coefficient);
+        the other measures of a binary outcome are standardised over the sample.
+    where : mapping, optional
+        Column and level of the subgroup over which to standardise.
+    """
+    if scale in SIZE_SCALES:
+        found: Any = [fit.effect_size(term, kind=scale) for term in arm_terms(fit, context)]
+    elif scale == "coefficient":
+        found = [fit.estimates[term] for term in arm_terms(fit, context)]
+    elif scale == "odds_ratio" and where is None:
+        ratios = fit.ratios()
+        found = [ratios[term] for term in arm_terms(fit, context)]
+    else:
+        found = fit.marginal_effect(context.arm, scale=scale, where=where)
+    items = list(found) if isinstance(found, (list, Estimates)) else [found]
+    items = [_with_units(item, context) for item in items]
+    if where:
+        group = ", ".join(f"{column}: {level}" for column, level in where.items())
+        items = [item.replace(term=f"{item.term} | {group}") for item in items]
+    return items
+
+
+def arm_terms(fit: RegressionFit, context: Context) -> list[str]:
+    """Terms of the arms other than the reference, in declared order."""
+    terms = [f"{context.arm}[{arm}]" for arm in context.arms[1:]]
+    return [term for term in terms if term in fit.estimates]
+
+
+def _with_units(item: Estimate, context: Context) -> Estimate:
+    plain = item.scale in {"mean_difference", "slope"} or (item.scale == "coefficient" and not item.units)
+    return item.replace(units=context.units) if plain and context.units else item
+
+
+def one_sided(item: Estimate, better: str) -> Estimate:
+    """The same estimate with the p-value of the one-sided test in the direction that is better.
+
+    Formula: p = P(T <= statistic) where lower is better, P(T >= statistic) where higher is better.
+    """
+    from scipy import special
+
+    if math.isnan(item.statistic):
+        return item
+    signed = item.statistic if better == "lower" else -item.statistic
+    p_value = special.ndtr(signed) if math.isinf(item.df) else special.stdtr(item.df, signed)
+    method = f"{item.method} One-sided test that {better} is better."
+    return item.replace(p_value=float(p_value), method=method.strip())
+
+
+def with_groups(context: Context, by: str) -> tuple[Context, str, tuple[str, ...]]:
+    """Context whose frame has the subgroup as a categorical column; the column's name and its levels.
+
+    A declared categorical column is used as it is; a 0/1 column or a condition becomes ``no`` and ``yes``. Rows
+    for which the condition cannot be told are left out of the subgroup analysis.
+    """
+    import pandas as pd
+
+    frame = context.frame
+    if by in context.levels:
+        groups = tuple(level for level in context.levels[by] if (frame[by] == level).any())
+        return context, by, groups
+    if by in frame.columns:
+        values = pd.to_numeric(frame[by], errors="coerce")
+        if not set(values.dropna().unique()) <= {0, 1}:
+            raise DesignError(
+                f"subgroups by '{by}' have no groups: it is a number", fix=f"write a condition such as '{by} >= 5'"
+            )
+        flag = values.map({0: "no", 1: "yes"})
+    else:
+        flag = parse_condition(by).evaluate(frame).astype(object).map({False: "no", True: "yes"})
+    groups = ("no", "yes")
+    column = by.replace("`", "'")
+    grown = frame.assign(**{column: pd.Categorical(flag, categories=list(groups))})
+    return replace(context, frame=grown, levels={**context.levels, column: groups}), column, groups
+
+
+def with_interaction(formula: str, arm: str, column: str) -> str:
+    """Formula with the interaction of arm and subgroup, and the subgroup itself, added."""
+    name = f"`{column}`"
+    return parse_formula(f"{formula} + {name} + {arm}:{name}").text
+
+
+def interaction(fit: RegressionFit, context: Context, column: str) -> list[Estimate]:
+    """Interaction of arm and subgroup: how the effect differs, on the model's own scale.
+
+    On a log scale the exponent is reported too, as a ratio of odds or rate ratios.
+    """
+    wanted = [f"{context.arm}[{arm}]:{column}[" for arm in context.arms[1:]]
+    found = [item for item in fit.estimates if any(item.term.startswith(head) for head in wanted)]
+    shown = fit.ratios() if fit.family != "gaussian" else None
+    items = [shown[item.term] if shown is not None else item for item in found]
+    words = {"odds_ratio": "ratio of odds ratios", "rate_ratio": "ratio of rate ratios"}
+    return [
+        _with_units(item, context).replace(
+            units=words.get(item.scale, f"difference in effect ({context.units})" if context.units else item.units)
+        )
+        for item in items
+    ]
+
+
+def sample_by_arm(context: Context, fit: RegressionFit, cluster: str | None) -> dict[str, Any]:
+    """What the analysis used: rows, clusters, and the outcome by arm, with small counts hidden.
+
+    Where the events or non-events of any arm are below the threshold, those of every arm are hidden: one of them and
+    an unadjusted difference would give the other.
+    """
+    frame = context.frame.iloc[fit.rows]
+    outcome = frame[context.outcome.name].astype(float)
+    by_arm: dict[str, dict[str, Any]] = {}
+    for arm in context.arms:
+        here = (frame[context.arm] == arm).to_numpy()
+        values = outcome[here]
+        entry: dict[str, Any] = {"n": safe_count(int(here.sum()), context.rule)}
+        if context.unit_column and context.unit_column in frame.columns:
+            entry["n_clusters"] = safe_count(int(frame.loc[here, context.unit_column].nunique()), context.rule)
+        if context.outcome.type == "binary":
+            entry["events"] = int(values.sum())
+            entry["mean"] = float(values.mean()) if len(values) else math.nan
+        elif len(values) > 1:
+            entry |= {"mean": float(values.mean()), "sd": float(values.std(ddof=1))}
+        by_arm[arm] = entry
+    if context.outcome.type == "binary":
+        _hide_events(by_arm, context)
+    return {
+        "n": fit.n,
+        "n_clusters": fit.n_clusters,
+        "cluster": cluster,
+        "by_arm": by_arm,
+        "dropped": {name: safe_count(count, context.rule) for name, count in fit.dropped.items()},
+        "reference_levels": dict(fit.reference_levels),
+    }
+
+
+def _hide_events(by_arm: dict[str, dict[str, Any]], context: Context) -> None:
+    small = any(
+        isinstance(safe_count(count, context.rule), str)
+        for entry in by_arm.values()
+        for count in (entry["events"], _others(entry))
+    )
+    if small:
+        for entry in by_arm.values():
+            entry["events"] = entry["mean"] = "suppressed"
+
+
+def _others(entry: Mapping[str, Any]) -> int:
+    return int(entry["n"]) - int(entry["events"]) if not isinstance(entry["n"], str) else 0
+
+
+def withheld(result: AnalysisResult, counts: Sequence[int], context: Context, what: str) -> AnalysisResult:
+    """The result itself, or one without figures where a group it shows is smaller than the threshold."""
+    if not any(isinstance(safe_count(count, context.rule), str) for count in counts):
+        return result
+    return replace(
+        result,
+        estimates=(),
+        coefficients=(),
+        status="withheld",
+        message=f"Not shown: {what} fewer than {context.rule.threshold}.",
+        sample={"n": result.sample.get("n")},
+    )
+
+
+def group_counts(frame: pd.DataFrame, context: Context, column: str | None = None) -> list[int]:
+    """Rows, and for a binary outcome events and non-events, by arm (and group)."""
+    keys = [context.arm] if column is None else [context.arm, column]
+    counts: list[int] = []
+    for _, group in frame.groupby(keys, observed=True):
+        counts.append(len(group))
+        if context.outcome.type == "binary":
+            events = int(group[context.outcome.name].sum())
+            counts += [events, len(group) - events]
+    return counts

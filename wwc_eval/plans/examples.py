@@ -1,0 +1,56 @@
+"""Sample plans and data: beside the package in a checkout, inside it when installed."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import wwc_eval
+from wwc_eval.errors import DataError, did_you_mean
+
+__all__ = ["copy_example", "example_names"]
+
+
+def _root() -> Path:
+    package = Path(wwc_eval.__file__).parent
+    inside = package / "examples"
+    return inside if inside.exists() else package.parent
+
+
+def example_names() -> list[str]:
+    """Names of the sample plans."""
+    return sorted(path.stem for path in (_root() / "analysis_plans").glob("*.yaml"))
+
+
+def copy_example(name: str, folder: Path) -> Path:
+    """Copy a sample plan and the data it reads into a folder; files already there are left alone.
+
+    Parameters
+    ----------
+    name : str
+        One of :func:`example_names`.
+    folder : Path
+        Gets ``analysis_plans/`` and ``sample_data/``.
+
+    Returns
+    -------
+    Path
+        The plan.
+    """
+    from wwc_eval.plans.plan import Plan
+
+    root = _root()
+    source = root / "analysis_plans" / f"{name}.yaml"
+    if not source.exists():
+        raise DataError(f"there is no sample plan '{name}'", fix=did_you_mean(name, example_names()))
+    target = folder / "analysis_plans" / source.name
+    _copy(source, target)
+    for file in Plan.load(source).facts.document.data.files.values():
+        _copy(source.parent / file.file, target.parent / file.file)
+    return target
+
+
+def _copy(source: Path, target: Path) -> None:
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)

@@ -1,0 +1,181 @@
+"""From plain data to a validated plan document, with every fault placed in the file."""
+
+from __future__ import annotations
+
+import types
+import typing
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, Field, ValidationError, create_model
+
+from wwc_eval.errors import PlanError, Problem, did_you_mean, shown
+from wwc_eval.plans.document import PlanFields
+from wwc_eval.plans.vocabulary import analysis_adapter, analysis_classes, analysis_type
+from wwc_eval.plans.vocabulary.base import AnalysisFields
+from wwc_eval.plans.yaml_text import Parsed, Path
+
+__all__ = ["PlanDocument", "json_schema", "validate_analysis", "validate_document"]
+
+if TYPE_CHECKING:
+
+    class PlanDocument(PlanFields):
+        """A whole plan, as validated."""
+
+        analyses: list[AnalysisFields]
+
+else:
+    PlanDocument = create_model(
+        "PlanDocument",
+        __base__=PlanFields,
+        __doc__="A whole plan, as validated.",
+        analyses=(list[analysis_type()], Field(min_length=1, description="Planned analyses")),
+    )
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of a plan, for editors that complete and check YAML.
+
+    Examples
+    --------
+    >>> json_schema()["title"]
+    'wwc_eval analysis plan'
+    """
+    schema = PlanDocument.model_json_schema(by_alias=True)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "wwc_eval analysis plan",
+    }
+
+
+def validate_document(parsed: Parsed) -> PlanDocument:
+    """Validate plain data as a plan.
+
+    Raises
+    ------
+    PlanError
+        With every field that is unknown, missing or of the wrong kind, each placed by line and character.
+    """
+    try:
+        return PlanDocument.model_validate(parsed.data)
+    except ValidationError as error:
+        raise PlanError(problems=_problems(error, parsed, (), PlanDocument)) from None
+
+
+def validate_analysis(data: dict[str, Any], parsed: Parsed, path: Path) -> AnalysisFields:
+    """Validate one analysis, such as one with a change applied; faults are placed below ``path``."""
+    try:
+        return analysis_adapter().validate_python(data)
+    except ValidationError as error:
+        raise PlanError(problems=_problems(error, parsed, path, None)) from None
+
+
+_CODES = {"extra_forbidden": "S01", "missing": "S02"}
+
+
+def _problems(error: ValidationError, parsed: Parsed, base: Path, root: type[BaseModel] | None) -> list[Problem]:
+    found = [_problem(detail, parsed, base, root) for detail in error.errors(include_url=False)]
+    # a union of types reports one line for each member: keep one a place
+    unique = {(problem.place.field, problem.code): problem for problem in reversed(found)}
+    return sorted(unique.values(), key=lambda p: (p.place.line or 0, p.place.character or 0))
+
+
+def _problem(detail: Any, parsed: Parsed, base: Path, root: type[BaseModel] | None) -> Problem:
+    kind = str(detail["type"])
+    where = _data_path(parsed.data, base, detail["loc"])
+    code = _CODES.get(kind, "S03")
+    name = str(where[-1]) if where else ""
+    message, fix, value = f"{_sentence(detail['msg'])}", None, None
+    owner = _owner(root, where[:-1]) if root is not None else None
+    if kind == "extra_forbidden":
+        message = f"unknown field '{name}'"
+        fix = did_you_mean(name, _field_names(owner)) if owner else None
+    elif kind == "missing":
+        message = f"field '{name}' is missing"
+        fix = _description(owner, name)
+    elif kind in {"union_tag_invalid", "union_tag_not_found"}:
+        models = _models()
+        given = detail["input"].get("model") if isinstance(detail["input"], dict) else None
+        message = "field 'model' is missing" if given is None else f"model '{given}' is not known"
+        fix = did_you_mean(str(given), models) if given else f"choose one of {', '.join(models)}"
+        where = (*where, "model")
+    else:
+        message = f"{name}: {message}" if name else message
+        value = shown(detail["input"])
+        fix = (
+            "put it in quotes" if kind == "string_type" and not isinstance(detail["input"], (dict, list)) else None
+        )
+    place = parsed.place(where, key=kind == "extra_forbidden")
+    return Problem(code=code, message=message, place=place, value=value, fix=fix)
+
+
+def _data_path(data: Any, base: Path, location: tuple[int | str, ...]) -> Path:
+    """Path in the data: pydantic's location less the names of types and union members that it mixes in."""
+    path: list[int | str] = list(base)
+    at = data
+    for part in base:
+        at = at[part] if isinstance(at, (dict, list)) else None
+    for index, part in enumerate(location):
+        last = index == len(location) - 1
+        if (isinstance(at, dict) and part in at) or (
+            isinstance(at, list) and isinstance(part, int) and part < len(at)
+        ):
+            at = at[part]
+        elif not (isinstance(at, dict) and last and isinstance(part, str) and part.isidentifier()):
+            continue
+        path.append(part)
+    return tuple(path)
+
+
+def _sentence(text: str) -> str:
+    text = text.removeprefix("Value error, ").removeprefix("Input should be ")
+    return (
+        text
+        if text.startswith(("the ", "a ")) and "valid" not in text
+        else f"must be {text}"
+        if text[:1].islower()
+        else text
+    )
+
+
+def _models() -> list[str]:
+    return [name for kind in analysis_classes() for name in typing.get_args(kind.model_fields["model"].annotation)]
+
+
+def _owner(root: type[BaseModel], path: Path) -> type[BaseModel] | None:
+    """Model class that stands at a path of the document."""
+    current: Any = root
+    for part in path:
+        if isinstance(current, type) and issubclass(current, BaseModel):
+            fields = {(info.alias or name): info.annotation for name, info in current.model_fields.items()}
+            extra = typing.get_type_hints(current).get("__pydantic_extra__") if part not in fields else None
+            current = fields[part] if part in fields else (typing.get_args(extra) or (None, None))[-1]
+        else:
+            current = _element(current)
+        current = _unwrapped(current)
+    return current if isinstance(current, type) and issubclass(current, BaseModel) else None
+
+
+def _element(kind: Any) -> Any:
+    parts = typing.get_args(kind)
+    return parts[-1] if parts else None
+
+
+def _unwrapped(kind: Any) -> Any:
+    while typing.get_origin(kind) is typing.Annotated:
+        kind = typing.get_args(kind)[0]
+    if typing.get_origin(kind) in {typing.Union, types.UnionType}:
+        models = [part for part in typing.get_args(kind) if part is not type(None)]
+        return _unwrapped(models[0]) if models else None
+    return kind
+
+
+def _field_names(owner: type[BaseModel]) -> list[str]:
+    return [info.alias or name for name, info in owner.model_fields.items()]
+
+
+def _description(owner: type[BaseModel] | None, name: str) -> str | None:
+    if owner is None or name not in owner.model_fields:
+        return None
+    words = owner.model_fields[name].description
+    return f"add it ({words})" if words else "add it"

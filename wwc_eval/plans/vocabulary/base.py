@@ -1,0 +1,127 @@
+"""What every analysis of a plan has in common, whichever room runs it."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from wwc_eval.plans.document import Outcome
+from wwc_eval.plans.fields import Block, ColumnName, Identifier, Text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from wwc_eval.data.disclosure import DisclosureRule
+    from wwc_eval.report.record import AnalysisResult
+
+__all__ = ["AnalysisFields", "Context", "Finding", "Missing"]
+
+INTENTION_TO_TREAT = "intention_to_treat"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One finding of an analysis about itself: check, field inside the analysis, message and fix."""
+
+    code: str
+    path: tuple[str | int, ...]
+    message: str
+    fix: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What an analysis needs from the run.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Rows of the analysis population, columns as declared.
+    arm, arms : str, tuple of str
+        Arm column and its levels, the reference first.
+    levels : mapping
+        Declared levels of every categorical column.
+    outcome : Outcome
+        The outcome as declared.
+    label : str
+        Words for the outcome.
+    units : str
+        Units of the outcome.
+    unit_column : str, optional
+        What was randomised.
+    level : float
+        Coverage of intervals.
+    sides : {1, 2}
+        Sides of the test.
+    rule : DisclosureRule
+        Which small counts are hidden.
+    """
+
+    frame: pd.DataFrame
+    arm: str
+    arms: tuple[str, ...]
+    levels: Mapping[str, tuple[str, ...]]
+    outcome: Outcome
+    label: str
+    units: str
+    unit_column: str | None
+    level: float
+    sides: int
+    rule: DisclosureRule
+
+
+class Missing(Block):
+    """How missing values of covariates are handled; rows without the outcome are never used."""
+
+    method: Literal["complete_case", "missing_indicator"] = "complete_case"
+    columns: list[ColumnName] = Field(
+        default_factory=list, description="Covariates that get an indicator; all of them where empty"
+    )
+
+
+class AnalysisFields(Block):
+    """Fields of every analysis."""
+
+    id: Identifier
+    title: Text | None = None
+    outcome: ColumnName = Field(description="Name of an outcome above")
+    population: Identifier = Field(INTENTION_TO_TREAT, description="intention_to_treat or a named population")
+    model: str = Field(description="Which room runs it")
+
+    scales_by_outcome: ClassVar[Mapping[str, frozenset[str]]] = {}
+
+    @property
+    @abstractmethod
+    def formulas(self) -> Mapping[tuple[str | int, ...], str]:
+        """Formulas of the analysis by the path of the field that holds them."""
+
+    @property
+    @abstractmethod
+    def columns(self) -> Mapping[tuple[str | int, ...], str]:
+        """Columns named outside formulas, by field path."""
+
+    @property
+    @abstractmethod
+    def cluster(self) -> str | None:
+        """Column that errors are clustered by, or the highest grouping of a multilevel model."""
+
+    @property
+    @abstractmethod
+    def scales(self) -> tuple[str, ...]:
+        """Effect measures reported, the headline first."""
+
+    @abstractmethod
+    def findings(self, outcome: Outcome | None) -> Iterator[Finding]:
+        """What the room has to say about the analysis itself (P09, P12, P14 ...)."""
+
+    @abstractmethod
+    def run(self, context: Context) -> AnalysisResult:
+        """Run the analysis."""
+
+    @abstractmethod
+    def run_subgroup(self, context: Context, by: str) -> AnalysisResult:
+        """Run the analysis with the effect differing by a baseline column or condition."""
