@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import multiprocessing
 import os
@@ -28,7 +29,7 @@ def test_entries_are_numbered_and_linked(chain):
     entries = read_chain(chain).entries
     assert [entry["entry"] for entry in entries] == [1, 2, 3, 4]
     assert entries[0]["previous"] == GENESIS
-    assert all(after["previous"] == before["hash"] for before, after in zip(entries, entries[1:], strict=False))
+    assert all(after["previous"] == before["hash"] for before, after in itertools.pairwise(entries))
     assert read_chain(chain).head == entries[-1]["hash"]
 
 

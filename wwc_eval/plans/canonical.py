@@ -43,5 +43,4 @@ def first_difference(old: Any, new: Any, path: Path = ()) -> tuple[str, Any, Any
             right = new[shorter] if shorter < len(new) else "(absent)"
             return path_text((*path, shorter)), left, right
         return None
-    same = type(old) is type(new) and old == new
-    return None if same else (path_text(path) or "(document)", old, new)
+    return None if canonical_json(old) == canonical_json(new) else (path_text(path) or "(document)", old, new)

@@ -90,6 +90,8 @@ def _problem(detail: Any, parsed: Parsed, base: Path, root: type[BaseModel] | No
     if kind == "extra_forbidden":
         message = f"unknown field '{name}'"
         fix = did_you_mean(name, _field_names(owner)) if owner else None
+        if detail["input"] is None and " " in name:
+            fix = "put the text before it in quotes: inside { } a comma ends a value"
     elif kind == "missing":
         message = f"field '{name}' is missing"
         fix = _description(owner, name)

@@ -30,7 +30,7 @@ def _declared(facts: Facts, _: FilePath | None) -> Iterator[Problem]:
             yield problem_at(
                 facts, "P02", path, f"column '{name}' is not declared", did_you_mean(name, facts.columns)
             )
-    if facts.unit_column is None:
+    if facts.unit_column is None and facts.document.design.unit_column is None:
         unit = facts.document.design.unit
         yield problem_at(
             facts, "P02", ("design", "unit"), f"no declared column identifies a {unit}", "name it in unit_column"

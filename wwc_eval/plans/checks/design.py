@@ -16,7 +16,9 @@ from wwc_eval.plans.yaml_text import Path
 def _one_primary(facts: Facts, _: FilePath | None) -> Iterator[Problem]:
     primary = [i for i, outcome in enumerate(facts.document.outcomes) if outcome.role == "primary"]
     if not primary:
-        yield problem_at(facts, "P01", ("outcomes",), "no outcome is primary", "give one outcome role: primary")
+        yield problem_at(
+            facts, "P01", ("outcomes",), "no outcome is primary", "give one outcome role: primary", key=True
+        )
         return
     for index in primary[1:]:
         yield problem_at(
