@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING, Any
 from wwc_eval.errors import FormulaError
 from wwc_eval.formula.nodes import (
     COMPARISONS,
+    NOTHING,
     RESERVED,
+    TRUTH,
     Comparison,
     Joined,
     Literal,
@@ -40,9 +42,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Condition", "parse_condition"]
-
-_NOTHING = frozenset({"na", "nan", "none", "null", "missing"})
-_TRUTH = frozenset({"true", "false"})
 
 
 @dataclass(frozen=True)
@@ -171,7 +170,7 @@ class _Parser(Reader):
         fix = None
         if self.at(*COMPARISONS):
             return self.error("a comparison follows a comparison", fix="join two comparisons by 'and'")
-        if token.kind == "name" and token.text.lower() in RESERVED and token.text not in RESERVED:
+        if token.kind == "name" and token.text.lower() in RESERVED and not token.text.islower():
             fix = f"write '{token.text.lower()}'"
         elif self.at("-"):
             fix = "a condition has no arithmetic; make the column in the data"
@@ -225,12 +224,13 @@ class _Parser(Reader):
             negated = bool(self.word("not"))
             if not self.word("missing"):
                 raise self.error(
-                    f"{self.token.shown} stands behind 'is'", fix="write 'is missing', or == for 'equals'"
+                    f"{self.token.shown} stands after 'is'", fix="write 'is missing', or == for 'equals'"
                 )
             return Missing(self.column(left, start, "is missing"), negated)
         if self.word("not"):
             if not self.word("in"):
-                raise self.error(f"{self.token.shown} stands behind 'not'", fix="write 'not in', or != ")
+                fix = "write 'is not missing', 'not in [...]' or !="
+                raise self.error(f"{self.token.shown} stands after 'not'", fix=fix)
             return Membership(self.column(left, start, "in"), self.options(), negated=True)
         if self.word("in"):
             return Membership(self.column(left, start, "in"), self.options(), negated=False)
@@ -258,11 +258,11 @@ class _Parser(Reader):
         if token.kind != "name":
             return self.value()
         plain = token.text.lower()
-        if not token.quoted and plain in _NOTHING:
+        if not token.quoted and plain in NOTHING:
             raise self.error(f"{token.shown} is no value", fix="write 'is missing' or 'is not missing'")
-        if not token.quoted and plain in _TRUTH:
+        if not token.quoted and plain in TRUTH:
             raise self.error(f"{token.shown} is no value", fix="compare a flag with 1 or 0")
-        if not token.quoted and token.text in RESERVED:
+        if not token.quoted and plain in RESERVED:
             raise self.error(
                 f"{token.shown} stands where a column is needed",
                 fix=f"a column of that name is written `{token.text}`",
@@ -295,7 +295,7 @@ class _Parser(Reader):
         raise self.unexpected()
 
     def options(self) -> tuple[Literal, ...] | str:
-        if self.token.kind == "name" and (self.token.quoted or self.token.text not in RESERVED):
+        if self.token.kind == "name" and (self.token.quoted or self.token.text.lower() not in RESERVED):
             name = self.advance().text
             if self.at("("):
                 raise self.unexpected()

@@ -207,7 +207,7 @@ class TermsParser(Reader):
         if function.text == "poly":
             self.expect(",", "before the degree, as in poly(x, 2)")
             degree = self.whole("a degree", MAX_EXPONENT)
-        if not self.at(")"):
+        if not (self.at(")") or self.token.kind == "end"):
             kinds = "poly(x, k)" if function.text == "poly" else f"{function.text}(x)"
             advice = f"write {kinds} with one column; make any other column in the data"
             raise self.error(f"{self.token.shown} stands inside {function.text}()", fix=advice)

@@ -10,7 +10,9 @@ from wwc_eval.formula.tokens import quote_name, quote_text
 
 __all__ = [
     "COMPARISONS",
+    "NOTHING",
     "RESERVED",
+    "TRUTH",
     "Comparison",
     "Joined",
     "Literal",
@@ -25,7 +27,9 @@ __all__ = [
 ]
 
 COMPARISONS = ("==", "!=", "<=", ">=", "<", ">")
-RESERVED = frozenset({"and", "or", "not", "in", "is", "missing"})
+NOTHING = frozenset({"na", "nan", "none", "null", "missing"})
+TRUTH = frozenset({"true", "false"})
+RESERVED = NOTHING | TRUTH | {"and", "or", "not", "in", "is"}
 
 
 @dataclass(frozen=True)

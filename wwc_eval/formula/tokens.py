@@ -18,6 +18,7 @@ __all__ = ["Language", "Reader", "Token", "complaint", "quote_name", "quote_text
 
 MAX_CHARACTERS = 10_000
 MAX_DEPTH = 30
+MAX_DIGITS = 40
 EXCERPT = 24
 
 TokenKind = Literal["name", "number", "text", "operator", "end"]
@@ -212,7 +213,15 @@ def _end_of_name(text: str, end: int, language: Language) -> None:
 
 
 def _end_of_number(text: str, start: int, end: int, language: Language) -> None:
-    """Refuse ``1_000``, ``0x10``, ``5a``, ``1.`` and the leading zero of a code."""
+    """Refuse ``1_000``, ``0x10``, ``5a``, ``1.``, the leading zero of a code, and numbers no column holds."""
+    if end - start > MAX_DIGITS:
+        raise complaint(
+            language.name,
+            text,
+            start + 1,
+            f"a number has more than {MAX_DIGITS} characters",
+            fix="put a long code in quotes",
+        )
     if end < len(text) and (text[end] in "._" or text[end].isalnum()):
         raise complaint(
             language.name, text, start + 1, "a number runs into other characters", fix="put a space between"
@@ -260,7 +269,7 @@ def quote_name(name: str, *, reserved: frozenset[str] = frozenset()) -> str:
     name : str
         Name of the column.
     reserved : frozenset of str
-        Words that have a meaning of their own and so need backquotes (those of conditions).
+        Words in small letters that have a meaning of their own and so need backquotes in any spelling.
 
     Raises
     ------
@@ -272,7 +281,7 @@ def quote_name(name: str, *, reserved: frozenset[str] = frozenset()) -> str:
     >>> quote_name("age"), quote_name("looked after")
     ('age', '`looked after`')
     """
-    if _BARE.fullmatch(name) and name not in reserved:
+    if _BARE.fullmatch(name) and name.lower() not in reserved:
         return name
     if not name.strip() or "`" in name or not name.isprintable():
         raise FormulaError(

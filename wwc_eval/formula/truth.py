@@ -118,16 +118,18 @@ class _Evaluator:
         values: list[Any]
         if isinstance(node.options, str):
             values = _listed(node.options, self.lists[node.options])
-            source = f"the list '{node.options}'"
+            where = f" in the list '{node.options}'"
         else:
             values = [literal.value for literal in node.options]
-            source = "the list"
+            where = ""
         if _untyped(column):
             return _unknown(column)
-        comparable = [_comparable(column, value, source) for value in values]
-        codes, distinct = column.coded
-        wanted = set(comparable)
-        member = np.array([*(_key(column, value) in wanted for value in distinct), False], dtype=bool)[codes]
+        comparable = {_comparable(column, value, where) for value in values}
+        if column.kind == "date":
+            member = np.isin(_dates(column), np.array(list(comparable), dtype="datetime64[us]"))
+        else:
+            codes, distinct = column.coded
+            member = np.array([*(value in comparable for value in distinct), False], dtype=bool)[codes]
         return Truth.known(~member if node.negated else member, column.missing)
 
     def comparison(self, node: Comparison) -> Truth:
@@ -140,7 +142,7 @@ class _Evaluator:
             return _compare_columns(column, self.columns[right.name], sign)
         if _untyped(column):
             return _unknown(column)
-        value = _comparable(column, right.value, shown(right.value))
+        value = _comparable(column, right.value, "")
         if column.kind in {"text", "category"}:
             if sign not in {"==", "!="}:
                 raise _unordered(column, sign)
@@ -181,51 +183,40 @@ def _dates(column: DataColumn) -> npt.NDArray[np.datetime64]:
     return series.to_numpy(dtype="datetime64[us]")
 
 
-def _key(column: DataColumn, value: Any) -> Any:
-    """A distinct value of a column in the form of what a list holds."""
-    return _moment(value) if column.kind == "date" else value
-
-
 def _moment(value: Any) -> np.datetime64:
     import pandas as pd
 
     return np.datetime64(pd.Timestamp(value).to_pydatetime(warn=False), "us")
 
 
-def _comparable(column: DataColumn, value: Any, source: str) -> Any:
+def _comparable(column: DataColumn, value: Any, where: str) -> Any:
     """A value in the form of the column's values, or an error where the two do not go together."""
     kind = column.kind
-    is_text = isinstance(value, str)
+    clash = f"holds {column.described} and is compared with {shown(value)}{where}"
     if kind == "date":
-        return _date_value(column, value)
+        return _date_value(column, value, clash)
     if kind in {"number", "flag"}:
-        if is_text or not isinstance(value, (int, float)):
-            raise _clash(
-                column, f"holds {column.described} and is compared with {shown(value)}", "drop the quotes"
-            )
+        if not isinstance(value, (int, float)):
+            fix = "give the list as numbers" if where else "drop the quotes"
+            raise _clash(column, clash, f"{fix}, or read the column as text")
         if kind == "flag" and value not in {0, 1}:
-            raise _clash(column, f"holds true and false and is compared with {value}", "compare it with 1 or 0")
+            raise _clash(column, clash, "compare it with 1 or 0")
         return value
     if kind == "text":
-        if not is_text:
-            fix = (
-                f"put {source if source.startswith('the') else value} in quotes, or declare the column as a number"
-            )
-            raise _clash(column, f"holds text and is compared with {shown(value)}", fix)
+        if not isinstance(value, str):
+            fix = "give the list as text" if where else f"write '{value}' in quotes"
+            raise _clash(column, clash, f"{fix}, or read the column as a number")
         return value
     if kind == "category":
         levels = column.coded[1]
         if value not in levels:
-            raise _clash(
-                column,
-                f"has no level {shown(value)}",
-                did_you_mean(str(value), [str(level) for level in levels]),
-            )
+            fix = did_you_mean(str(value), [str(level) for level in levels])
+            raise _clash(column, f"has no level {shown(value)}{where}", fix)
         return value
     raise _clash(column, f"holds {column.described}", "give the column one type")
 
 
-def _date_value(column: DataColumn, value: Any) -> np.datetime64:
+def _date_value(column: DataColumn, value: Any, clash: str) -> np.datetime64:
     if isinstance(value, (dt.date, np.datetime64)) and getattr(value, "tzinfo", None) is None:
         return _moment(value)
     if isinstance(value, str) and _ISO.fullmatch(value):
@@ -233,7 +224,7 @@ def _date_value(column: DataColumn, value: Any) -> np.datetime64:
             return _moment(dt.datetime.fromisoformat(value))
         except ValueError:
             pass
-    raise _clash(column, f"holds dates and is compared with {shown(value)}", "write a date as '2024-03-31'")
+    raise _clash(column, clash, "write a date as '2024-03-31'")
 
 
 def _compare_columns(left: DataColumn, right: DataColumn, sign: str) -> Truth:
