@@ -104,11 +104,15 @@ def _problem(detail: Any, parsed: Parsed, base: Path, root: type[BaseModel] | No
     else:
         message = f"{name}: {message}" if name else message
         value = shown(detail["input"])
-        fix = (
-            "put it in quotes" if kind == "string_type" and not isinstance(detail["input"], (dict, list)) else None
-        )
+        fix = _fix_of_value(kind, detail["input"])
     place = parsed.place(where, key=kind == "extra_forbidden")
     return Problem(code=code, message=message, place=place, value=value, fix=fix)
+
+
+def _fix_of_value(kind: str, given: Any) -> str | None:
+    if given is None:
+        return "give it a value, or remove the field"
+    return "put it in quotes" if kind == "string_type" and not isinstance(given, (dict, list)) else None
 
 
 def _data_path(data: Any, base: Path, location: tuple[int | str, ...]) -> Path:

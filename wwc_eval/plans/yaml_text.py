@@ -230,6 +230,8 @@ class _Builder:
             seen = key in items
             at = (event.start_mark.line + 1, event.start_mark.column + 1)
             value = self._value(next(events), events, (*path, key))
+            if value is None:
+                self.values[(*path, key)] = at  # an empty value has no place of its own
             if seen:
                 first = self.keys[(*path, key)]
                 self._problem(
