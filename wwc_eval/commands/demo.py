@@ -29,11 +29,12 @@ def command(into: str) -> None:
     lock = plan.lock()
     click.echo(f"2 Locked   plan hash {lock.plan_sha256[:12]}, {lock.locked_at}.")
     number = sum(1 for _ in Path(into).glob("runs/*")) + 1
-    results = plan.run(out=Path(into) / "runs" / f"{number:03d}", progress=sys.stderr.isatty())
+    folder = Path(into) / "runs" / f"{number:03d}"
+    results = plan.run(out=folder, progress=sys.stderr.isatty())
     click.echo(f"3 Ran      {results.headline}")
-    verdict = verify_run(results.folder)
+    verdict = verify_run(folder)
     click.echo(f"4 Verified {verdict}")
     if results.failed or not verdict.ok:
         sys.exit(1)
     click.echo("Open the report in a browser:")
-    click.echo(str((results.folder / "report.html").resolve()))
+    click.echo(str((folder / "report.html").resolve()))

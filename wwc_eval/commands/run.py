@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -22,7 +23,7 @@ def command(path: str, out: str, *, draft: bool, quiet: bool) -> None:
 
     results = Plan.load(path).run(out=out, draft=draft, progress=not quiet and sys.stderr.isatty())
     click.echo(str(results))
-    click.echo(f"Report: {results.folder}/report.html")
+    click.echo(f"Report: {Path(out) / 'report.html'}")
     if results.failed:
         click.echo(f"Not estimated: {', '.join(results.failed)}. The report says why.", err=True)
         sys.exit(1)

@@ -96,7 +96,7 @@ def missing_indicator(
             declared = list(known.get(name) or sorted(frame[name].dropna().unique()))
             known[name] = (*declared, MISSING_LEVEL)
             values = frame[name].astype(object).where(~gone, MISSING_LEVEL)
-            frame[name] = pd.Categorical(values, categories=known[name])
+            frame[name] = pd.Categorical(values, categories=pd.Index(list(known[name])))
             notes.append(f"{name}: missing in {count} rows, kept as a level of its own.")
         else:
             flag = f"{name}_{MISSING_LEVEL}"

@@ -78,7 +78,15 @@ def assemble(facts: Facts, folder: Path) -> Assembled:
         raise DataError("the plan does not say which file is analysed", fix="name it in data: main_file:")
     frame = frames[main[0]]
     for join in facts.document.data.joins:
-        frame = join_tables(frame, frames[join.file], on=join.on, unmatched=join.unmatched)
+        frame = join_tables(
+            frame,
+            frames[join.file],
+            on=join.on,
+            unmatched_left="error" if join.unmatched == "error" else "report",
+            unmatched_right="report",
+            left_name=main[0],
+            right_name=join.file,
+        )
     lists = {name: _list_of(frames[name]) for name in facts.lists}
     problems = _assignment_problems(facts, frame, main[1].file)
     if problems:

@@ -42,10 +42,11 @@ def describe(plan: Plan) -> str:
 
 def _task_lines(task: Task) -> list[str]:
     of = f" of {task.of}" if task.of else ""
-    head = f"  {task.id} ({task.role}{of}): reports {', '.join(task.analysis.scales)}"
+    head = f"  {task.id} ({task.role}{of})"
+    scales = task.analysis.scales
     if task.by is not None:
-        return [head, f"    by {task.by}"]
-    return [head, *(f"    {text}" for text in task.analysis.formulas.values())]
+        return [f"{head}: interaction, then {scales[0]} in each group", f"    by {task.by}"]
+    return [f"{head}: reports {', '.join(scales)}", *(f"    {text}" for text in task.analysis.formulas.values())]
 
 
 def _state(plan: Plan) -> list[str]:

@@ -141,7 +141,7 @@ def sample_by_arm(context: Context, fit: RegressionFit, cluster: str | None) -> 
     Where the events or non-events of any arm are below the threshold, those of every arm are hidden: one of them and
     an unadjusted difference would give the other.
     """
-    frame = context.frame.iloc[fit.rows]
+    frame = context.frame.iloc[fit.design_info.rows.tolist()]
     outcome = frame[context.outcome.name].astype(float)
     by_arm: dict[str, dict[str, Any]] = {}
     for arm in context.arms:

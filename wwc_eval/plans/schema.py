@@ -120,7 +120,7 @@ def _data_path(data: Any, base: Path, location: tuple[int | str, ...]) -> Path:
     path: list[int | str] = list(base)
     at = data
     for part in base:
-        at = at[part] if isinstance(at, (dict, list)) else None
+        at = _child(at, part)
     for index, part in enumerate(location):
         last = index == len(location) - 1
         if (isinstance(at, dict) and part in at) or (
@@ -131,6 +131,15 @@ def _data_path(data: Any, base: Path, location: tuple[int | str, ...]) -> Path:
             continue
         path.append(part)
     return tuple(path)
+
+
+_NOTHING = object()
+
+
+def _child(at: Any, part: int | str) -> Any:
+    if isinstance(at, dict):
+        return at.get(part, _NOTHING)
+    return at[int(part)] if isinstance(at, list) and isinstance(part, int) and part < len(at) else _NOTHING
 
 
 def _sentence(text: str) -> str:

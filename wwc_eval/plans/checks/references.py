@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from wwc_eval.errors import PlanError, Problem, did_you_mean
 from wwc_eval.plans.checks.registry import WAIVABLE, problem_at, tasks_of
+from wwc_eval.plans.document import Change, Deviation, Subgroup
 from wwc_eval.plans.facts import Facts, Task
 from wwc_eval.plans.vocabulary.base import INTENTION_TO_TREAT
 from wwc_eval.plans.yaml_text import Path
@@ -18,11 +19,12 @@ def references(facts: Facts) -> Iterator[Problem]:
     document = facts.document
     analyses = {analysis.id for analysis in document.analyses}
     entries: list[tuple[Path, str]] = [(("analyses", i), item.id) for i, item in enumerate(document.analyses)]
-    for section, items in (
-        ("sensitivity", document.sensitivity),
-        ("subgroups", document.subgroups),
-        ("deviations", document.deviations),
-    ):
+    varied: dict[str, Sequence[Change | Subgroup | Deviation]] = {
+        "sensitivity": document.sensitivity,
+        "subgroups": document.subgroups,
+        "deviations": document.deviations,
+    }
+    for section, items in varied.items():
         entries += [((section, i), item.id) for i, item in enumerate(items)]
         for index, item in enumerate(items):
             if item.of is not None and item.of not in analyses:

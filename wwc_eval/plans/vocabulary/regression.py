@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
@@ -208,7 +208,7 @@ class RegressionAnalysis(AnalysisFields):
         estimates = [item for scale in self.scales for item in effects(fit, context, scale)]
         result = self._result(context, fit, estimates, notes)
         if _saturated(fit, context):
-            counts = group_counts(context.frame.iloc[fit.rows], context)
+            counts = group_counts(context.frame.iloc[fit.design_info.rows.tolist()], context)
             return withheld(result, counts, context, "an unadjusted comparison with cells of")
         return result
 
@@ -220,7 +220,7 @@ class RegressionAnalysis(AnalysisFields):
         for group in groups:
             estimates += effects(fit, inner, self.scales[0], where={column: group})
         result = self._result(inner, fit, estimates, [*notes, f"Subgroups by: {by}."])
-        counts = group_counts(inner.frame.iloc[fit.rows], inner, column)
+        counts = group_counts(inner.frame.iloc[fit.design_info.rows.tolist()], inner, column)
         return withheld(result, counts, context, "a subgroup by arm has cells of")
 
     def _fit(self, context: Context, formula_text: str) -> tuple[RegressionFit, list[str]]:
@@ -230,12 +230,12 @@ class RegressionAnalysis(AnalysisFields):
 
         formula = parse_formula(formula_text)
         frame, notes = context.frame, []
-        levels = dict(context.levels)
+        levels: Mapping[str, Sequence[str]] = context.levels
         if self.missing.method == "missing_indicator":
             filled = missing_indicator(
                 frame, formula, columns=self.missing.columns or None, levels=levels, keep=(context.arm,)
             )
-            frame, formula, levels, notes = filled.frame, filled.formula, dict(filled.levels), list(filled.notes)
+            frame, formula, levels, notes = filled.frame, filled.formula, filled.levels, list(filled.notes)
         fit = regression(
             formula.text,
             frame,
@@ -264,8 +264,8 @@ class RegressionAnalysis(AnalysisFields):
             outcome_label=context.label,
             better=context.outcome.better,
             model="regression",
-            method=fit.method,
-            formula=str(fit.formula.text),
+            method=fit.estimates.items[0].method,
+            formula=fit.formula,
             estimates=tuple(estimates),
             coefficients=tuple(fit.estimates),
             status=fit.status,
