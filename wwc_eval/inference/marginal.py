@@ -1,0 +1,349 @@
+"""Marginal effects: contrasts and slopes averaged over the estimation sample, with delta-method errors.
+
+A contrast sets the variable to one level in every row, predicts, sets it to the reference, predicts again and
+compares the two averages (standardisation, or g-computation). The covariates are taken as fixed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from wwc_eval.errors import DesignError, check_choice, did_you_mean
+from wwc_eval.estimate import Estimate, Estimates
+from wwc_eval.formula.terms import Call, Factor, Power, Variable
+from wwc_eval.inference.families import Floats
+
+if TYPE_CHECKING:
+    from wwc_eval.inference.fit import RegressionFit
+
+__all__ = ["CONTRAST_SCALES", "Average", "adjusted_means", "level_averages", "marginal_effect"]
+
+CONTRAST_SCALES = (
+    "risk_difference",
+    "risk_ratio",
+    "odds_ratio",
+    "rate_ratio",
+    "rate_difference",
+    "mean_difference",
+)
+"""Scales that a marginal effect may be asked for."""
+
+DIFFERENCES = ("risk_difference", "rate_difference", "mean_difference")
+STEP = 1e-3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Average:
+    """Average of the outcome with a variable at one value, and its gradient in the fitted coefficients."""
+
+    value: Any
+    mean: float
+    gradient: Floats
+
+
+def marginal_effect(
+    fit: RegressionFit, variable: str, *, scale: str | None = None, level: float | None = None
+) -> Estimate | Estimates:
+    """Effect of a variable averaged over the estimation sample.
+
+    Parameters
+    ----------
+    fit : RegressionFit
+        The fit.
+    variable : str
+        Column of the formula. A factor or 0/1 column gives the standardised contrast of each level with the
+        reference; any other numeric column gives the average slope (dy/dx, per unit of the column).
+    scale : str, optional
+        ``risk_difference`` (binomial; 0/1 outcomes), ``risk_ratio``, ``odds_ratio`` (the *marginal* odds
+        ratio of the standardised risks, not the conditional one: that is ``fit.ratio(term)``),
+        ``rate_ratio``, ``rate_difference`` (Poisson), ``mean_difference``. Where it is missing:
+        ``risk_difference`` for binomial, ``rate_ratio`` for Poisson, ``mean_difference`` for gaussian; the
+        difference of the family for a slope.
+    level : float, optional
+        Coverage of the interval; that of the fit where it is missing.
+
+    Returns
+    -------
+    Estimate or Estimates
+        One estimate; a table with one row a level where there are more than two.
+
+    Raises
+    ------
+    DesignError
+        If the variable is not in the formula or has one level, or the scale does not suit the family.
+    ConvergenceError
+        If there is no fit.
+
+    Notes
+    -----
+    Formula: ``A(a) = sum_i w_i mean(x_i with variable = a) / sum_i w_i``; ``A(a) - A(0)``, ``A(a) / A(0)`` or
+    the ratio of their odds; the standard error by the delta method with the analytic gradient (of the
+    logarithm for a ratio). Rows count by their weight, times trials where there are any, times exposure for
+    rates. Source: Lane and Nelder 1982, doi:10.2307/2530043.
+
+    Examples
+    --------
+    >>> import pandas as pd, wwc_eval as we
+    >>> data = pd.DataFrame({"y": [0, 1, 0, 1, 1, 1, 0, 1], "arm": ["a"] * 4 + ["b"] * 4})
+    >>> fit = we.regression("y ~ arm", data, family="binomial")
+    >>> print(round(fit.marginal_effect("arm").estimate, 6))
+    0.25
+    """
+    _check_variable(fit, variable)
+    levels = _levels_of(fit, variable)
+    if levels is None:
+        return _slope(fit, variable, scale, level)
+    chosen = _check_scale(fit, scale)
+    reference, others = levels
+    averages = level_averages(fit, variable, [reference, *others])
+    items = [_contrast(fit, variable, chosen, averages[0], average, level=level) for average in averages[1:]]
+    if len(items) == 1:
+        return items[0]
+    return Estimates(items, title=items[0].method, notes=(f"Reference: {variable} = {reference}.",))
+
+
+def adjusted_means(fit: RegressionFit, variable: str, *, level: float | None = None) -> Estimates:
+    """Adjusted mean, risk or rate at each level of a factor or 0/1 column, averaged over the sample.
+
+    Parameters
+    ----------
+    fit, variable, level
+        As in :func:`marginal_effect`.
+
+    Returns
+    -------
+    Estimates
+        One row a level, the reference first. Intervals are symmetric (delta method).
+
+    Examples
+    --------
+    >>> import pandas as pd, wwc_eval as we
+    >>> data = pd.DataFrame({"y": [3.0, 4, 6, 7, 5, 9], "arm": ["a"] * 3 + ["b"] * 3})
+    >>> print([round(row.estimate, 3) for row in we.regression("y ~ arm", data).adjusted_means("arm")])
+    [4.333, 7.0]
+    """
+    _check_variable(fit, variable)
+    levels = _levels_of(fit, variable)
+    if levels is None:
+        raise DesignError(f"'{variable}' is numeric and has no levels", fix="use predict() at chosen values")
+    values = [levels[0], *levels[1]]
+    scale = "proportion" if _risk_scaled(fit) else ("rate" if fit.family.endswith("poisson") else "mean")
+    items = [
+        fit.estimate_of(
+            f"{variable}[{_label(average.value)}]",
+            average.mean if math.isfinite(average.mean) else math.nan,
+            average.gradient,
+            scale=scale,
+            level=level,
+            method=", adjusted mean over the sample",
+        )
+        for average in level_averages(fit, variable, values)
+    ]
+    return Estimates(items, title=f"Adjusted {scale}s by {variable}; {items[0].method}")
+
+
+def _check_variable(fit: RegressionFit, variable: str) -> None:
+    fit.need_covariance()
+    known = sorted({name for term in fit.fitted.design.formula.fixed for name in term.columns})
+    if variable not in known:
+        raise DesignError(f"'{variable}' is not in the formula", fix=did_you_mean(variable, known))
+
+
+def _risk_scaled(fit: RegressionFit) -> bool:
+    """Whether the mean of the outcome is a risk: binomial, or 0/1 under another family without exposure."""
+    return fit.family == "binomial" or (fit.fitted.binary and fit.fitted.exposure is None)
+
+
+def _check_scale(fit: RegressionFit, scale: str | None) -> str:
+    """The scale, or an error that says what to ask for."""
+    if scale is None:
+        return fit.fitted.family.default_contrast
+    check_choice("scale", scale, CONTRAST_SCALES)
+    counts = fit.family.endswith("poisson")
+    if fit.family == "binomial":
+        allowed = {"risk_difference", "risk_ratio", "odds_ratio"}
+        fix = "use risk_difference, risk_ratio or odds_ratio, or family='poisson' with exposure for rates"
+    elif counts:
+        allowed = (
+            {"rate_ratio", "rate_difference"}
+            | ({"risk_ratio", "risk_difference"} if _risk_scaled(fit) else set())
+            | ({"mean_difference"} if fit.fitted.exposure is None else set())
+        )
+        fix = "use rate_ratio or rate_difference; for risks of a 0/1 outcome use family='binomial'"
+    else:
+        allowed = {"mean_difference"} | ({"risk_difference"} if _risk_scaled(fit) else set())
+        fix = "use mean_difference; for risks and odds of a 0/1 outcome use family='binomial'"
+    if scale not in allowed:
+        raise DesignError(f"scale == '{scale}' does not suit family == '{fit.family}'", fix=fix)
+    return scale
+
+
+def _levels_of(fit: RegressionFit, variable: str) -> tuple[Any, list[Any]] | None:
+    """Reference and other levels that occur, or None for a numeric column."""
+    design, column = fit.fitted.design, fit.fitted.frame[variable]
+    if variable in design.levels:
+        present = set(column.unique().tolist())
+        occurring = [value for value in design.levels[variable] if value in present]
+        reference = design.reference_levels.get(variable, occurring[0])
+        reference = reference if reference in occurring else occurring[0]
+    else:
+        numbers = set(np.unique(np.asarray(column, dtype=float)).tolist())
+        if not numbers <= {0.0, 1.0}:
+            return None
+        occurring, reference = sorted(int(value) for value in numbers), 0
+    if len(occurring) < 2:
+        raise DesignError(
+            f"'{variable}' is '{_label(occurring[0])}' in all {fit.n:,} rows used, so there is nothing to compare",
+            fix="check the rows left after exclusions and missing values",
+        )
+    return reference, [value for value in occurring if value != reference]
+
+
+def _label(value: Any) -> str:
+    return value if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _row_weights(fit: RegressionFit) -> Floats:
+    """Share of each row in an average over the sample; they add up to one."""
+    fitted = fit.fitted
+    size = fitted.children if fitted.exposure is None else fitted.children * fitted.exposure
+    return np.asarray(size / size.sum())
+
+
+def level_averages(fit: RegressionFit, variable: str, values: list[Any]) -> list[Average]:
+    """Average outcome with the variable set to each value in turn."""
+    import pandas as pd
+
+    fitted = fit.fitted
+    share = _row_weights(fit)
+    column = fitted.frame[variable]
+    found = []
+    for value in values:
+        fixed = pd.Series([value] * len(column), index=column.index, dtype=column.dtype)
+        X = fitted.design.matrix(fitted.frame.assign(**{variable: fixed}))
+        mean, slope, _ = fitted.moments(X)
+        gradient = X[:, fitted.columns].T @ (share * slope)
+        found.append(Average(value=value, mean=float(share @ mean), gradient=gradient))
+    return found
+
+
+def _contrast(
+    fit: RegressionFit, variable: str, scale: str, base: Average, other: Average, *, level: float | None
+) -> Estimate:
+    """One standardised contrast."""
+    low, high = base.mean, other.mean
+    if scale in DIFFERENCES:
+        estimate, gradient = high - low, other.gradient - base.gradient
+    elif scale == "odds_ratio":
+        estimate = high * (1 - low) / ((1 - high) * low) if 0 < low < 1 and 0 < high < 1 else math.nan
+        gradient = _over(other.gradient, high * (1 - high)) - _over(base.gradient, low * (1 - low))
+    else:
+        estimate = high / low if low > 0 and high > 0 else math.nan
+        gradient = _over(other.gradient, high) - _over(base.gradient, low)
+    if not math.isfinite(estimate) or _loses(fit, variable):
+        estimate = math.nan
+    factor = variable in fit.fitted.design.levels
+    return fit.estimate_of(
+        f"{variable}[{_label(other.value)}]" if factor else variable,
+        estimate,
+        gradient,
+        scale=scale,
+        level=level,
+        fewest=_fewest(fit, variable, base.value, other.value),
+        method=", contrast averaged over the sample (delta method)",
+        details={
+            "reference": base.value,
+            "level": other.value,
+            "mean_reference": low,
+            "mean_level": high,
+        },
+    )
+
+
+def _over(gradient: Floats, denominator: float) -> Floats:
+    return gradient / denominator if denominator else np.full_like(gradient, np.nan)
+
+
+def _loses(fit: RegressionFit, variable: str) -> bool:
+    """Whether a coefficient that the variable enters has no finite estimate."""
+    if fit.fitted.separation is None:
+        return False
+    design = fit.fitted.design
+    own = {j for j, term in enumerate(design.formula.fixed) if variable in term.columns}
+    return any(owner in own and not fine for owner, fine in zip(design.assign, fit.fitted.estimable, strict=True))
+
+
+def _fewest(fit: RegressionFit, variable: str, *values: Any) -> int | None:
+    """Clusters with rows at a level, for the level that has fewest."""
+    if fit.clusters is None:
+        return None
+    column = fit.fitted.frame[variable]
+    return min(fit.clusters.count(np.asarray(column == value)) for value in values)
+
+
+def _slope(fit: RegressionFit, variable: str, scale: str | None, level: float | None) -> Estimate:
+    """Average derivative of the mean with respect to a numeric column."""
+    fallback = {"risk_difference": "risk_difference", "rate_ratio": "rate_difference"}
+    default = fallback.get(fit.fitted.family.default_contrast, "mean_difference")
+    chosen = default if scale is None else _check_scale(fit, scale)
+    if chosen not in DIFFERENCES:
+        raise DesignError(
+            f"'{variable}' is numeric, and scale == '{scale}' compares levels",
+            fix=f"leave out scale for the average slope, read fit.ratio('{variable}') for a conditional ratio, "
+            "or cut the column into levels",
+        )
+    fitted = fit.fitted
+    share = _row_weights(fit)
+    X = fitted.design.X
+    change = _matrix_slope(fit, variable)
+    _, slope, curvature = fitted.moments(X)
+    columns = fitted.columns
+    beta = fitted.coefficients[columns]
+    moved = change[:, columns] @ np.nan_to_num(beta)
+    estimate = float(share @ (slope * moved)) if not _loses(fit, variable) else math.nan
+    gradient = X[:, columns].T @ (share * curvature * moved) + change[:, columns].T @ (share * slope)
+    return fit.estimate_of(
+        variable,
+        estimate,
+        gradient,
+        scale=chosen,
+        level=level,
+        method=f", average slope per unit of {variable} (delta method)",
+        details={"slope": True},
+    )
+
+
+def _matrix_slope(fit: RegressionFit, variable: str) -> Floats:
+    """Derivative of every column of the design with respect to the variable."""
+    fitted = fit.fitted
+    x = np.asarray(fitted.frame[variable], dtype=float)
+
+    def at(values: Floats) -> Floats:
+        return fitted.design.matrix(fitted.frame.assign(**{variable: values}))
+
+    parts = [part for term in fitted.design.formula.fixed for part in term.factors if part.column == variable]
+    repeats = max(sum(part.column == variable for part in t.factors) for t in fitted.design.formula.fixed)
+    if repeats <= 2 and all(_linear(part) for part in parts):
+        # a central difference is exact for products of two linear parts
+        return np.asarray((at(x + 1.0) - at(x - 1.0)) / 2.0)
+    spread = float(np.std(x)) or 1.0
+    step = np.full_like(x, STEP * spread)
+    if np.all(x >= 0):
+        # a logarithm or root must not be asked below zero, and bends most near it
+        step = np.where(x > 0, np.minimum(step, STEP * x), step)
+    wide = at(x + 2.0 * step) - at(x - 2.0 * step)
+    near_by = at(x + step) - at(x - step)
+    return np.asarray((8.0 * near_by - wide) / (12.0 * step)[:, None])
+
+
+def _linear(part: Factor) -> bool:
+    """Whether a part is a linear function of its column."""
+    if isinstance(part, Variable):
+        return True
+    if isinstance(part, Power):
+        return part.exponent == 1 and _linear(part.argument)
+    return isinstance(part, Call) and part.function in ("centre", "scale") and _linear(part.argument)
