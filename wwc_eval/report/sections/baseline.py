@@ -1,0 +1,33 @@
+"""Baseline characteristics by arm."""
+
+from __future__ import annotations
+
+from wwc_eval.report.blocks import Block, Section, Text
+from wwc_eval.report.figures.love import love_figure
+from wwc_eval.report.record import RunRecord
+from wwc_eval.report.tables import table_block
+from wwc_eval.table import Table
+
+ORDER = 400
+TITLE = "Baseline characteristics"
+
+
+def build(record: RunRecord) -> Section | None:
+    """Table and love plot, without tests: chance alone makes arms differ after randomisation."""
+    table = _untested(record.baseline)
+    if not len(table):
+        return None
+    words = (
+        "Arms are compared by standardised differences. No tests of baseline differences are made: when arms are "
+        "formed at random, a test answers no question."
+    )
+    blocks: list[Block] = [Text(text=words), table_block(table, caption="Baseline characteristics by arm")]
+    figure = love_figure(table, record.arms)
+    return Section(title=TITLE, blocks=[*blocks, figure] if figure is not None else blocks)
+
+
+def _untested(table: Table) -> Table:
+    """The table without columns of p-values, should a room have put any in."""
+    kept = [column for column in table.columns if column.kind != "p_value"]
+    rows = [{column.name: row[column.name] for column in kept} for row in table.rows]
+    return Table(rows, kept, title=table.title, notes=table.notes)

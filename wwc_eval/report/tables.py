@@ -1,0 +1,92 @@
+"""A result's :class:`~wwc_eval.table.Table` as a table of the report."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from numbers import Real
+from typing import Any
+
+from wwc_eval.report.blocks import Cell, DataTable
+from wwc_eval.report.words import clean, minus, title_case
+from wwc_eval.table import Column, Table
+
+_FIGURE = re.compile(r"[<≤−-]?\s?\d")
+
+__all__ = ["SHADES", "heat_shade", "table_block"]
+
+SHADES = (0.0, 0.02, 0.05, 0.10, 0.20, 0.40)
+"""Lower bounds of the steps of a heat map, as shares."""
+
+
+def heat_shade(share: object) -> int | None:
+    """Step 0 to 5 of a share, None for what is not a number (a suppressed text, a missing value).
+
+    Examples
+    --------
+    >>> heat_shade(0.0), heat_shade(0.07), heat_shade("<10")
+    (0, 2, None)
+    """
+    if isinstance(share, bool) or not isinstance(share, Real) or math.isnan(float(share)):
+        return None
+    return max(step for step, bound in enumerate(SHADES) if float(share) >= bound or step == 0)
+
+
+def table_block(table: Table, *, caption: str = "", heat: bool = False, compact: bool = False) -> DataTable:
+    """The table with its first column as row heads; equal neighbours in that column are joined.
+
+    Parameters
+    ----------
+    table : Table
+        What to show.
+    caption : str
+        Caption where the table has no title.
+    heat : bool
+        Whether cells of percent columns are shaded by their value.
+    compact : bool
+        Whether the table is set small.
+    """
+    grid = table._grid()
+    columns = tuple(table.columns)
+    right = [
+        position > 0 and (column.numeric or _figures(grid.rows, position))
+        for position, column in enumerate(columns)
+    ]
+    headings = [
+        Cell(text=title_case(clean(column.heading)), numeric=side)
+        for column, side in zip(columns, right, strict=True)
+    ]
+    runs = _runs([row[0] for row in grid.rows]) if right.count(False) > 1 else [1] * len(grid.rows)
+    rows = []
+    for raw, shown, run in zip(table.rows, grid.rows, runs, strict=True):
+        body = [
+            _cell(column, raw, text, right=side, heat=heat)
+            for column, text, side in zip(columns[1:], shown[1:], right[1:], strict=True)
+        ]
+        head = [Cell(text=clean(shown[0]), header=True, rows=run)] if run else []
+        rows.append([*head, *body])
+    return DataTable(
+        caption=table.title or caption, headings=headings, rows=rows, notes=tuple(table.notes), compact=compact
+    )
+
+
+def _figures(rows: Sequence[Sequence[str]], position: int) -> bool:
+    """Whether most cells of a text column begin with a figure, as in ``533 (44.9%)``."""
+    figures = sum(bool(_FIGURE.match(row[position])) for row in rows)
+    return 2 * figures > len(rows)
+
+
+def _cell(column: Column, raw: Mapping[str, Any], text: str, *, right: bool, heat: bool) -> Cell:
+    shade = heat_shade(raw[column.name]) if heat and column.kind == "percent" else None
+    return Cell(text=minus(clean(text)) if right else clean(text), numeric=right, shade=shade)
+
+
+def _runs(heads: list[str]) -> list[int]:
+    """Length of each run of equal heads at its first row, 0 at the others."""
+    lengths: list[int] = []
+    for _, group in groupby(heads):
+        size = len(list(group))
+        lengths += [size, *[0] * (size - 1)]
+    return lengths
