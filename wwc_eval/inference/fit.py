@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wwc_eval.errors import ConvergenceError, DesignError, check_number, did_you_mean
+from wwc_eval.errors import ConvergenceError, DesignError, check_number
 from wwc_eval.estimate import SCALES, Estimate, Estimates
 from wwc_eval.inference.clusters import Clusters, read_clusters
 from wwc_eval.inference.covariance import Covariance, make_covariance
 from wwc_eval.inference.families import Floats
 from wwc_eval.inference.fitted import Fitted
-from wwc_eval.inference.wald import WaldTest, wald_test
-from wwc_eval.inference.wording import NOT_ESTIMABLE, dispersion_warnings, message_of, notes_of, status_of
+from wwc_eval.inference.wald import WaldTest, columns_of, wald_test
+from wwc_eval.inference.wording import NOT_ESTIMABLE, fit_warnings, message_of, notes_of, status_of
 from wwc_eval.table import Grid, Rendered
 
 if TYPE_CHECKING:
@@ -253,18 +253,16 @@ class RegressionFit(Rendered):
         se = df = math.nan
         warnings: tuple[str, ...] = ()
         if math.isnan(estimate):
-            warnings = (
-                f"'{term}' is {NOT_ESTIMABLE}" if self.fitted.separation else f"'{term}' is not estimable",
-            )
+            warnings = (NOT_ESTIMABLE if self.fitted.separation else "Not estimable",)
         elif self.covariance is not None:
             se = math.sqrt(max(self.covariance.variance(gradient), 0.0))
             df = self.covariance.df(gradient)
             warnings = (
                 *self.covariance.contrast_warnings(df, fewest),
-                *dispersion_warnings(self.fitted, self.inference),
+                *fit_warnings(self.fitted, self.inference),
             )
-        inference = self.covariance.words if self.covariance else "no inference"
-        return Estimate.from_normal(
+        inference = self.covariance.words if self.covariance else "nothing estimated"
+        found = Estimate.from_normal(
             term=term,
             estimate=estimate,
             se=se,
@@ -279,6 +277,7 @@ class RegressionFit(Rendered):
             citation=self.covariance.citation if self.covariance else "",
             **rest,
         )
+        return found if math.isfinite(se) else found.replace(ci_low=math.nan, ci_high=math.nan)
 
     # --- other questions to the same fit
 
@@ -334,31 +333,15 @@ class RegressionFit(Rendered):
             under Satterthwaite df.
         """
         covariance = self.need_covariance()
-        indices = self._columns_of([terms] if isinstance(terms, str) else list(terms))
+        indices = columns_of(self.fitted.design, [terms] if isinstance(terms, str) else list(terms))
         names = [self.terms[index] for index in indices]
         lost = [name for name, index in zip(names, indices, strict=True) if not self.fitted.estimable[index]]
         if lost:
-            raise DesignError(f"'{lost[0]}' is {NOT_ESTIMABLE}", fix="test other terms")
+            raise DesignError(f"'{lost[0]}': {NOT_ESTIMABLE}", fix="test other terms")
         positions = np.searchsorted(self.fitted.columns, indices)
         contrasts = np.eye(len(self.fitted.columns))[:, positions]
         beta = self.fitted.coefficients[self.fitted.columns]
         return wald_test(np.nan_to_num(beta), covariance, contrasts, names)
-
-    def _columns_of(self, names: Sequence[str]) -> list[int]:
-        fixed = {term.text: position for position, term in enumerate(self.fitted.design.formula.fixed)}
-        found: list[int] = []
-        for name in names:
-            if name in self.terms:
-                found.append(self.terms.index(name))
-                continue
-            position = fixed.get(name)
-            inside = [j for j, owner in enumerate(self.fitted.design.assign) if owner == position]
-            if position is None or not inside:
-                raise DesignError(f"the model has no term '{name}'", fix=did_you_mean(name, [*fixed, *self.terms]))
-            found += inside
-        if not found:
-            raise DesignError("no term is named", fix="name at least one term of the formula")
-        return sorted(set(found))
 
     def predict(self, data: pd.DataFrame | None = None) -> Floats:
         """Expected outcome of each row: mean, probability, or count (rate where no exposure is known).
@@ -375,7 +358,7 @@ class RegressionFit(Rendered):
         """
         self.need_covariance()
         design, fitted = self.fitted.design, self.fitted
-        mean, _, _ = fitted.moments(design.X if data is None else design.matrix(data))
+        mean = fitted.moments(design.X if data is None else design.matrix(data)).mean
         if fitted.exposure is None:
             return mean
         if data is None:
@@ -430,7 +413,7 @@ class RegressionFit(Rendered):
         return self.estimates._notes()
 
     def _title_text(self) -> str:
-        inference = self.covariance.words if self.covariance else "no inference"
+        inference = self.covariance.words if self.covariance else "nothing estimated"
         return f"{self.fitted.family.words}: {self.formula}; {inference}"
 
     def __repr__(self) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wwc_eval.inference.families import Family, Floats
-from wwc_eval.inference.glm import Solution, solve
+from wwc_eval.inference.glm import Solution, at_edge, solve
 from wwc_eval.inference.separation import Separation, find_separation
 
 if TYPE_CHECKING:
@@ -17,9 +17,27 @@ if TYPE_CHECKING:
 
     from wwc_eval.formula import Design
 
-__all__ = ["Fitted", "fit_arrays"]
+__all__ = ["Fitted", "Moments", "fit_arrays"]
 
 INDEPENDENT = 1e-9
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Moments:
+    """Predictions for some rows.
+
+    Parameters
+    ----------
+    mean, slope, curvature : ndarray, shape (n,)
+        Mean of the outcome and its derivatives in the linear predictor; NaN where undetermined.
+    decided : ndarray, shape (n,)
+        +1 or -1 where separation puts the mean at its upper or lower limit, else 0.
+    """
+
+    mean: Floats
+    slope: Floats
+    curvature: Floats
+    decided: Floats
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -91,28 +109,24 @@ class Fitted:
             beta[~self.estimable] = np.nan
         return beta
 
-    def predictor(self, X: Floats) -> Floats:
-        """Linear predictor without offset: plus or minus infinity where separated, NaN where undetermined."""
-        if self.solution is None or not self.solution.converged:
-            eta = np.full(len(X), np.nan)
-        else:
+    def moments(self, X: Floats) -> Moments:
+        """Mean of the outcome per unit of exposure for given rows, with its derivatives."""
+        eta = np.full(len(X), np.nan)
+        if self.solution is not None and self.solution.converged:
             eta = X[:, self.columns] @ self.solution.beta
-        if self.separation is None:
-            return eta
-        sign = self.separation.decided(X)
-        eta[(sign == 0) & self.separation.undetermined(X)] = np.nan
-        return np.where(sign == 0, eta, sign * np.inf)
-
-    def moments(self, X: Floats) -> tuple[Floats, Floats, Floats]:
-        """Mean of the outcome (per unit of exposure) for given rows, and its first two derivatives."""
-        eta = self.predictor(X)
-        finite = ~np.isinf(eta)
-        inner = np.where(finite, eta, 0.0)
-        edge = np.where(eta > 0, np.inf if self.family.link == "log" else 1.0, 0.0)
-        mean = np.where(finite, self.family.mean(inner), edge)
-        slope = np.where(finite, self.family.slope(inner), 0.0)
-        curvature = np.where(finite, self.family.curvature(inner), 0.0)
-        return mean, slope, curvature
+        sign = np.zeros(len(X))
+        if self.separation is not None:
+            sign = self.separation.decided(X)
+            eta[(sign == 0) & self.separation.undetermined(X)] = np.nan
+        decided = sign != 0
+        inner = np.where(decided, 0.0, eta)
+        edge = np.where(sign < 0, 0.0, np.inf if self.family.link == "log" else 1.0)
+        return Moments(
+            mean=np.where(decided, edge, self.family.mean(inner)),
+            slope=np.where(decided, 0.0, self.family.slope(inner)),
+            curvature=np.where(decided, 0.0, self.family.curvature(inner)),
+            decided=sign,
+        )
 
 
 def fit_arrays(
@@ -125,39 +139,29 @@ def fit_arrays(
     exposure_column: str | None,
 ) -> Fitted:
     """Fit a checked design; look for separation where the fit gives reason to."""
-    trials = design.trials
-    y = design.y if trials is None else design.y / trials
-    X = design.X
-    n, p = X.shape
-    rows, columns = np.ones(n, dtype=bool), np.arange(p)
+    y = design.y if design.trials is None else design.y / design.trials
     offset = None if exposure is None else np.log(exposure)
-    solution: Solution | None = solve(y, X, family, offset=offset, weights=weights, trials=trials)
-    separation = None
-    estimable = np.ones(p, dtype=bool)
-    if solution is not None and solution.suspicious:
-        separation = find_separation(y, X, family.link)
+    task = _Rows(y=y, X=design.X, family=family, offset=offset, weights=weights, trials=design.trials)
+    n, p = design.X.shape
+    every, columns = np.ones(n, dtype=bool), np.arange(p)
+    rows, estimable = every, np.ones(p, dtype=bool)
+    solution: Solution | None = task.solve(every, columns, patient=False)
+    separation = task.separation(solution) if solution is not None and solution.suspicious else None
     if separation is not None:
         rows, estimable = ~separation.rows, ~separation.columns
-        columns = _independent(X[rows], estimable)
-        solution = None
-        if len(columns) and len(columns) < rows.sum():
-            solution = solve(
-                y[rows],
-                X[np.ix_(rows, columns)],
-                family,
-                offset=None if offset is None else offset[rows],
-                weights=None if weights is None else weights[rows],
-                trials=None if trials is None else trials[rows],
-            )
-        else:
+        columns = _independent(design.X[rows], estimable)
+        solution = task.solve(rows, columns) if 0 < len(columns) < rows.sum() else None
+        if solution is None:
             estimable = np.zeros(p, dtype=bool)
+    elif solution is not None and not solution.converged:
+        solution = task.solve(every, columns)
     return Fitted(
         design=design,
         family=family,
         frame=frame,
         y=y,
         weights=weights,
-        trials=trials,
+        trials=design.trials,
         exposure=exposure,
         exposure_column=exposure_column,
         separation=separation,
@@ -168,17 +172,60 @@ def fit_arrays(
     )
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Rows:
+    """All rows of a fit, any part of which can be solved."""
+
+    y: Floats
+    X: Floats
+    family: Family
+    offset: Floats | None
+    weights: Floats | None
+    trials: Floats | None
+
+    def solve(self, rows: NDArray[np.bool_], columns: NDArray[np.intp], *, patient: bool = True) -> Solution:
+        """Fit of some rows on some columns."""
+        whole = bool(rows.all()) and len(columns) == self.X.shape[1]
+
+        def of(values: Floats | None) -> Floats | None:
+            return values if values is None or whole else values[rows]
+
+        return solve(
+            self.y if whole else self.y[rows],
+            self.X if whole else self.X[np.ix_(rows, columns)],
+            self.family,
+            offset=of(self.offset),
+            weights=of(self.weights),
+            trials=of(self.trials),
+            patient=patient,
+        )
+
+    def separation(self, solution: Solution) -> Separation | None:
+        """The separation behind a suspicious solution, if there is one."""
+        shift = np.zeros(len(self.y)) if self.offset is None else self.offset
+        inside = ~at_edge(self.y, solution.eta, shift, self.family)
+        overlapping = None
+        if inside.any() and not inside.all():
+            # rows that have a maximum among themselves overlap: only the others may be separated
+            columns = _independent(self.X[inside], np.zeros(self.X.shape[1], dtype=bool))
+            if len(columns) < inside.sum():
+                inner = self.solve(inside, columns, patient=False)
+                overlapping = inside if inner.converged and not inner.suspicious else None
+        return find_separation(self.y, self.X, self.family.link, overlapping=overlapping)
+
+
 def _independent(X: Floats, first: NDArray[np.bool_]) -> NDArray[np.intp]:
     """Columns that span X: the estimable ones, then others as far as they add anything."""
-    if not len(X):
-        return np.empty(0, dtype=np.intp)
-    chosen: list[int] = [int(j) for j in np.flatnonzero(first)]
-    for j in np.flatnonzero(~first):
-        column = X[:, j]
-        rest = column
-        if chosen:
-            basis, _ = np.linalg.qr(X[:, chosen])
-            rest = column - basis @ (basis.T @ column)
-        if np.linalg.norm(rest) > INDEPENDENT * max(float(np.linalg.norm(column)), 1e-300):
+    corner = np.linalg.qr(X, mode="r")
+    length = np.maximum(np.linalg.norm(corner, axis=0), 1e-300)
+    chosen: list[int] = []
+    basis = np.zeros((len(corner), 0))
+    for j in np.argsort(~first, kind="stable"):
+        column = corner[:, j] / length[j]
+        rest = column - basis @ (basis.T @ column)
+        rest -= basis @ (basis.T @ rest)
+        size = float(np.linalg.norm(rest))
+        if size > INDEPENDENT:
             chosen.append(int(j))
+            basis = np.column_stack([basis, rest / size])
     return np.array(sorted(chosen), dtype=np.intp)

@@ -9,14 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import linalg
 
 from wwc_eval.inference.families import Family, Floats
 
-__all__ = ["Kernel", "Solution", "solve"]
+__all__ = ["Kernel", "Solution", "at_edge", "solve"]
 
 MAX_NEWTON = 40
 MAX_HALVINGS = 30
+EARLY = 15
 CONVERGED_DECREMENT = 1e-18
 SUSPICIOUS_ETA = 12.0
 
@@ -111,6 +113,7 @@ def solve(
     offset: Floats | None = None,
     weights: Floats | None = None,
     trials: Floats | None = None,
+    patient: bool = True,
 ) -> Solution:
     """Maximum likelihood (or least squares) fit.
 
@@ -128,6 +131,8 @@ def solve(
         Prior (precision) weights.
     trials : ndarray, shape (n,), optional
         Number of trials behind each row of a binomial outcome.
+    patient : bool
+        False: give up early when fitted values run to the edge, for then separation is likely.
 
     Returns
     -------
@@ -141,18 +146,19 @@ def solve(
     shift = np.zeros(n) if offset is None else offset
     if family.name == "gaussian":
         return _solve_linear(y, X, family, prior)
-    return _solve_glm(_Task(y=y, X=X, family=family, prior=prior, shift=shift), trials)
+    return _solve_glm(_Task(y=y, X=X, family=family, prior=prior, shift=shift, patient=patient), trials)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Task:
-    """A GLM to be solved: outcome, columns, family, prior weights (trials included) and offset."""
+    """A GLM to be solved: outcome, columns, family, prior weights (trials included), offset and patience."""
 
     y: Floats
     X: Floats
     family: Family
     prior: Floats
     shift: Floats
+    patient: bool
 
     def eta(self, coefficients: Floats) -> Floats:
         """Linear predictor."""
@@ -191,7 +197,7 @@ def _solve_glm(task: _Task, trials: Floats | None) -> Solution:
         gamma, steps, converged = _newton(turned, _start(turned))
         eta = turned.eta(gamma)
         slope = family.slope(eta)
-        suspicious = not converged or _near_edge(task, eta)
+        suspicious = not converged or bool(at_edge(task.y, eta, task.shift, family).any())
         tiny = np.finfo(float).tiny
         root = np.sqrt(np.maximum(task.prior * slope, tiny))
         kernel = _kernel(
@@ -265,6 +271,8 @@ def _newton(task: _Task, start: Floats) -> tuple[Floats, int, bool]:
         value = task.value(eta)
         if last:
             return found, step, True
+        if step >= EARLY and not task.patient and at_edge(task.y, eta, task.shift, task.family).any():
+            return found, step, False
         last = share == 1.0 and decrement < CONVERGED_DECREMENT * max(1.0, float(len(eta)))
     return found, MAX_NEWTON, False
 
@@ -280,10 +288,9 @@ def _step_length(task: _Task, found: Floats, move: Floats, value: float) -> floa
     return None
 
 
-def _near_edge(task: _Task, eta: Floats) -> bool:
-    """Whether some fitted value is so extreme that only separation may explain it."""
-    if task.family.link == "logit":
-        return bool(np.any(np.abs(eta) > SUSPICIOUS_ETA))
-    rate = eta - task.shift
-    empty = task.y == 0
-    return bool(np.any(empty)) and float(np.max(rate) - np.min(rate[empty])) > SUSPICIOUS_ETA
+def at_edge(y: Floats, eta: Floats, shift: Floats, family: Family) -> NDArray[np.bool_]:
+    """Rows whose fitted value is so extreme that separation may be behind it."""
+    if family.link == "logit":
+        return np.asarray(np.abs(eta) > SUSPICIOUS_ETA)
+    rate = eta - shift
+    return np.asarray((y == 0) & (rate < float(np.max(rate)) - SUSPICIOUS_ETA))

@@ -43,6 +43,7 @@ class Average:
     value: Any
     mean: float
     gradient: Floats
+    decided: Floats
 
 
 def marginal_effect(
@@ -225,9 +226,10 @@ def level_averages(fit: RegressionFit, variable: str, values: list[Any]) -> list
     for value in values:
         fixed = pd.Series([value] * len(column), index=column.index, dtype=column.dtype)
         X = fitted.design.matrix(fitted.frame.assign(**{variable: fixed}))
-        mean, slope, _ = fitted.moments(X)
-        gradient = X[:, fitted.columns].T @ (share * slope)
-        found.append(Average(value=value, mean=float(share @ mean), gradient=gradient))
+        moments = fitted.moments(X)
+        gradient = X[:, fitted.columns].T @ (share * moments.slope)
+        mean = float(share @ moments.mean) if not moments.decided.all() else math.nan
+        found.append(Average(value=value, mean=mean, gradient=gradient, decided=moments.decided))
     return found
 
 
@@ -244,7 +246,8 @@ def _contrast(
     else:
         estimate = high / low if low > 0 and high > 0 else math.nan
         gradient = _over(other.gradient, high) - _over(base.gradient, low)
-    if not math.isfinite(estimate) or _loses(fit, variable):
+    if not math.isfinite(estimate) or not np.array_equal(base.decided, other.decided):
+        # rows at their limit under one level and not under the other: the contrast has no standard error
         estimate = math.nan
     factor = variable in fit.fitted.design.levels
     return fit.estimate_of(
@@ -300,12 +303,13 @@ def _slope(fit: RegressionFit, variable: str, scale: str | None, level: float | 
     share = _row_weights(fit)
     X = fitted.design.X
     change = _matrix_slope(fit, variable)
-    _, slope, curvature = fitted.moments(X)
+    moments = fitted.moments(X)
     columns = fitted.columns
     beta = fitted.coefficients[columns]
     moved = change[:, columns] @ np.nan_to_num(beta)
-    estimate = float(share @ (slope * moved)) if not _loses(fit, variable) else math.nan
-    gradient = X[:, columns].T @ (share * curvature * moved) + change[:, columns].T @ (share * slope)
+    estimate = float(share @ (moments.slope * moved)) if not _loses(fit, variable) else math.nan
+    gradient = X[:, columns].T @ (share * moments.curvature * moved)
+    gradient += change[:, columns].T @ (share * moments.slope)
     return fit.estimate_of(
         variable,
         estimate,

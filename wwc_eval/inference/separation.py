@@ -58,7 +58,9 @@ class Separation:
         return sign
 
 
-def find_separation(y: Floats, X: Floats, link: str) -> Separation | None:
+def find_separation(
+    y: Floats, X: Floats, link: str, *, overlapping: NDArray[np.bool_] | None = None
+) -> Separation | None:
     """The separation of the outcome by the columns, or None if every coefficient is finite.
 
     Parameters
@@ -69,6 +71,9 @@ def find_separation(y: Floats, X: Floats, link: str) -> Separation | None:
         Design matrix of full column rank.
     link : {"logit", "log"}
         Link of the model.
+    overlapping : ndarray of bool, shape (n,), optional
+        Rows known to have a finite maximum among themselves: no direction of separation moves them, which
+        makes the linear programme small.
 
     Returns
     -------
@@ -86,6 +91,8 @@ def find_separation(y: Floats, X: Floats, link: str) -> Separation | None:
     side = np.where(y == 0, -1.0, 0.0)
     if link == "logit":
         side = np.where(y == 1, 1.0, side)
+    if overlapping is not None:
+        side[overlapping] = 0.0
     scale = np.abs(X).max(axis=0)
     scaled = X / np.where(scale > 0, scale, 1.0)
     open_rows = np.ones(len(y), dtype=bool)
@@ -104,6 +111,7 @@ def find_separation(y: Floats, X: Floats, link: str) -> Separation | None:
     if not found:
         return None
     loose = _null_space(scaled[open_rows], X.shape[1])
+    loose[np.abs(loose) < SPAN_TOLERANCE] = 0.0
     return Separation(
         directions=np.array(found),
         rows=~open_rows,

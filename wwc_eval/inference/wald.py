@@ -5,17 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import special
 
-from wwc_eval.errors import DesignError
+from wwc_eval.errors import DesignError, did_you_mean
 from wwc_eval.inference.covariance import Covariance
 from wwc_eval.inference.families import Floats
 from wwc_eval.table import Grid, Rendered, format_number, format_p_value
 
-__all__ = ["WaldTest", "wald_test"]
+if TYPE_CHECKING:
+    from wwc_eval.formula import Design
+
+__all__ = ["WaldTest", "columns_of", "wald_test"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -129,3 +132,27 @@ def wald_test(beta: Floats, covariance: Covariance, contrasts: Floats, terms: Se
         p_value=p_value,
         method=f"{name} with {covariance.words}",
     )
+
+
+def columns_of(design: Design, names: Sequence[str]) -> list[int]:
+    """Positions of the coefficients that names stand for: coefficients, or terms of the formula with all theirs.
+
+    Raises
+    ------
+    DesignError
+        If a name is neither, or none is given.
+    """
+    fixed = {term.text: position for position, term in enumerate(design.formula.fixed)}
+    found: set[int] = set()
+    for name in names:
+        if name in design.terms:
+            found.add(design.terms.index(name))
+            continue
+        position = fixed.get(name)
+        inside = {j for j, owner in enumerate(design.assign) if owner == position}
+        if position is None or not inside:
+            raise DesignError(f"the model has no term '{name}'", fix=did_you_mean(name, [*fixed, *design.terms]))
+        found |= inside
+    if not found:
+        raise DesignError("no term is named", fix="name at least one term of the formula")
+    return sorted(found)

@@ -10,10 +10,10 @@ from wwc_eval.inference.fitted import Fitted
 if TYPE_CHECKING:
     from wwc_eval.inference.covariance import Covariance
 
-__all__ = ["NOT_ESTIMABLE", "dispersion_warnings", "message_of", "notes_of", "status_of"]
+__all__ = ["NOT_ESTIMABLE", "fit_warnings", "message_of", "notes_of", "status_of"]
 
 OVERDISPERSED = 1.5
-NOT_ESTIMABLE = "not estimable: the outcome is predicted perfectly in some rows, so the estimate is infinite"
+NOT_ESTIMABLE = "Not estimable: the outcome is predicted perfectly in some rows, so the estimate is infinite"
 
 
 def status_of(fitted: Fitted) -> str:
@@ -61,8 +61,11 @@ def _separation(fitted: Fitted) -> str:
     )
 
 
-def dispersion_warnings(fitted: Fitted, kind: str) -> tuple[str, ...]:
-    """A warning where classical errors trust a variance that the outcome exceeds."""
+def fit_warnings(fitted: Fitted, kind: str) -> tuple[str, ...]:
+    """Warnings for every estimate: rows at their limit, and a variance that classical errors do not know of."""
+    if fitted.separation is not None:
+        rows = int((~fitted.rows).sum())
+        return (f"The outcome is predicted perfectly in {rows:,} rows; they are taken at their limit",)
     counts = fitted.family.name == "poisson" or (fitted.family.name == "binomial" and fitted.trials is not None)
     dispersion = fitted.solution.kernel.dispersion if fitted.solution else math.nan
     if not counts or kind != "classical" or not dispersion > OVERDISPERSED:
