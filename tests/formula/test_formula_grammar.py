@@ -322,5 +322,5 @@ def test_large_but_sane_formulas_are_read_fast():
     ],
 )
 def test_explosions_are_refused(text):
-    with pytest.raises(FormulaError, match="expands to more|joins more"):
+    with pytest.raises(FormulaError, match=r"expands to more|joins more"):
         parse_formula(text)

@@ -16,6 +16,7 @@ from wwc_eval.formula.checks import (
     check_complete,
     check_counts,
     check_finite,
+    check_sizes,
     check_uses,
     is_factor,
     nothing_left,
@@ -55,6 +56,7 @@ def build_design(
     work = _read(formula, check_frame(data), levels=levels, keep=keep, missing=missing)
     layout = lay_out(formula.fixed, intercept=formula.intercept, factors=work.factors, rows=work.n)
     full = layout.fill(work.n, work.codes, work.values)
+    check_sizes(full, layout.names)
     dependence = find_dependence(full, intercept=formula.intercept)
     X = np.ascontiguousarray(full[:, dependence.kept]) if dependence.dropped else full
     groups = work.groupings()
@@ -171,7 +173,7 @@ class _Work:
     def codes(self, name: str) -> IntArray:
         """Level of a factor column in each row used."""
         if name not in self.row_codes:
-            self.row_codes[name] = self.take(self.factor_levels[name].codes(self.columns[name]))
+            self.row_codes[name] = self.factor_levels[name].codes(self.columns[name], self.used)
         return self.row_codes[name]
 
     def values(self, part: Factor) -> FloatArray:
@@ -201,7 +203,7 @@ class _Work:
         single = {}
         for name in self.group_names:
             found = self._levels(name)
-            single[name] = (self.take(found.codes(self.columns[name])), found)
+            single[name] = (found.codes(self.columns[name], self.used), found)
         return {
             name: _group([single[column] for column in names])
             for term in self.formula.random

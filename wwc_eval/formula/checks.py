@@ -8,11 +8,22 @@ import numpy as np
 
 from wwc_eval.errors import DataError, FormulaError, Problem
 from wwc_eval.formula.columns import DataColumn, FloatArray
+from wwc_eval.formula.encoding import LARGEST
 from wwc_eval.formula.terms import Call, Factor, Response, Variable
 
-__all__ = ["check_complete", "check_counts", "check_finite", "check_uses", "is_factor", "nothing_left"]
+__all__ = [
+    "NUMERIC",
+    "check_complete",
+    "check_counts",
+    "check_finite",
+    "check_sizes",
+    "check_uses",
+    "is_factor",
+    "nothing_left",
+]
 
 NUMERIC = frozenset({"number", "flag"})
+SMALLEST = 1e-100
 
 
 def is_factor(part: Factor, columns: Mapping[str, DataColumn]) -> bool:
@@ -89,24 +100,45 @@ def _problem(column: DataColumn, message: str, fix: str) -> Problem:
 
 
 def check_finite(columns: Iterable[DataColumn]) -> None:
-    """Refuse infinite values.
+    """Refuse infinite values, and sizes whose squares a number cannot hold.
 
     Raises
     ------
     DataError
         With one problem for each column.
     """
-    problems = [
-        _problem(
-            column,
-            f"'{column.name}' is infinite in {int(np.isinf(column.numbers).sum()):,} rows",
-            "correct the values, or make them missing",
-        )
-        for column in columns
-        if column.kind == "number" and np.isinf(column.numbers).any()
-    ]
+    problems = []
+    for column in columns:
+        if column.kind != "number":
+            continue
+        sizes = np.abs(column.numbers)
+        largest = float(np.fmax.reduce(sizes, initial=0.0))
+        if largest == np.inf:
+            count = int(np.isinf(sizes).sum())
+            fix = "correct the values, or make them missing"
+            problems.append(_problem(column, f"'{column.name}' is infinite in {count:,} rows", fix))
+        elif largest > LARGEST or 0 < largest < SMALLEST:
+            problems.append(_problem(column, f"'{column.name}' has values up to {largest:.3g}", "change its unit"))
     if problems:
         raise DataError(problems=problems)
+
+
+def check_sizes(X: FloatArray, names: Sequence[str]) -> None:
+    """Refuse columns of a design whose squares a number cannot hold.
+
+    Raises
+    ------
+    FormulaError
+        Naming the columns.
+    """
+    sizes = np.maximum(X.max(axis=0, initial=0.0), -X.min(axis=0, initial=0.0))
+    problems = [
+        Problem(message=f"the column '{name}' has values up to {size:.3g}", fix="change the unit, or scale() it")
+        for name, size in zip(names, sizes.tolist(), strict=True)
+        if not (size == 0.0 or SMALLEST <= size <= LARGEST)
+    ]
+    if problems:
+        raise FormulaError(problems=problems)
 
 
 def check_complete(columns: Iterable[DataColumn], *, rows: int, fix: str) -> None:

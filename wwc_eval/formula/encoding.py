@@ -18,6 +18,7 @@ from wwc_eval.formula.terms import Call, Factor, Power
 
 __all__ = ["Constants", "FactorLevels", "Location", "Orthogonal", "declared_levels", "evaluate", "fit_levels"]
 
+LARGEST = 1e100
 # below this share of its size the spread of a column is rounding error
 ROUNDING = 1e-13
 SHOWN_VALUES = 8
@@ -39,15 +40,20 @@ class Orthogonal:
     ----------
     mean : float
         Mean of x.
-    alpha : tuple of float
-        The k centres of the recurrence, on the scale of x.
+    centres : tuple of float
+        The k centres of the recurrence less the mean, which keeps their digits where x is large.
     norm2 : tuple of float
         Squared norms of the polynomials of degree 0 to k before they are scaled to norm 1.
     """
 
     mean: float
-    alpha: tuple[float, ...]
+    centres: tuple[float, ...]
     norm2: tuple[float, ...]
+
+    @property
+    def alpha(self) -> tuple[float, ...]:
+        """The centres on the scale of x, as R's ``poly`` gives them."""
+        return tuple(self.mean + centre for centre in self.centres)
 
 
 Constants: TypeAlias = Location | Orthogonal
@@ -80,7 +86,7 @@ def evaluate(
     """
     if isinstance(part, Power):
         base = evaluate(part.argument, numbers, constants, fitting=fitting)
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", under="ignore"):
             return _finite(base**part.exponent, part)
     if not isinstance(part, Call):
         return numbers(part.name)
@@ -114,7 +120,7 @@ def _rooted(part: Call, values: FloatArray) -> FloatArray:
 
 
 def _finite(values: FloatArray, part: Factor) -> FloatArray:
-    if not np.isfinite(values).all():
+    if not (np.abs(values) <= LARGEST).all():
         raise FormulaError(
             f"{part.text} is too large for a number", place=Place(column=part.column), fix="scale the column first"
         )
@@ -130,12 +136,11 @@ def _fit(part: Call, ordered: FloatArray) -> Constants:
     mean = float(ordered.mean())
     if part.function == "centre":
         return Location(mean=mean, sd=1.0)
-    distinct = 1 + int(np.count_nonzero(np.diff(ordered)))
+    distinct = 1 + int(np.count_nonzero(np.diff(ordered) > ROUNDING * np.abs(ordered[[0, -1]]).max()))
     if part.function == "scale":
-        sd = float(ordered.std(ddof=1)) if distinct > 1 else 0.0
-        if sd <= ROUNDING * abs(mean):
+        if distinct == 1:
             raise _unvarying(part, f"the column has the same value in all {len(ordered):,} rows used")
-        return Location(mean=mean, sd=sd)
+        return Location(mean=mean, sd=float(ordered.std(ddof=1)))
     degree = part.degree or 1
     if distinct <= degree:
         raise _unvarying(
@@ -156,25 +161,25 @@ def _fit_orthogonal(ordered: FloatArray, mean: float, degree: int) -> Orthogonal
     before = np.zeros_like(centred)
     current = np.ones_like(centred)
     norm2 = [float(len(centred))]
-    alpha = []
+    centres = []
     for step in range(degree):
         weight = current**2
-        alpha.append(float((centred * weight).sum()) / norm2[-1])
+        centres.append(float((centred * weight).sum()) / norm2[-1])
         ratio = norm2[-1] / norm2[-2] if step else 0.0
-        before, current = current, (centred - alpha[-1]) * current - ratio * before
+        before, current = current, (centred - centres[-1]) * current - ratio * before
         norm2.append(float((current**2).sum()))
-    return Orthogonal(mean=mean, alpha=tuple(mean + shift for shift in alpha), norm2=tuple(norm2))
+    return Orthogonal(mean=mean, centres=tuple(centres), norm2=tuple(norm2))
 
 
 def _orthogonal(values: FloatArray, known: Orthogonal) -> FloatArray:
-    """Columns of ``poly``: p[i+1] = (x - alpha[i]) p[i] - (norm2[i] / norm2[i-1]) p[i-1], scaled to norm 1."""
+    """Columns of ``poly``: p[i+1] = (x - alpha[i]) p[i] - (norm2[i] / norm2[i-1]) p[i-1], scaled to length 1."""
     centred = values - known.mean
-    columns = np.empty((len(values), len(known.alpha)))
+    columns = np.empty((len(values), len(known.centres)))
     before = np.zeros_like(centred)
     current = np.ones_like(centred)
-    for step, shift in enumerate(known.alpha):
+    for step, centre in enumerate(known.centres):
         ratio = known.norm2[step] / known.norm2[step - 1] if step else 0.0
-        before, current = current, (centred - (shift - known.mean)) * current - ratio * before
+        before, current = current, (centred - centre) * current - ratio * before
         columns[:, step] = current / np.sqrt(known.norm2[step + 1])
     return columns
 
@@ -215,13 +220,15 @@ class FactorLevels:
         """Label of each column of the factor's block."""
         return tuple(label_of(level) for index, level in enumerate(self.levels) if full or index != self.reference)
 
-    def codes(self, column: DataColumn, *, seen: bool = False) -> IntArray:
+    def codes(self, column: DataColumn, used: IntArray | None = None, *, seen: bool = False) -> IntArray:
         """Level of each row of a column, -1 where missing.
 
         Parameters
         ----------
         column : DataColumn
             The column to code.
+        used : integer array, optional
+            Positions of the rows wanted; None for all.
         seen : bool
             Whether a declared level that did not occur in the rows used is refused too.
 
@@ -231,6 +238,7 @@ class FactorLevels:
             If a value is none of the levels.
         """
         found, values = column.coded
+        found = found if used is None else found[used]
         allowed = zip(self.levels, self.occurs, strict=True)
         position = {level: index for index, (level, here) in enumerate(allowed) if here or not seen}
         # one place more, so that code -1 (missing) reads -1

@@ -124,8 +124,10 @@ class Layout:
         X = np.zeros((rows, len(self.names)))
         if self.intercept:
             X[:, 0] = 1.0
-        for span in self.spans:
-            span.fill(X, codes, numbers)
+        # what overflows is refused when the sizes of the columns are checked
+        with np.errstate(over="ignore", under="ignore"):
+            for span in self.spans:
+                span.fill(X, codes, numbers)
         return X
 
 
