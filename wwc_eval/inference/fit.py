@@ -368,12 +368,25 @@ class RegressionFit(Rendered):
         return mean
 
     def marginal_effect(
-        self, variable: str, *, scale: str | None = None, level: float | None = None
+        self,
+        variable: str,
+        *,
+        scale: str | None = None,
+        level: float | None = None,
+        where: Mapping[str, Any] | None = None,
     ) -> Estimate | Estimates:
         """Effect of a variable averaged over the sample; see :func:`wwc_eval.inference.marginal_effect`."""
         from wwc_eval.inference.marginal import marginal_effect
 
-        return marginal_effect(self, variable, scale=scale, level=level)
+        return marginal_effect(self, variable, scale=scale, level=level, where=where)
+
+    def effect_modification(
+        self, variable: str, by: str, *, scale: str | None = None, level: float | None = None
+    ) -> Estimates:
+        """Effect in each group and its difference; see :func:`wwc_eval.inference.effect_modification`."""
+        from wwc_eval.inference.marginal import effect_modification
+
+        return effect_modification(self, variable, by, scale=scale, level=level)
 
     def adjusted_means(self, variable: str, *, level: float | None = None) -> Estimates:
         """Adjusted mean, risk or rate at each level; see :func:`wwc_eval.inference.adjusted_means`."""

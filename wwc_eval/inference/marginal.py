@@ -7,6 +7,7 @@ compares the two averages (standardisation, or g-computation). The covariates ar
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,14 @@ from wwc_eval.inference.families import Floats
 if TYPE_CHECKING:
     from wwc_eval.inference.fit import RegressionFit
 
-__all__ = ["CONTRAST_SCALES", "Average", "adjusted_means", "level_averages", "marginal_effect"]
+__all__ = [
+    "CONTRAST_SCALES",
+    "Average",
+    "adjusted_means",
+    "effect_modification",
+    "level_averages",
+    "marginal_effect",
+]
 
 CONTRAST_SCALES = (
     "risk_difference",
@@ -47,7 +55,12 @@ class Average:
 
 
 def marginal_effect(
-    fit: RegressionFit, variable: str, *, scale: str | None = None, level: float | None = None
+    fit: RegressionFit,
+    variable: str,
+    *,
+    scale: str | None = None,
+    level: float | None = None,
+    where: Mapping[str, Any] | None = None,
 ) -> Estimate | Estimates:
     """Effect of a variable averaged over the estimation sample.
 
@@ -66,6 +79,8 @@ def marginal_effect(
         difference of the family for a slope.
     level : float, optional
         Coverage of the interval; that of the fit where it is missing.
+    where : mapping, optional
+        Column of the formula and its value: average over those rows only (a subgroup). Contrasts only.
 
     Returns
     -------
@@ -97,10 +112,12 @@ def marginal_effect(
     _check_variable(fit, variable)
     levels = _levels_of(fit, variable)
     if levels is None:
+        if where is not None:
+            raise DesignError(f"'{variable}' is numeric: where is for contrasts", fix="leave out where")
         return _slope(fit, variable, scale, level)
     chosen = _check_scale(fit, scale)
     reference, others = levels
-    averages = level_averages(fit, variable, [reference, *others])
+    averages = level_averages(fit, variable, [reference, *others], where=where)
     items = [_contrast(fit, variable, chosen, averages[0], average, level=level) for average in averages[1:]]
     if len(items) == 1:
         return items[0]
@@ -208,19 +225,26 @@ def _label(value: Any) -> str:
     return value if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _row_weights(fit: RegressionFit) -> Floats:
-    """Share of each row in an average over the sample; they add up to one."""
+def _row_weights(fit: RegressionFit, where: Mapping[str, Any] | None = None) -> Floats:
+    """Share of each row in an average over the sample, or the part of it; they add up to one."""
     fitted = fit.fitted
     size = fitted.children if fitted.exposure is None else fitted.children * fitted.exposure
+    for column, value in (where or {}).items():
+        _check_variable(fit, column)
+        size = size * np.asarray(fitted.frame[column] == value, dtype=float)
+    if not size.sum() > 0:
+        raise DesignError(f"no row used has {where}", fix="name a group that occurs in the data")
     return np.asarray(size / size.sum())
 
 
-def level_averages(fit: RegressionFit, variable: str, values: list[Any]) -> list[Average]:
-    """Average outcome with the variable set to each value in turn."""
+def level_averages(
+    fit: RegressionFit, variable: str, values: list[Any], *, where: Mapping[str, Any] | None = None
+) -> list[Average]:
+    """Average outcome with the variable set to each value in turn, over the sample or the part of it."""
     import pandas as pd
 
     fitted = fit.fitted
-    share = _row_weights(fit)
+    share = _row_weights(fit, where)
     column = fitted.frame[variable]
     found = []
     for value in values:
@@ -238,17 +262,7 @@ def _contrast(
 ) -> Estimate:
     """One standardised contrast."""
     low, high = base.mean, other.mean
-    if scale in DIFFERENCES:
-        estimate, gradient = high - low, other.gradient - base.gradient
-    elif scale == "odds_ratio":
-        estimate = high * (1 - low) / ((1 - high) * low) if 0 < low < 1 and 0 < high < 1 else math.nan
-        gradient = _over(other.gradient, high * (1 - high)) - _over(base.gradient, low * (1 - low))
-    else:
-        estimate = high / low if low > 0 and high > 0 else math.nan
-        gradient = _over(other.gradient, high) - _over(base.gradient, low)
-    if not math.isfinite(estimate) or not np.array_equal(base.decided, other.decided):
-        # rows at their limit under one level and not under the other: the contrast has no standard error
-        estimate = math.nan
+    estimate, gradient = compared(scale, base, other)
     factor = variable in fit.fitted.design.levels
     return fit.estimate_of(
         f"{variable}[{_label(other.value)}]" if factor else variable,
@@ -265,6 +279,23 @@ def _contrast(
             "mean_level": high,
         },
     )
+
+
+def compared(scale: str, base: Average, other: Average) -> tuple[float, Floats]:
+    """Contrast of two averages, and its gradient in the fitted coefficients (of its logarithm for a ratio)."""
+    low, high = base.mean, other.mean
+    if scale in DIFFERENCES:
+        estimate, gradient = high - low, other.gradient - base.gradient
+    elif scale == "odds_ratio":
+        estimate = high * (1 - low) / ((1 - high) * low) if 0 < low < 1 and 0 < high < 1 else math.nan
+        gradient = _over(other.gradient, high * (1 - high)) - _over(base.gradient, low * (1 - low))
+    else:
+        estimate = high / low if low > 0 and high > 0 else math.nan
+        gradient = _over(other.gradient, high) - _over(base.gradient, low)
+    if not math.isfinite(estimate) or not np.array_equal(base.decided, other.decided):
+        # rows at their limit under one level and not under the other: the contrast has no standard error
+        estimate = math.nan
+    return estimate, gradient
 
 
 def _over(gradient: Floats, denominator: float) -> Floats:
@@ -351,3 +382,96 @@ def _linear(part: Factor) -> bool:
     if isinstance(part, Power):
         return part.exponent == 1 and _linear(part.argument)
     return isinstance(part, Call) and part.function in ("centre", "scale") and _linear(part.argument)
+
+
+def effect_modification(
+    fit: RegressionFit, variable: str, by: str, *, scale: str | None = None, level: float | None = None
+) -> Estimates:
+    """Effect of a variable in each group of another, and how much it differs between the groups.
+
+    Both must be in the formula, with their interaction, for the difference to mean anything: without it a
+    difference in risks still varies with the covariates, a coefficient does not.
+
+    Parameters
+    ----------
+    fit : RegressionFit
+        The fit.
+    variable, by : str
+        Factor or 0/1 columns of the formula: whose effect, and between which groups.
+    scale, level
+        As in :func:`marginal_effect`.
+
+    Returns
+    -------
+    Estimates
+        First the difference of each later group from the first (term ``arm[b]: yes - no``; on a ratio scale the
+        ratio of ratios, ``yes / no``), then the effect in each group (term ``arm[b] | group: yes``).
+
+    Raises
+    ------
+    DesignError
+        If there are fewer than two groups, or a variable is not in the formula.
+
+    Notes
+    -----
+    Formula: the contrast of :func:`marginal_effect` averaged over the rows of each group; differences by the delta
+    method from the joint gradient.
+
+    Examples
+    --------
+    >>> import pandas as pd, wwc_eval as we
+    >>> data = pd.DataFrame({"y": [1.0, 2, 4, 5, 2, 4, 9, 8], "arm": list("aabb" * 2), "sex": ["f"] * 4 + ["m"] * 4})
+    >>> fit = we.regression("y ~ arm * sex", data)
+    >>> for row in effect_modification(fit, "arm", "sex"):
+    ...     print(row.term, round(row.estimate, 6))
+    arm[b]: m - f 2.5
+    arm[b] | sex: f 3.0
+    arm[b] | sex: m 5.5
+    """
+    for name in (variable, by):
+        _check_variable(fit, name)
+    levels, groups = _levels_of(fit, variable), _levels_of(fit, by)
+    if levels is None or groups is None:
+        numeric = variable if levels is None else by
+        raise DesignError(f"'{numeric}' is numeric and has no levels", fix="cut the column into levels")
+    chosen = _check_scale(fit, scale)
+    values = [levels[0], *levels[1]]
+    averages = {
+        group: level_averages(fit, variable, values, where={by: group}) for group in (groups[0], *groups[1])
+    }
+    rows: list[Estimate] = []
+    for place, value in enumerate(levels[1], start=1):
+        term = f"{variable}[{_label(value)}]" if variable in fit.fitted.design.levels else variable
+        parts = {group: compared(chosen, means[0], means[place]) for group, means in averages.items()}
+        rows += _differences(fit, term, parts, chosen, level)
+        rows += [
+            fit.estimate_of(
+                f"{term} | {by}: {_label(group)}",
+                estimate,
+                gradient,
+                scale=chosen,
+                level=level,
+                method=f", contrast averaged over {by}: {_label(group)} (delta method)",
+            )
+            for group, (estimate, gradient) in parts.items()
+        ]
+    return Estimates(rows, title=f"Effect of {variable} by {by}; {rows[0].method}")
+
+
+def _differences(
+    fit: RegressionFit, term: str, parts: Mapping[Any, tuple[float, Floats]], scale: str, level: float | None
+) -> list[Estimate]:
+    """Difference (ratio) of the effect in each later group from that in the first."""
+    (first, (base, base_gradient)), *others = parts.items()
+    ratio = scale not in DIFFERENCES
+    return [
+        fit.estimate_of(
+            f"{term}: {_label(group)} {'/' if ratio else '-'} {_label(first)}",
+            estimate / base if ratio else estimate - base,
+            gradient - base_gradient,
+            scale=scale,
+            level=level,
+            method=f", {'ratio' if ratio else 'difference'} of contrasts between groups (delta method)",
+        )
+        for group, (estimate, gradient) in others
+    ]

@@ -27,12 +27,24 @@ MISSING_LEVEL = "missing"
 
 @dataclass(frozen=True, kw_only=True)
 class Completed:
-    """A frame without missing covariates, the formula that goes with it, its levels, and what was done."""
+    """A frame without missing covariates, and what goes with it.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        The rows, completed.
+    formula : Formula
+        The formula, with an indicator for each completed number.
+    levels : mapping
+        Levels of categorical columns, with that for missing values.
+    completed : mapping
+        Completed column: number of rows with the outcome in which it was missing, and how it was completed.
+    """
 
     frame: pd.DataFrame
     formula: Formula
     levels: Mapping[str, Sequence[str]]
-    notes: tuple[str, ...]
+    completed: Mapping[str, tuple[int, str]]
 
 
 def missing_indicator(
@@ -85,7 +97,8 @@ def missing_indicator(
     for name in columns or ():
         if name not in covariates:
             raise DesignError(f"'{name}' is not a covariate of {formula.text}", fix=did_you_mean(name, covariates))
-    frame, known, notes, added = data.copy(), dict(levels or {}), [], []
+    frame, known, added = data.copy(), dict(levels or {}), []
+    completed: dict[str, tuple[int, str]] = {}
     usable = frame[sorted(response)].notna().all(axis=1) if response else pd.Series(data=True, index=frame.index)
     for name in columns or covariates:
         gone = frame[name].isna()
@@ -97,7 +110,7 @@ def missing_indicator(
             known[name] = (*declared, MISSING_LEVEL)
             values = frame[name].astype(object).where(~gone, MISSING_LEVEL)
             frame[name] = pd.Categorical(values, categories=pd.Index(list(known[name])))
-            notes.append(f"{name}: missing in {count} rows, kept as a level of its own.")
+            completed[name] = (count, "kept as a level of its own")
         else:
             flag = f"{name}_{MISSING_LEVEL}"
             observed = frame.loc[usable, name].astype(float)
@@ -106,6 +119,6 @@ def missing_indicator(
             frame[flag] = gone.astype(float)
             frame[name] = frame[name].astype(float).fillna(float(observed.mean()))
             added.append(flag)
-            notes.append(f"{name}: missing in {count} rows, set to the mean with an indicator.")
+            completed[name] = (count, "set to the mean, with an indicator")
     grown = parse_formula(" + ".join([formula.text, *(f"`{name}`" for name in added)])) if added else formula
-    return Completed(frame=frame, formula=grown, levels=known, notes=tuple(notes))
+    return Completed(frame=frame, formula=grown, levels=known, completed=completed)

@@ -19,14 +19,22 @@ if TYPE_CHECKING:
     from wwc_eval.inference import RegressionFit
     from wwc_eval.report.record import AnalysisResult
 
-__all__ = ["effects", "interaction", "one_sided", "sample_by_arm", "with_groups", "with_interaction", "withheld"]
+__all__ = [
+    "completion_notes",
+    "effects",
+    "group_counts",
+    "modified_effects",
+    "one_sided",
+    "sample_by_arm",
+    "with_groups",
+    "with_interaction",
+    "withheld",
+]
 
 SIZE_SCALES = frozenset({"hedges_g", "glass_delta"})
 
 
-def effects(
-    fit: RegressionFit, context: Context, scale: str, *, where: Mapping[str, str] | None = None
-) -> list[Estimate]:
+def effects(fit: RegressionFit, context: Context, scale: str) -> list[Estimate]:
     """Effect of each arm against the reference on one scale.
 
     Parameters
@@ -38,24 +46,18 @@ def effects(
     scale : str
         A name from ``report:``. ``odds_ratio`` is conditional on the covariates (the exponent of the coefficient);
         the other measures of a binary outcome are standardised over the sample.
-    where : mapping, optional
-        Column and level of the subgroup over which to standardise.
     """
     if scale in SIZE_SCALES:
-        found: Any = [fit.effect_size(term, kind=scale) for term in arm_terms(fit, context)]
+        found: Any = fit.effect_size(context.arm, kind=scale)
     elif scale == "coefficient":
         found = [fit.estimates[term] for term in arm_terms(fit, context)]
-    elif scale == "odds_ratio" and where is None:
+    elif scale == "odds_ratio":
         ratios = fit.ratios()
-        found = [ratios[term] for term in arm_terms(fit, context)]
+        found = [ratios[term].replace(units="conditional odds ratio") for term in arm_terms(fit, context)]
     else:
-        found = fit.marginal_effect(context.arm, scale=scale, where=where)
+        found = fit.marginal_effect(context.arm, scale=scale)
     items = list(found) if isinstance(found, (list, Estimates)) else [found]
-    items = [_with_units(item, context) for item in items]
-    if where:
-        group = ", ".join(f"{column}: {level}" for column, level in where.items())
-        items = [item.replace(term=f"{item.term} | {group}") for item in items]
-    return items
+    return [_with_units(item, context) for item in items]
 
 
 def arm_terms(fit: RegressionFit, context: Context) -> list[str]:
@@ -84,8 +86,8 @@ def one_sided(item: Estimate, better: str) -> Estimate:
     return item.replace(p_value=float(p_value), method=method.strip())
 
 
-def with_groups(context: Context, by: str) -> tuple[Context, str, tuple[str, ...]]:
-    """Context whose frame has the subgroup as a categorical column; the column's name and its levels.
+def with_groups(context: Context, by: str) -> tuple[Context, str]:
+    """Context whose frame has the subgroup as a categorical column, and the column's name.
 
     A declared categorical column is used as it is; a 0/1 column or a condition becomes ``no`` and ``yes``. Rows
     for which the condition cannot be told are left out of the subgroup analysis.
@@ -94,8 +96,7 @@ def with_groups(context: Context, by: str) -> tuple[Context, str, tuple[str, ...
 
     frame = context.frame
     if by in context.levels:
-        groups = tuple(level for level in context.levels[by] if (frame[by] == level).any())
-        return context, by, groups
+        return context, by
     if by in frame.columns:
         values = pd.to_numeric(frame[by], errors="coerce")
         if not set(values.dropna().unique()) <= {0, 1}:
@@ -108,7 +109,7 @@ def with_groups(context: Context, by: str) -> tuple[Context, str, tuple[str, ...
     groups = ("no", "yes")
     column = by.replace("`", "'")
     grown = frame.assign(**{column: pd.Categorical(flag, categories=list(groups))})
-    return replace(context, frame=grown, levels={**context.levels, column: groups}), column, groups
+    return replace(context, frame=grown, levels={**context.levels, column: groups}), column
 
 
 def with_interaction(formula: str, arm: str, column: str) -> str:
@@ -117,22 +118,14 @@ def with_interaction(formula: str, arm: str, column: str) -> str:
     return parse_formula(f"{formula} + {name} + {arm}:{name}").text
 
 
-def interaction(fit: RegressionFit, context: Context, column: str) -> list[Estimate]:
-    """Interaction of arm and subgroup: how the effect differs, on the model's own scale.
+def modified_effects(fit: RegressionFit, context: Context, column: str, scale: str) -> list[Estimate]:
+    """How the effect differs between subgroups, then the effect in each, on the analysis's headline scale.
 
-    On a log scale the exponent is reported too, as a ratio of odds or rate ratios.
+    A conditional odds ratio is not averaged, so the marginal one stands in for it.
     """
-    wanted = [f"{context.arm}[{arm}]:{column}[" for arm in context.arms[1:]]
-    found = [item for item in fit.estimates if any(item.term.startswith(head) for head in wanted)]
-    shown = fit.ratios() if fit.family != "gaussian" else None
-    items = [shown[item.term] if shown is not None else item for item in found]
-    words = {"odds_ratio": "ratio of odds ratios", "rate_ratio": "ratio of rate ratios"}
-    return [
-        _with_units(item, context).replace(
-            units=words.get(item.scale, f"difference in effect ({context.units})" if context.units else item.units)
-        )
-        for item in items
-    ]
+    if scale in SIZE_SCALES or scale == "coefficient":
+        scale = {"binomial": "risk_difference", "gaussian": "mean_difference"}.get(fit.family, "rate_ratio")
+    return [_with_units(item, context) for item in fit.effect_modification(context.arm, column, scale=scale)]
 
 
 def sample_by_arm(context: Context, fit: RegressionFit, cluster: str | None) -> dict[str, Any]:
@@ -166,6 +159,14 @@ def sample_by_arm(context: Context, fit: RegressionFit, cluster: str | None) -> 
         "dropped": {name: safe_count(count, context.rule) for name, count in fit.dropped.items()},
         "reference_levels": dict(fit.reference_levels),
     }
+
+
+def completion_notes(completed: Mapping[str, tuple[int, str]], context: Context) -> list[str]:
+    """Sentences on completed covariates, with small counts hidden."""
+    return [
+        f"{name}: missing in {safe_count(count, context.rule)} rows, {how}."
+        for name, (count, how) in completed.items()
+    ]
 
 
 def _hide_events(by_arm: dict[str, dict[str, Any]], context: Context) -> None:

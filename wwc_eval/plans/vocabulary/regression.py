@@ -11,9 +11,10 @@ from wwc_eval.errors import WwcError, did_you_mean
 from wwc_eval.estimate import Estimate
 from wwc_eval.plans.document import Outcome
 from wwc_eval.plans.effects import (
+    completion_notes,
     effects,
     group_counts,
-    interaction,
+    modified_effects,
     one_sided,
     sample_by_arm,
     with_groups,
@@ -214,11 +215,9 @@ class RegressionAnalysis(AnalysisFields):
 
     def run_subgroup(self, context: Context, by: str) -> AnalysisResult:
         """Fit with the effect differing by ``by``; the interaction comes first, then the effect in each group."""
-        inner, column, groups = with_groups(context, by)
+        inner, column = with_groups(context, by)
         fit, notes = self._fit(inner, with_interaction(self.formula, context.arm, column))
-        estimates = interaction(fit, inner, column)
-        for group in groups:
-            estimates += effects(fit, inner, self.scales[0], where={column: group})
+        estimates = modified_effects(fit, inner, column, self.scales[0])
         result = self._result(inner, fit, estimates, [*notes, f"Subgroups by: {by}."])
         counts = group_counts(inner.frame.iloc[fit.design_info.rows.tolist()], inner, column)
         return withheld(result, counts, context, "a subgroup by arm has cells of")
@@ -235,7 +234,12 @@ class RegressionAnalysis(AnalysisFields):
             filled = missing_indicator(
                 frame, formula, columns=self.missing.columns or None, levels=levels, keep=(context.arm,)
             )
-            frame, formula, levels, notes = filled.frame, filled.formula, filled.levels, list(filled.notes)
+            frame, formula, levels, notes = (
+                filled.frame,
+                filled.formula,
+                filled.levels,
+                completion_notes(filled.completed, context),
+            )
         fit = regression(
             formula.text,
             frame,
