@@ -23,6 +23,7 @@ DF_RULES = ("clusters", "satterthwaite")
 FEW_CLUSTERS = 40
 FEW_PER_ARM = 10
 LOW_DF = 4.0
+VANISHED = 1e-20
 
 _CITATIONS = {
     "classical": "",
@@ -99,8 +100,14 @@ class Covariance:
         return self.constant_df
 
     def variance(self, contrast: Floats) -> float:
-        """Variance of one contrast of the coefficients."""
-        return float(contrast @ self.matrix @ contrast)
+        """Variance of one contrast; NaN where clusters fit it exactly, so that only rounding is left."""
+        found = float(contrast @ self.matrix @ contrast)
+        if self.robust is not None:
+            kernel = self.robust.kernel
+            direction = kernel.to_q(contrast)
+            if found <= VANISHED * kernel.dispersion * float(direction @ direction):
+                return math.nan
+        return max(found, 0.0)
 
     def contrast_warnings(self, df: float, fewest: int | None) -> tuple[str, ...]:
         """Warnings for one estimate, given its df and the clusters on the smaller side of its comparison."""

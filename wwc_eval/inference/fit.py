@@ -18,7 +18,7 @@ from wwc_eval.inference.covariance import Covariance, make_covariance
 from wwc_eval.inference.families import Floats
 from wwc_eval.inference.fitted import Fitted
 from wwc_eval.inference.wald import WaldTest, columns_of, wald_test
-from wwc_eval.inference.wording import NOT_ESTIMABLE, fit_warnings, message_of, notes_of, status_of
+from wwc_eval.inference.wording import NO_VARIANCE, NOT_ESTIMABLE, fit_warnings, message_of, notes_of, status_of
 from wwc_eval.table import Grid, Rendered
 
 if TYPE_CHECKING:
@@ -255,9 +255,10 @@ class RegressionFit(Rendered):
         if math.isnan(estimate):
             warnings = (NOT_ESTIMABLE if self.fitted.separation else "Not estimable",)
         elif self.covariance is not None:
-            se = math.sqrt(max(self.covariance.variance(gradient), 0.0))
+            se = math.sqrt(self.covariance.variance(gradient))
             df = self.covariance.df(gradient)
             warnings = (
+                *((NO_VARIANCE,) if math.isnan(se) else ()),
                 *self.covariance.contrast_warnings(df, fewest),
                 *fit_warnings(self.fitted, self.inference),
             )

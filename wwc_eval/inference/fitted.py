@@ -216,7 +216,7 @@ class _Rows:
 
 def _independent(X: Floats, first: NDArray[np.bool_]) -> NDArray[np.intp]:
     """Columns that span X: the estimable ones, then others as far as they add anything."""
-    corner = np.linalg.qr(X, mode="r")
+    corner = np.asarray(np.linalg.qr(X, mode="r"))
     length = np.maximum(np.linalg.norm(corner, axis=0), 1e-300)
     chosen: list[int] = []
     basis = np.zeros((len(corner), 0))

@@ -10,10 +10,13 @@ from wwc_eval.inference.fitted import Fitted
 if TYPE_CHECKING:
     from wwc_eval.inference.covariance import Covariance
 
-__all__ = ["NOT_ESTIMABLE", "fit_warnings", "message_of", "notes_of", "status_of"]
+__all__ = ["NO_VARIANCE", "NOT_ESTIMABLE", "fit_warnings", "message_of", "notes_of", "status_of"]
 
 OVERDISPERSED = 1.5
 NOT_ESTIMABLE = "Not estimable: the outcome is predicted perfectly in some rows, so the estimate is infinite"
+
+NO_VARIANCE = "No standard error: effects of the clusters themselves do not vary between clusters"
+PERFECT = 1e-24
 
 
 def status_of(fitted: Fitted) -> str:
@@ -66,8 +69,10 @@ def fit_warnings(fitted: Fitted, kind: str) -> tuple[str, ...]:
     if fitted.separation is not None:
         rows = int((~fitted.rows).sum())
         return (f"The outcome is predicted perfectly in {rows:,} rows; they are taken at their limit",)
-    counts = fitted.family.name == "poisson" or (fitted.family.name == "binomial" and fitted.trials is not None)
     dispersion = fitted.solution.kernel.dispersion if fitted.solution else math.nan
+    if fitted.family.name == "gaussian" and dispersion <= PERFECT * float(fitted.y @ fitted.y) / len(fitted.y):
+        return ("The columns fit the outcome exactly: errors are rounding alone",)
+    counts = fitted.family.name == "poisson" or (fitted.family.name == "binomial" and fitted.trials is not None)
     if not counts or kind != "classical" or not dispersion > OVERDISPERSED:
         return ()
     way = "family='quasipoisson' or robust errors" if fitted.family.name == "poisson" else "robust errors"
