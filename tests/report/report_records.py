@@ -59,8 +59,8 @@ def failed_effect(scale: str = "risk_difference") -> Estimate:
 
 
 BY_ARM = {
-    "usual": {"n": 1188, "n_clusters": 712, "events": 533},
-    "conference": {"n": 1193, "n_clusters": 717, "events": 431},
+    "usual": {"n": 1188, "n_clusters": 712, "events": 533, "mean": 533 / 1188},
+    "conference": {"n": 1193, "n_clusters": 717, "events": 431, "mean": 431 / 1193},
 }
 DAYS = {
     "usual": {"n": 1188, "n_clusters": 712, "mean": 96.42, "sd": 128.3},
@@ -147,28 +147,28 @@ def secondaries() -> tuple[AnalysisResult, ...]:
 
 
 def subgroups() -> tuple[AnalysisResult, ...]:
-    """Infants, and families known before."""
-    between = {"interaction": True, "group": "Under 1 against 1 or older"}
-    known = {"interaction": True, "group": "Known before against not known before"}
-    term = "arm[conference]:infant"
+    """Infants by a condition, earlier plans by a 0/1 column: the interaction first, then the effect in each group."""
+    odds = {"scale": "odds_ratio", "units": "ratio of odds ratios"}
     return (
         analysis(
-            id="infants", title="Infants", role="subgroup", of="primary", formula="in_care_12m ~ arm * infant + local_authority",
+            id="infants", title="Infants", role="subgroup", of="primary", formula="in_care_12m ~ arm + local_authority + arm:`age < 1`",
             estimates=(
-                effect(-0.0310, 0.0581, term=term, details=between),
-                effect(-0.1041, 0.0524, details={"group": "Under 1"}),
-                effect(-0.0731, 0.0272, details={"group": "1 or older"}),
+                effect(0.874, 0.241, term="arm[conference]:age < 1[yes]", **odds),
+                effect(-0.0731, 0.0272, term="arm[conference] | age < 1: no"),
+                effect(-0.1041, 0.0524, term="arm[conference] | age < 1: yes"),
             ),
-            notes=("Proceedings at birth follow another path.",),
+            sample={**N, "reference_levels": {**REFERENCES, "age < 1": "no"}},
+            notes=("Subgroups by: age < 1.", "Why: proceedings at birth follow another path"), changed={"by": "age < 1"},
         ),
         analysis(
-            id="known", title="Families known to services before", role="subgroup", of="primary",
-            formula="in_care_12m ~ arm * known_before + local_authority",
+            id="earlier_plan", title="Earlier child protection plan", role="subgroup", of="primary",
+            formula="in_care_12m ~ arm + local_authority + arm:previous_plan",
             estimates=(
-                effect(0.0452, 0.0489, term="arm[conference]:known_before", details=known),
-                effect(-0.0632, 0.0330, details={"group": "Known before"}),
-                effect(-0.1084, 0.0361, details={"group": "Not known before"}),
+                effect(1.214, 0.203, term="arm[conference]:previous_plan[yes]", **odds),
+                effect(-0.1084, 0.0361, term="arm[conference] | previous_plan: no"),
+                effect(-0.0632, 0.0330, term="arm[conference] | previous_plan: yes"),
             ),
+            sample={**N, "reference_levels": {**REFERENCES, "previous_plan": "no"}},
         ),
     )  # fmt: skip
 
@@ -366,12 +366,15 @@ def plan() -> dict[str, Any]:
 
 
 DEVIATION = {
+    "id": "ethnicity_indicator",
+    "of": None,
+    "change": {},
     "field": "analyses.primary.missing.columns",
     "old": ["sex"],
     "new": ["sex", "ethnicity"],
     "who": "Trial statistician",
     "when": "2026-11-02",
-    "state_of_knowledge": "data masked",
+    "knowledge": "masked data",
     "reason": "Ethnicity was missing for most children of one local authority.",
     "impact": "96 children are kept in the model who would have been dropped.",
 }
@@ -452,7 +455,10 @@ def many_analyses(count: int = 30) -> RunRecord:
 
 def troubled() -> RunRecord:
     """Failed and separated fits, suppressed counts, an infinite interval, nothing declared."""
-    hidden = {"usual": {"n": 1188, "events": "<10"}, "conference": {"n": "<10", "events": "<10"}}
+    hidden = {
+        "usual": {"n": 1188, "events": "suppressed", "mean": "suppressed"},
+        "conference": {"n": "<10", "events": "suppressed", "mean": "suppressed"},
+    }
     wide = effect(3.2e9, 42.0, "odds_ratio").replace(ci_low=0.0, ci_high=math.inf)
     results = (
         analysis(
@@ -462,6 +468,10 @@ def troubled() -> RunRecord:
         analysis(
             id="separated", title="Care proceedings", role="secondary", estimates=(wide,), status="separated",
             message="No child of the conference arm has the outcome, so the odds ratio has no finite estimate.",
+        ),
+        analysis(
+            id="hidden", title="Unadjusted comparison", role="sensitivity", of="primary", estimates=(), status="withheld",
+            message="Not shown: an unadjusted comparison with cells of fewer than 10.", sample={"n": 2381},
         ),
         analysis(id="none", title="Nothing came back", role="sensitivity", of="primary", estimates=(), status="failed"),
         analysis(id="sub", title="Infants", role="subgroup", of="primary", estimates=(failed_effect(),), status="failed"),

@@ -1,12 +1,21 @@
-"""Which estimates of an analysis are its headline, and which arms they set against each other."""
+"""Which estimates of an analysis are its headline, and what they set against what."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from typing import Any
+
 from wwc_eval.estimate import Estimate
 from wwc_eval.report.record import AnalysisResult
-from wwc_eval.report.words import clean, is_interaction, split_term
+from wwc_eval.report.words import clean, humanise
 
-__all__ = ["arm_of", "headline_estimates", "other_scales"]
+__all__ = ["arm_of", "contrast", "headline_estimates", "is_interaction", "other_scales", "split_term"]
+
+_TERM = re.compile(r"^(?P<column>[^\[\]:]+)\[(?P<level>.+)\]$", re.DOTALL)
+_LEVEL = re.compile(r"\[[^\]]*\]")
+_CROSSED = re.compile(r"^(?P<first>[^\[\]:]+\[[^\]]*\]):(?P<second>.+)$", re.DOTALL)
+_GIVEN = " | "
 
 
 def headline_estimates(result: AnalysisResult) -> tuple[Estimate, ...]:
@@ -29,3 +38,57 @@ def arm_of(estimate: Estimate, result: AnalysisResult) -> tuple[str, str]:
     column, level = split_term(estimate.term)
     references = result.sample.get("reference_levels") or {}
     return clean(level), clean(references.get(column, "reference"))
+
+
+def is_interaction(estimate: Estimate) -> bool:
+    """Whether an estimate of a subgroup analysis is the difference between groups and not an effect in one.
+
+    Its ``details`` may say so under ``interaction``; else a term such as ``arm[conference]:infant[yes]`` is one, and
+    ``arm[conference] | infant: yes`` is not.
+    """
+    told = estimate.details.get("interaction")
+    head = _LEVEL.sub("", estimate.term.partition(_GIVEN)[0])
+    return bool(told) if told is not None else ":" in head
+
+
+def contrast(estimate: Estimate, result: AnalysisResult) -> str:
+    """Which level is set against which, or the group that the estimate is of.
+
+    ``arm[conference]`` with reference level ``usual`` reads "conference against usual"; ``arm[conference] | sex:
+    male`` reads "sex: male", with the arms where there are several contrasts; ``arm[conference]:sex[male]`` reads
+    "sex: male against female". A ``group`` in the estimate's ``details`` stands for itself.
+    """
+    group = estimate.details.get("group")
+    if group:
+        return clean(group)
+    references = result.sample.get("reference_levels") or {}
+    head, _, where = estimate.term.partition(_GIVEN)
+    several = len({one.term.partition(_GIVEN)[0] for one in result.estimates if not is_interaction(one)}) > 1
+    if where:
+        return f"{humanise(where)}, {_against(head, references)}" if several else humanise(where)
+    crossed = _CROSSED.match(head)
+    if crossed is not None:
+        column = split_term(crossed["second"])[0]
+        words = (f"{humanise(column)}: " if column else "") + _against(crossed["second"], references)
+        return f"{words}, {split_term(crossed['first'])[1]}" if several else words
+    told = estimate.details
+    if not split_term(head)[0] and told.get("reference") is not None and told.get("level") is not None:
+        return f"{clean(told['level'])} against {clean(told['reference'])}"
+    return _against(head, references)
+
+
+def _against(term: str, references: Mapping[str, Any]) -> str:
+    column, level = split_term(term)
+    return f"{clean(level)} against {clean(references[column])}" if column in references else clean(level)
+
+
+def split_term(term: str) -> tuple[str, str]:
+    """Column and level of a term such as ``arm[conference]``; an empty column for any other term.
+
+    Examples
+    --------
+    >>> split_term("arm[conference]"), split_term("age")
+    (('arm', 'conference'), ('', 'age'))
+    """
+    found = _TERM.match(term)
+    return (found["column"], found["level"]) if found else ("", term)

@@ -9,6 +9,7 @@ from typing import Any
 from wwc_eval.estimate import PROPORTION_SCALES, Estimate
 from wwc_eval.report.record import AnalysisResult, RunRecord
 from wwc_eval.report.words import (
+    NOT_ESTIMATED,
     clean,
     count_text,
     effect_text,
@@ -30,6 +31,7 @@ from wwc_eval.table import MISSING, format_number, format_percent
 
 __all__ = [
     "STATUS",
+    "WITHHELD",
     "arm_outcome",
     "by_arm",
     "effect_sentence",
@@ -41,6 +43,7 @@ __all__ = [
     "raw_sentence",
     "smallest_worthwhile",
     "status_words",
+    "without_estimate",
     "worthwhile_sentence",
 ]
 
@@ -50,8 +53,12 @@ STATUS: Mapping[str, str] = {
     "dropped_columns": "Columns dropped",
     "separated": "Separated",
     "failed": "Failed",
+    "withheld": "Withheld",
 }
 """Words of a fit's status."""
+
+WITHHELD = "withheld"
+"""Status of a result that the disclosure rule hides."""
 
 _BINARY_SCALES = frozenset({"risk_difference", "risk_ratio", "odds_ratio", "log_odds"})
 
@@ -59,6 +66,11 @@ _BINARY_SCALES = frozenset({"risk_difference", "risk_ratio", "odds_ratio", "log_
 def status_words(result: AnalysisResult) -> str:
     """Status of a fit in words."""
     return STATUS.get(result.status, title_case(clean(result.status).replace("_", " ")))
+
+
+def without_estimate(result: AnalysisResult) -> str:
+    """What stands in place of an estimate: hidden by the disclosure rule, or not to be had."""
+    return "not shown" if result.status == WITHHELD else NOT_ESTIMATED
 
 
 def level_words(estimate: Estimate) -> str:

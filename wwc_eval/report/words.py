@@ -13,13 +13,11 @@ from datetime import date, datetime
 from typing import Any
 
 from wwc_eval.estimate import PROPORTION_SCALES, RATIO_SCALES, SCALES, Estimate
-from wwc_eval.report.record import AnalysisResult
 from wwc_eval.table import MISSING, format_count, format_p_value
 
 __all__ = [
     "NOT_ESTIMATED",
     "clean",
-    "contrast",
     "count_text",
     "counts_text",
     "day",
@@ -28,7 +26,6 @@ __all__ = [
     "humanise",
     "interval_text",
     "is_estimated",
-    "is_interaction",
     "is_ratio",
     "listed",
     "minus",
@@ -39,7 +36,6 @@ __all__ = [
     "scale_words",
     "scaled",
     "size_text",
-    "split_term",
     "title_case",
     "units_words",
     "value_text",
@@ -47,7 +43,6 @@ __all__ = [
 
 NOT_ESTIMATED = "not estimated"
 _SIGN = re.compile(r"(?<![\w.)\]])-(?=[\d∞.])")
-_TERM = re.compile(r"^(?P<column>[^\[\]:]+)\[(?P<level>.+)\]$", re.DOTALL)
 _CAPITALS = frozenset({"mdes", "icc", "itt", "cace", "sd", "osf", "url", "id", "cac", "sha256"})
 _LARGEST_RATIO = 1e6
 _LARGEST = 1e12
@@ -231,11 +226,6 @@ def is_estimated(estimate: Estimate) -> bool:
     return math.isfinite(estimate.estimate)
 
 
-def is_interaction(estimate: Estimate) -> bool:
-    """Whether an estimate of a subgroup analysis is the difference between groups and not an effect in one."""
-    return bool(estimate.details.get("interaction", ":" in estimate.term))
-
-
 def value_text(estimate: Estimate, value: float) -> str:
     """A value on the scale of the estimate, without units, to two significant digits of the standard error."""
     if math.isnan(value):
@@ -279,34 +269,6 @@ def units_words(estimate: Estimate) -> str:
 def scale_words(estimate: Estimate) -> str:
     """Scale in words, such as "risk difference"."""
     return humanise(SCALES.get(estimate.scale, estimate.scale))
-
-
-def contrast(estimate: Estimate, result: AnalysisResult) -> str:
-    """Which arm is set against which, or the group that the estimate is of.
-
-    ``arm[conference]`` with reference level ``usual`` reads "conference against usual"; an estimate whose
-    ``details`` name a ``group`` reads as that group.
-    """
-    group = estimate.details.get("group")
-    if group:
-        return clean(group)
-    column, level = split_term(estimate.term)
-    references = result.sample.get("reference_levels") or {}
-    if column not in references:
-        return clean(level)
-    return f"{clean(level)} against {clean(references[column])}"
-
-
-def split_term(term: str) -> tuple[str, str]:
-    """Column and level of a term such as ``arm[conference]``; an empty column for any other term.
-
-    Examples
-    --------
-    >>> split_term("arm[conference]"), split_term("age")
-    (('arm', 'conference'), ('', 'age'))
-    """
-    found = _TERM.match(term)
-    return (found["column"], found["level"]) if found else ("", term)
 
 
 def rate_words(shares: list[float], rows: str) -> list[str]:

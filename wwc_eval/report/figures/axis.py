@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+
 __all__ = ["number_axis", "ratio_ticks"]
 
 TICKS = (1.0, 1.1, 1.2, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0)
@@ -38,11 +40,14 @@ def tick_words(value: float) -> str:
 
     Examples
     --------
-    >>> tick_words(-12.5), tick_words(20000.0)
-    ('−12.5', '20,000')
+    >>> tick_words(-12.5), tick_words(20000.0), tick_words(1e8)
+    ('−12.5', '20,000', '10⁸')
     """
-    text = f"{value:,.6g}" if 1e-4 < abs(value) < 1e7 or value == 0 else f"{value:.0e}"
-    return text.replace("-", "−")
+    if value == 0 or 1e-4 < abs(value) < 1e7:
+        return f"{value:,.7g}".replace("-", "−")
+    digits, power = f"{value:.0e}".split("e")
+    head = "" if digits == "1" else f"{digits}×".replace("-", "−")
+    return f"{head}10{str(int(power)).translate(_RAISED)}"
 
 
 def ratio_ticks(low: float, high: float) -> list[float]:

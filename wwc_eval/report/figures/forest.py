@@ -38,6 +38,7 @@ MARKS = {
     "secondary": ("o", OKABE_ITO["green"], True, 7.0),
     "exploratory": ("^", OKABE_ITO["purple"], False, 7.0),
     "sensitivity": ("D", OKABE_ITO["vermillion"], False, 5.5),
+    "deviation": ("v", OKABE_ITO["black"], False, 6.5),
     "unadjusted": ("D", OKABE_ITO["vermillion"], False, 5.5),
     "subgroup": ("o", OKABE_ITO["blue"], False, 6.5),
 }
@@ -283,7 +284,7 @@ def _write_right(estimate: Estimate, y: float, ax: Axes) -> None:
 
 def _mark_worthwhile(placed: Sequence[_Placed], ax: Axes) -> None:
     for item in placed:
-        if item.row is None or item.row.worthwhile is None:
+        if item.row is None or item.row.worthwhile is None or not is_estimated(item.row.estimate):
             continue
         value = scaled(item.row.estimate, item.row.worthwhile)
         ax.plot(
@@ -338,7 +339,7 @@ def _alt(panels: Sequence[ForestPanel]) -> str:
 def _notes(panels: Sequence[ForestPanel]) -> tuple[str, ...]:
     rows = [row for panel in panels for row in panel.rows]
     notes = ["The vertical line marks no difference."]
-    if any(row.worthwhile is not None for row in rows):
+    if any(row.worthwhile is not None and is_estimated(row.estimate) for row in rows):
         notes.append("The short dashed line marks the smallest worthwhile effect of the plan.")
     if any(panel.ratio for panel in panels):
         notes.append("Ratios stand on a logarithmic axis.")

@@ -7,20 +7,13 @@ from dataclasses import dataclass
 
 from wwc_eval.errors import DesignError
 from wwc_eval.estimate import PROPORTION_SCALES, Estimate, Estimates
+from wwc_eval.report.contrasts import contrast, is_interaction
 from wwc_eval.report.record import AnalysisResult
-from wwc_eval.report.words import (
-    contrast,
-    humanise,
-    is_interaction,
-    is_ratio,
-    scale_words,
-    title_case,
-    units_words,
-)
+from wwc_eval.report.words import humanise, is_ratio, scale_words, title_case, units_words
 
 __all__ = ["ForestPanel", "ForestRow", "forest_panels", "rows_of"]
 
-_VARIES = frozenset({"sensitivity", "unadjusted"})
+_VARIES = frozenset({"sensitivity", "unadjusted", "deviation"})
 _GROUPS = {"primary": "Primary", "secondary": "Secondary", "exploratory": "Exploratory"}
 
 
@@ -161,12 +154,12 @@ def _rows(
     result: AnalysisResult, results: Sequence[AnalysisResult], worthwhile: dict[str, float]
 ) -> list[ForestRow]:
     wanted = [one for one in result.estimates if result.role != "subgroup" or not is_interaction(one)]
-    several = len({one.term for one in wanted}) > 1 or result.role == "subgroup"
+    several = len({one.term for one in wanted}) > 1
     first = wanted[0].scale if wanted else ""
     limit = worthwhile.get(result.id)
     return [
         ForestRow(
-            label=f"{result.title}: {contrast(one, result)}" if several else result.title,
+            label=_label(one, result, several=several),
             estimate=one,
             role=result.role,
             group=_group(result, results),
@@ -178,9 +171,16 @@ def _rows(
     ]
 
 
+def _label(one: Estimate, result: AnalysisResult, *, several: bool) -> str:
+    if result.role == "subgroup":  # its title heads the group
+        return title_case(contrast(one, result))
+    return title_case(f"{result.title}: {contrast(one, result)}" if several else result.title)
+
+
 def _group(result: AnalysisResult, results: Sequence[AnalysisResult]) -> str:
-    if result.role in _VARIES or result.role == "subgroup":
+    if result.role == "subgroup":
+        return title_case(result.title)
+    if result.role in _VARIES:
         of = next((other for other in results if other.id == result.of), None)
-        words = "Subgroups of" if result.role == "subgroup" else "Varying"
-        return f"{words} “{of.title}”" if of is not None else f"{title_case(humanise(result.role))} analyses"
+        return f"Varying “{of.title}”" if of is not None else f"{title_case(humanise(result.role))} analyses"
     return _GROUPS.get(result.role, title_case(humanise(result.role)))

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from wwc_eval.estimate import Estimate
 from wwc_eval.report.blocks import Figure
+from wwc_eval.report.contrasts import contrast
 from wwc_eval.report.figures.axis import number_axis
 from wwc_eval.report.figures.style import INK, NAVY, QUIET, as_bytes, as_svg, new_figure, styled
 from wwc_eval.report.figures.textsize import drawable, text_width, wrap
 from wwc_eval.report.record import AnalysisResult
 from wwc_eval.report.words import (
-    contrast,
     effect_text,
     interval_text,
     is_ratio,

@@ -55,11 +55,11 @@ def text_width(text: str, size: float, *, bold: bool = False) -> float:
 
 
 def drawable(text: object) -> str:
-    r"""One line of text in which every character has a glyph; a box stands for those that have none.
+    """One line of text in which every character has a glyph; a box stands for those that have none.
 
     Examples
     --------
-    >>> drawable("Ynys Môn\\n家")
+    >>> drawable("Ynys Môn  家")
     'Ynys Môn □'
     """
     font = _font(bold=False)

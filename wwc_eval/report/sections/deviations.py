@@ -20,6 +20,7 @@ _FIELDS = {
     "reason": "Reason",
     "impact": "Impact",
     "state_of_knowledge": "What was known at the time",
+    "knowledge": "What was known at the time",
     "who": "Who decided",
     "when": "When",
 }
@@ -42,10 +43,11 @@ def _one(number: int, deviation: Mapping[str, Any]) -> Facts:
     pairs: list[tuple[str, str | tuple[str, ...]]] = [
         (label, _value(key, deviation[key])) for key, label in _FIELDS.items() if key in deviation
     ]
-    pairs += [
-        (title_case(humanise(key)), _value(key, value)) for key, value in deviation.items() if key not in _FIELDS
-    ]
-    return Facts(caption=f"Deviation {number}", pairs=pairs)
+    known = {*_FIELDS, "id"}
+    rest = {key: value for key, value in deviation.items() if key not in known and value not in (None, {}, [], ())}
+    pairs += [(title_case(humanise(key)), _value(key, value)) for key, value in rest.items()]
+    name = f" ({clean(deviation['id'])})" if deviation.get("id") else ""
+    return Facts(caption=f"Deviation {number}{name}", pairs=pairs)
 
 
 def _value(key: str, value: Any) -> str | tuple[str, ...]:

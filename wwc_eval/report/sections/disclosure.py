@@ -37,7 +37,11 @@ def build(record: RunRecord) -> Section:
     if rule.get("profile"):
         name = str(rule["profile"])
         pairs.append(("Profile", f"{_PROFILES[name]} ({name})" if name in _PROFILES else clean(name)))
-    rest = {key: value for key, value in rule.items() if key not in {"rule", "threshold", "profile", "suppressed"}}
+    rest = {
+        key: value
+        for key, value in rule.items()
+        if key not in {"rule", "threshold", "profile", "suppressed"} and value is not None
+    }
     pairs += [(title_case(name), text or MISSING) for name, text in flatten(rest)]
     return Section(
         title=TITLE, blocks=[*blocks, Facts(caption="Disclosure rule", pairs=pairs)] if pairs else blocks

@@ -7,10 +7,11 @@ from typing import Any
 
 from wwc_eval.estimate import Estimate
 from wwc_eval.report.blocks import Block, Cell, DataTable, Html, Notice, Section, Text
-from wwc_eval.report.contrasts import arm_of, headline_estimates, other_scales
+from wwc_eval.report.contrasts import arm_of, contrast, headline_estimates, other_scales
 from wwc_eval.report.figures.ruler import ruler_figure
 from wwc_eval.report.page import html_block
 from wwc_eval.report.reading import (
+    WITHHELD,
     arm_outcome,
     by_arm,
     effect_sentence,
@@ -25,7 +26,6 @@ from wwc_eval.report.reading import (
 from wwc_eval.report.record import AnalysisResult, RunRecord
 from wwc_eval.report.words import (
     clean,
-    contrast,
     count_text,
     effect_text,
     interval_text,
@@ -69,7 +69,7 @@ def _result(record: RunRecord, result: AnalysisResult, *, several: bool) -> list
     if known:
         blocks += _sentences(record, result, known)
     if not known or result.status != "ok":
-        blocks.append(_caution(result, estimated=bool(known)))
+        blocks.append(_caution(record, result, estimated=bool(known)))
     limit = smallest_worthwhile(record, result)
     if known:
         ruler = ruler_figure(known, result, limit, name=f"headline_{result.id}" if several else "headline")
@@ -96,11 +96,13 @@ def _sentences(record: RunRecord, result: AnalysisResult, known: Sequence[Estima
     return blocks
 
 
-def _caution(result: AnalysisResult, *, estimated: bool) -> Notice:
+def _caution(record: RunRecord, result: AnalysisResult, *, estimated: bool) -> Notice:
     message = clean(result.message) or f"The fit ended as: {status_words(result).lower()}."
     if estimated:
         return Notice(title=f"Read with care: {status_words(result).lower()}", lines=[message])
-    lines = [message, "No primary effect is reported. The outcome by arm stands below as observed."]
+    if result.status == WITHHELD:
+        return Notice(title="The primary result is not shown", lines=[message], tone="plain")
+    lines = [message, f"No primary effect is reported. {raw_sentence(record, result)}".strip()]
     return Notice(title="The primary analysis gave no estimate", lines=lines, tone="problem")
 
 
@@ -194,13 +196,16 @@ def _notes(record: RunRecord, result: AnalysisResult) -> tuple[str, ...]:
         used += f" in {count_text(result.sample['n_clusters'])} clusters ({clean(result.sample.get('cluster') or 'declared')})"
     population = result.sample.get("population")
     notes = [f"{used}{', ' + clean(population).replace('_', ' ') if population else ''}."]
+    if any(map(is_estimated, result.estimates)):
+        notes.append(
+            "The outcome is as observed; the effect is from the planned analysis and need not be their difference."
+        )
     if result.method:
         notes.append(clean(result.method))
     if result.adjusted:
-        notes.append(
-            f"Adjusted for {clean(result.adjusted.get('method', 'multiplicity')).title()} over the family "
-            f"“{clean(result.adjusted.get('family', ''))}”: p {format_p_value(float(result.adjusted['p_value']))}."
-        )
+        method, family = (clean(result.adjusted.get(key, "")) for key in ("method", "family"))
+        p_value = format_p_value(float(result.adjusted["p_value"]))
+        notes.append(f"Adjusted by {method.replace('_', ' ').title()} over the family “{family}”: p {p_value}.")
     return tuple(notes)
 
 

@@ -94,7 +94,10 @@ def _facts(result: AnalysisResult, sources: Sequence[str]) -> list[tuple[str, st
     if result.changed:
         told = tuple(f"{title_case(name)}: {humanise(text)}" for name, text in flatten(dict(result.changed)))
         pairs.append(("Changed", told))
-    pairs.append(("Fit", f"{status_words(result)}. {clean(result.message)}".strip()))
+    message = clean(result.message)
+    pairs.append(
+        ("Fit", message if message and result.status == "ok" else f"{status_words(result)}. {message}".strip())
+    )
     warnings = tuple(dict.fromkeys(clean(text) for one in result.estimates for text in one.warnings))
     if warnings:
         pairs.append(("Warnings", warnings))

@@ -6,12 +6,20 @@ from collections.abc import Sequence
 
 from wwc_eval.estimate import Estimate
 from wwc_eval.report.blocks import Block, Cell, DataTable, Heading, Notice, Section, Text
+from wwc_eval.report.contrasts import contrast, is_interaction
 from wwc_eval.report.figures.forest import forest_figure
-from wwc_eval.report.reading import arm_outcome, by_arm, level_words, smallest_worthwhile, status_words
+from wwc_eval.report.reading import (
+    WITHHELD,
+    arm_outcome,
+    by_arm,
+    level_words,
+    smallest_worthwhile,
+    status_words,
+    without_estimate,
+)
 from wwc_eval.report.record import AnalysisResult, RunRecord
 from wwc_eval.report.words import (
     clean,
-    contrast,
     count_text,
     effect_text,
     flatten,
@@ -27,7 +35,7 @@ from wwc_eval.table import MISSING, format_p_value
 
 ORDER = 600
 TITLE = "Results"
-VARIES = frozenset({"sensitivity", "unadjusted"})
+VARIES = frozenset({"sensitivity", "unadjusted", "deviation"})
 _HEADS = {"primary": "Primary outcome", "secondary": "Secondary outcomes", "exploratory": "Exploratory analyses"}
 
 
@@ -69,8 +77,9 @@ def _role(
 
 def _cautions(results: Sequence[AnalysisResult]) -> list[Block]:
     """What went wrong with a fit, said before its figures are shown."""
-    without = [result for result in results if not any(map(is_estimated, result.estimates))]
-    shaky = [result for result in results if result.status != "ok" and result not in without]
+    withheld = [result for result in results if result.status == WITHHELD]
+    without = [one for one in results if not any(map(is_estimated, one.estimates)) and one not in withheld]
+    shaky = [result for result in results if result.status != "ok" and result not in (*without, *withheld)]
     blocks: list[Block] = []
     if without:
         title = (
@@ -80,6 +89,9 @@ def _cautions(results: Sequence[AnalysisResult]) -> list[Block]:
     if shaky:
         title = "Read one analysis with care" if len(shaky) == 1 else f"Read {len(shaky)} analyses with care"
         blocks.append(Notice(title=title, lines=_told(shaky)))
+    if withheld:
+        title = "One analysis is not shown" if len(withheld) == 1 else f"{len(withheld)} analyses are not shown"
+        blocks.append(Notice(title=title, lines=_told(withheld), tone="plain"))
     return blocks
 
 
@@ -158,7 +170,7 @@ def _rows(result: AnalysisResult, *, adjusted: bool, mixed: bool, contrasts: boo
     if not result.estimates:
         blank = [
             Cell(text=MISSING),
-            Cell(text="not estimated", numeric=True),
+            Cell(text=without_estimate(result), numeric=True),
             *[Cell(text=MISSING, numeric=True)] * (3 if adjusted else 2),
         ]
         return [[head, *blank, n]]
@@ -167,7 +179,7 @@ def _rows(result: AnalysisResult, *, adjusted: bool, mixed: bool, contrasts: boo
         measured = measure_cell(one, contrast(one, result) if contrasts else "")
         cells = [measured, *effect_cells(one, mixed=mixed)]
         if adjusted:
-            cells.append(Cell(text=_adjusted(result) if position == 0 else MISSING, numeric=True))
+            cells.append(Cell(text=_adjusted(result, one), numeric=True))
         rows.append([head, *cells, n] if position == 0 else cells)
     return rows
 
@@ -175,6 +187,8 @@ def _rows(result: AnalysisResult, *, adjusted: bool, mixed: bool, contrasts: boo
 def measure_cell(one: Estimate, of: str = "") -> Cell:
     """Scale of an estimate, and under it the units where they say more, and the contrast."""
     units = units_words(one)
+    if is_interaction(one) and units != "percentage points":
+        return Cell(text=title_case(units), detail=of)  # such as "ratio of odds ratios"
     details = [words for words in (of, units if units != scale_words(one) else "") if words]
     return Cell(text=title_case(scale_words(one)), detail=", ".join(details))
 
@@ -196,8 +210,12 @@ def _changed(result: AnalysisResult) -> str:
     return title_case("; ".join(words)) if words else ""
 
 
-def _adjusted(result: AnalysisResult) -> str:
-    value = result.adjusted.get("p_value")
+def _adjusted(result: AnalysisResult, one: Estimate) -> str:
+    """Adjusted p-value of an estimate on the headline scale: by term where there are several contrasts."""
+    if not result.adjusted or one.scale != result.estimates[0].scale:
+        return MISSING
+    by_term = result.adjusted.get("p_values") or {}
+    value = by_term.get(one.term, result.adjusted.get("p_value") if one is result.estimates[0] else None)
     return format_p_value(float(value)) if isinstance(value, (int, float)) else MISSING
 
 
@@ -208,8 +226,8 @@ def _notes(results: Sequence[AnalysisResult]) -> list[str]:
             key = (clean(result.adjusted.get("method", "")), clean(result.adjusted.get("family", "")))
             families.setdefault(key, []).append(clean(result.title))
     notes = [
-        f"Adjusted p: {humanise(method).capitalize()} over the family “{family}” ({listed(names)})."
+        f"Adjusted p: {humanise(method).title()} over the family “{family}” ({listed(names)})."
         for (method, family), names in families.items()
     ]
-    notes += [f"{clean(result.title)}: {clean(note)}" for result in results for note in result.notes]
+    notes += [f"{title_case(clean(result.title))}. {clean(note)}" for result in results for note in result.notes]
     return notes

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 from wwc_eval.estimate import Estimate
 from wwc_eval.report.blocks import Block, Cell, DataTable, Notice, Section, Text
+from wwc_eval.report.contrasts import contrast, is_interaction
 from wwc_eval.report.figures.forest import forest_figure
-from wwc_eval.report.reading import level_words, status_words
+from wwc_eval.report.reading import WITHHELD, level_words, status_words
 from wwc_eval.report.record import AnalysisResult, RunRecord
 from wwc_eval.report.sections.results import effect_cells, measure_cell
-from wwc_eval.report.words import clean, contrast, count_text, is_estimated, is_interaction, title_case
+from wwc_eval.report.words import clean, count_text, is_estimated, title_case
 from wwc_eval.table import MISSING
 
 ORDER = 650
@@ -33,7 +34,7 @@ def build(record: RunRecord) -> Section | None:
         blocks += _one(result)
     of = {result.of for result in subgroups}
     overall = [result for result in record.analyses if result.id in of and result.role != "subgroup"]
-    scales = {one.scale for result in subgroups for one in result.estimates}
+    scales = {one.scale for result in subgroups for one in result.estimates if not is_interaction(one)}
     # beside its subgroups an overall effect stands on their scales only
     overall = [
         replace(one, estimates=tuple(each for each in one.estimates if each.scale in scales)) for one in overall
@@ -51,9 +52,7 @@ def _drawable(result: AnalysisResult) -> bool:
 def _one(result: AnalysisResult) -> list[Block]:
     blocks: list[Block] = []
     if not any(map(is_estimated, result.estimates)):
-        reason = clean(result.message) or "No reason was recorded."
-        title = f"{clean(result.title)} gave no estimate ({status_words(result).lower()})"
-        blocks.append(Notice(title=title, lines=[reason], tone="problem"))
+        blocks.append(_nothing(result))
         if not result.estimates:
             return blocks
     between = [one for one in result.estimates if is_interaction(one)]
@@ -73,8 +72,19 @@ def _one(result: AnalysisResult) -> list[Block]:
     if within:
         rows.append([Cell(text="Effect within each group", header=True, span=len(headings))])
         rows += [_row(one, result, tested=False) for one in within]
-    blocks.append(DataTable(caption=clean(result.title), headings=headings, rows=rows, notes=_notes(result)))
+    blocks.append(
+        DataTable(caption=title_case(clean(result.title)), headings=headings, rows=rows, notes=_notes(result))
+    )
     return blocks
+
+
+def _nothing(result: AnalysisResult) -> Notice:
+    name = title_case(clean(result.title))
+    lines = [clean(result.message) or "No reason was recorded."]
+    if result.status == WITHHELD:
+        return Notice(title=f"{name}: not shown", lines=lines, tone="plain")
+    title = f"{name}: no estimate ({status_words(result).lower()})"
+    return Notice(title=title, lines=lines, tone="problem")
 
 
 def _row(one: Estimate, result: AnalysisResult, *, tested: bool) -> list[Cell]:
