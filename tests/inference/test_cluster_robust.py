@@ -16,7 +16,7 @@ from wwc_eval.inference.glm import solve
 from wwc_eval.inference.inverse_root import _nodes, inverse_root_applied
 
 
-def dense(X, y, solution, family, weights, codes, kind):
+def dense(X, y, *, solution, family, weights, codes, kind):
     """Covariance and Satterthwaite df by n x n matrices, as clubSandwich defines them."""
     prior = np.ones(len(y)) if weights is None else weights
     slope = family.slope(solution.eta)
@@ -89,7 +89,7 @@ def test_equals_dense_algebra(kind, effects, family, weighted):
     layout = ClusterLayout.from_codes(codes)
     found = cluster_robust(solution.kernel, layout, kind)
     base = kind if kind in ("CR2", "CR3") else "CR0"
-    vcov, df = dense(X, y, solution, FAMILIES[family], weights, codes, base)
+    vcov, df = dense(X, y, solution=solution, family=FAMILIES[family], weights=weights, codes=codes, kind=base)
     n, p, G = len(y), X.shape[1], 7
     factor = {"CR1": G / (G - 1), "CR1S": G / (G - 1) * (n - 1) / (n - p)}.get(kind, 1.0)
     scale = np.sqrt(np.outer(np.diag(vcov), np.diag(vcov)))

@@ -17,6 +17,7 @@ from wwc_eval.inference.clusters import Clusters, read_clusters
 from wwc_eval.inference.covariance import Covariance, make_covariance
 from wwc_eval.inference.families import Floats
 from wwc_eval.inference.fitted import Fitted
+from wwc_eval.inference.frames import to_pandas
 from wwc_eval.inference.wald import WaldTest, columns_of, wald_test
 from wwc_eval.inference.wording import NO_VARIANCE, NOT_ESTIMABLE, fit_warnings, message_of, notes_of, status_of
 from wwc_eval.table import Grid, Rendered
@@ -344,7 +345,7 @@ class RegressionFit(Rendered):
         beta = self.fitted.coefficients[self.fitted.columns]
         return wald_test(np.nan_to_num(beta), covariance, contrasts, names)
 
-    def predict(self, data: pd.DataFrame | None = None) -> Floats:
+    def predict(self, data: Any = None) -> Floats:
         """Expected outcome of each row: mean, probability, or count (rate where no exposure is known).
 
         Parameters
@@ -359,14 +360,14 @@ class RegressionFit(Rendered):
         """
         self.need_covariance()
         design, fitted = self.fitted.design, self.fitted
-        mean = fitted.moments(design.X if data is None else design.matrix(data)).mean
-        if fitted.exposure is None:
-            return mean
         if data is None:
-            return np.asarray(mean * fitted.exposure)
-        if fitted.exposure_column in data.columns:
-            return np.asarray(mean * np.asarray(data[fitted.exposure_column], dtype=float))
-        return mean
+            mean = fitted.moments(design.X).mean
+            return mean if fitted.exposure is None else np.asarray(mean * fitted.exposure)
+        frame = to_pandas(data)
+        mean = fitted.moments(design.matrix(frame)).mean
+        if fitted.exposure_column not in frame.columns:
+            return mean
+        return np.asarray(mean * np.asarray(frame[fitted.exposure_column], dtype=float))
 
     def marginal_effect(
         self,

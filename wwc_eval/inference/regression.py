@@ -16,11 +16,12 @@ from wwc_eval.inference.covariance import VCOV_KINDS
 from wwc_eval.inference.families import FAMILIES, Family, Floats
 from wwc_eval.inference.fit import RegressionFit
 from wwc_eval.inference.fitted import fit_arrays
+from wwc_eval.inference.frames import to_pandas
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["regression", "to_pandas"]
+__all__ = ["regression"]
 
 SHOWN_ROWS = 20
 _COUNTS = ("poisson", "quasipoisson")
@@ -119,29 +120,6 @@ def regression(
     if "cluster" in names:
         clusters = Clusters.from_values(names["cluster"], design.kept[names["cluster"]])
     return RegressionFit.from_fitted(fitted, source=frame, vcov=vcov, clusters=clusters, df=df, level=level)
-
-
-def to_pandas(data: Any) -> pd.DataFrame:
-    """The data as a pandas frame: pandas as it is, polars, pyarrow and others through narwhals.
-
-    Raises
-    ------
-    DataError
-        If the data are no table.
-    """
-    import narwhals as nw
-    import pandas as pd
-
-    if isinstance(data, pd.DataFrame):
-        return data
-    try:
-        native = nw.from_native(data, eager_only=True)
-    except TypeError:
-        raise DataError(
-            f"data must be a data frame, not {type(data).__name__}", fix="give a pandas or polars frame"
-        ) from None
-    frame: pd.DataFrame = native.to_pandas()
-    return frame
 
 
 def _check_options(formula: Formula, family: Family, *, exposure: object) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 from wwc_eval.estimate import Estimate, Estimates
 from wwc_eval.formula import quote_name
 from wwc_eval.inference.fit import RegressionFit
-from wwc_eval.inference.regression import regression, to_pandas
+from wwc_eval.inference.frames import to_pandas
+from wwc_eval.inference.regression import regression
 from wwc_eval.table import Grid, Rendered
 
 __all__ = ["UnadjustedComparison", "unadjusted_comparison"]

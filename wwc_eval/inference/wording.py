@@ -10,7 +10,7 @@ from wwc_eval.inference.fitted import Fitted
 if TYPE_CHECKING:
     from wwc_eval.inference.covariance import Covariance
 
-__all__ = ["NO_VARIANCE", "NOT_ESTIMABLE", "fit_warnings", "message_of", "notes_of", "status_of"]
+__all__ = ["NOT_ESTIMABLE", "NO_VARIANCE", "fit_warnings", "message_of", "notes_of", "status_of"]
 
 OVERDISPERSED = 1.5
 NOT_ESTIMABLE = "Not estimable: the outcome is predicted perfectly in some rows, so the estimate is infinite"
