@@ -120,8 +120,10 @@ def _is_exact_number(cell: str) -> bool:
     value = float(cell)
     if not math.isfinite(value):
         return False
-    if 0 < abs(value) <= EXACT:
+    if 0 < abs(value) < EXACT:
         return True
+    if value and "e" in cell.lower():
+        return True  # an exponent says that the digits are rounded
     return len(cell) < 400 and Decimal(cell) == Decimal(value)
 
 

@@ -16,7 +16,7 @@ from wwc_eval.errors import did_you_mean, shown
 if TYPE_CHECKING:
     from wwc_eval.data.schema import ColumnSpec
 
-__all__ = ["BINARY", "INTEGER", "NUMBER", "level_fault", "range_fault", "text_fault", "type_fault"]
+__all__ = ["BINARY", "INTEGER", "MISSING_LIKE", "NUMBER", "level_fault", "range_fault", "text_fault", "type_fault"]
 
 INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
 NUMBER = re.compile(r"-?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?")
@@ -92,7 +92,8 @@ def _padded(text: str, spec: ColumnSpec) -> Fault | None:
     if bare != text:
         where = "before" if not text.startswith(bare[0]) else "after"
         odd = text[0] if where == "before" else text[-1]
-        meant = f"level '{bare}'" if bare in spec.levels else f"'{bare}'"
+        level = _near_level(bare, spec)
+        meant = f"'{bare}'" if level is None else f"level '{level}'"
         return Fault(
             code="D27",
             message=f"there is {_character(odd)} {where} the value",
@@ -183,9 +184,8 @@ def level_fault(text: str, spec: ColumnSpec, *, search: bool = True) -> Fault:
     fault = common_fault(text, spec)
     if fault is not None:
         return fault
-    loose = {_loose(level): level for level in spec.levels}
-    meant = loose.get(_loose(text))
-    if meant:
+    meant = _near_level(text, spec)
+    if meant is not None:
         advice = f"did you mean '{meant}'? Levels are matched exactly"
     else:
         advice = did_you_mean(text, spec.levels) if search else "use a declared level"
@@ -310,6 +310,11 @@ def _character(character: str) -> str:
 def _with_code(spec: ColumnSpec, code: str) -> str:
     codes = ", ".join(f'"{each}"' for each in (*spec.missing, code))
     return f"missing: [{codes}]"
+
+
+def _near_level(text: str, spec: ColumnSpec) -> str | None:
+    """The declared level that differs from the text in case, marks or spacing only."""
+    return {_loose(level): level for level in spec.levels}.get(_loose(text))
 
 
 def _loose(text: str) -> str:

@@ -99,9 +99,10 @@ class Findings:
     def add(
         self, fault: Fault, *, row: int | None = None, column: str | None = None, value: object = None
     ) -> None:
-        """Note one fault; ``value`` is quoted and shortened."""
-        text = None if value is None else shown(value)
-        self._problems.append(fault.problem(Place(file=self.file, row=row, column=column), text))
+        """Note one fault; text in ``value`` is quoted, and shortened."""
+        text = None if value is None else shown(value) if isinstance(value, str) else str(value)[:80]
+        name = None if column is None else printable(column)
+        self._problems.append(fault.problem(Place(file=self.file, row=row, column=name), text))
 
     def add_problem(self, problem: Problem) -> None:
         """Note a problem that already knows its place."""
@@ -135,19 +136,20 @@ class Findings:
             raise DataError(problems=self.problems())
 
     def problems(self) -> tuple[Problem, ...]:
-        """Problems in an order that shows each kind early: the first of every kind and column, then the rest."""
+        """Problems by row; where there are many, the first of every kind and column go ahead of the rest."""
         ordered = sorted(self._problems, key=lambda problem: problem.place.row or 0)
+        if len(ordered) <= SHOWN_PROBLEMS and not any(self._unlisted.values()):
+            return tuple(ordered)
         count = Counter(_kind(problem) for problem in ordered)
         first: dict[tuple[str, str | None], Problem] = {}
         rest: list[Problem] = []
-        many = len(ordered) > SHOWN_PROBLEMS
         for problem in ordered:
             kind = _kind(problem)
             if kind in first:
                 rest.append(problem)
                 continue
             others = count[kind] - 1
-            first[kind] = _with_count(problem, others) if many and others else problem
+            first[kind] = _with_count(problem, others) if others else problem
         for column, unlisted in self._unlisted.items():
             if unlisted:
                 rest.append(self._tail(column, unlisted))
@@ -169,6 +171,17 @@ def _kind(problem: Problem) -> tuple[str, str | None]:
 def _with_count(problem: Problem, others: int) -> Problem:
     rows = "row" if others == 1 else "rows"
     return replace(problem, message=f"{problem.message} [and in {others:,} more {rows}]")
+
+
+def printable(text: str) -> str:
+    r"""Text with escapes for what cannot be seen.
+
+    Examples
+    --------
+    >>> printable("age\u00a0")
+    'age\\xa0'
+    """
+    return text if text.isprintable() else "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 def column_letter(index: int) -> str:

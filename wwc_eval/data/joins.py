@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from wwc_eval.data.findings import LISTED_PER_COLUMN, Fault, Findings, rows_in_words
+from wwc_eval.data.findings import Fault, Findings, rows_in_words
 from wwc_eval.data.names import local_authority_key
 from wwc_eval.errors import DataError, check_choice, did_you_mean, shown
 
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["join_tables"]
+
+SEARCHED = 100  # distinct keys without a match for which the key that was meant is looked for
 
 
 def join_tables(
@@ -70,34 +74,60 @@ def join_tables(
     check_choice("how", how, ("many_to_one", "one_to_one"), error=DataError)
     check_choice("unmatched_left", unmatched_left, ("error", "report"), error=DataError)
     check_choice("unmatched_right", unmatched_right, ("error", "report"), error=DataError)
-    tables = (_pandas(left, left_name), _pandas(right, right_name))
-    names = (left_name, right_name)
     keys = _key_pairs(on)
+    own = _Side("left", left_name, _pandas(left, left_name), tuple(pair[0] for pair in keys))
+    other = _Side("right", right_name, _pandas(right, right_name), tuple(pair[1] for pair in keys))
     findings = Findings(None)
-    _check_columns(tables, names, keys, findings)
+    _check_columns(own, other, findings)
     findings.raise_if_any()
-    _check_keys(tables[0], [pair[0] for pair in keys], left_name, findings, unique=how == "one_to_one")
-    _check_keys(tables[1], [pair[1] for pair in keys], right_name, findings, unique=True)
+    _check_keys(own, findings, unique=how == "one_to_one")
+    _check_keys(other, findings, unique=True)
     findings.raise_if_any()
-    positions, right_only = _match(tables, keys)
+    positions, right_only = _match(own, other)
     left_only = (positions < 0).nonzero()[0]
     if unmatched_left == "error":
-        _note_unmatched(left_only, tables, keys, names, findings)
+        _note_unmatched(own, other, left_only, findings)
     if unmatched_right == "error":
-        _note_unmatched(right_only, tables[::-1], [pair[::-1] for pair in keys], names[::-1], findings)
+        _note_unmatched(other, own, right_only, findings)
     findings.raise_if_any()
-    joined = _assemble(tables, keys, positions)
-    joined.attrs = dict(tables[0].attrs)
+    joined = _assemble(own, other, positions)
+    joined.attrs = dict(own.frame.attrs)
     joined.attrs["join"] = {
         "on": dict(keys),
         "how": how,
         "matched": len(positions) - len(left_only),
         "left_only": len(left_only),
         "right_only": len(right_only),
-        "left_only_keys": _keys_at(tables[0], [pair[0] for pair in keys], left_only),
-        "right_only_keys": _keys_at(tables[1], [pair[1] for pair in keys], right_only),
+        "left_only_keys": sorted({own.texts[position] for position in left_only}),
+        "right_only_keys": sorted({other.texts[position] for position in right_only}),
     }
     return joined
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One table of a join: which side, its name in messages, its rows and its key columns."""
+
+    side: str
+    name: str
+    frame: pd.DataFrame
+    columns: tuple[str, ...]
+
+    @cached_property
+    def keys(self) -> list[tuple[Any, ...]]:
+        return list(zip(*(self.frame[column].tolist() for column in self.columns), strict=True))
+
+    @cached_property
+    def texts(self) -> list[str]:
+        return [", ".join(map(str, key)) for key in self.keys]
+
+    @property
+    def label(self) -> str:
+        return ", ".join(self.columns)
+
+    @property
+    def rows(self) -> range:
+        return range(2, len(self.frame) + 2)
 
 
 def _pandas(frame: Any, name: str) -> pd.DataFrame:
@@ -134,46 +164,35 @@ def _key_pairs(on: str | Sequence[str] | Mapping[str, str]) -> list[tuple[str, s
     return pairs
 
 
-def _check_columns(
-    tables: tuple[pd.DataFrame, pd.DataFrame],
-    names: tuple[str, str],
-    keys: Sequence[tuple[str, str]],
-    findings: Findings,
-) -> None:
-    for side in (0, 1):
-        present = [str(column) for column in tables[side].columns]
+def _check_columns(own: _Side, other: _Side, findings: Findings) -> None:
+    for each in (own, other):
+        present = [str(column) for column in each.frame.columns]
         for column in sorted({column for column in present if present.count(column) > 1}):
-            fault = Fault(
-                code="D09", message=f"the {names[side]} table has two columns '{column}'", fix="rename one of them"
-            )
-            findings.add(fault, column=column)
-        for pair in keys:
-            if pair[side] not in present:
-                fault = Fault(
-                    code="D40",
-                    message=f"the {names[side]} table has no column '{pair[side]}' to join on",
-                    fix=did_you_mean(pair[side], present),
-                )
-                findings.add(fault, column=pair[side])
+            message = f"the {each.name} table has two columns '{column}'"
+            findings.add(Fault(code="D09", message=message, fix="rename one of them"), column=column)
+        for column in each.columns:
+            if column not in present:
+                message = f"the {each.name} table has no column '{column}' to join on"
+                advice = did_you_mean(column, present)
+                findings.add(Fault(code="D40", message=message, fix=advice), column=column)
     findings.raise_if_any()
-    for first, second in keys:
-        kinds = (_kind(tables[0][first]), _kind(tables[1][second]))
+    for first, second in zip(own.columns, other.columns, strict=True):
+        kinds = (_kind(own.frame[first]), _kind(other.frame[second]))
         if kinds[0] != kinds[1]:
             fault = Fault(
                 code="D44",
-                message=f"'{first}' holds {kinds[0]} in the {names[0]} table and {kinds[1]} in the {names[1]} table",
+                message=f"'{first}' holds {kinds[0]} in the {own.name} table and {kinds[1]} in the {other.name} table",
                 fix="declare the key with the same type in both; identifiers are best kept as text",
             )
             findings.add(fault, column=first)
-    right_keys = {pair[1] for pair in keys}
-    both = [c for c in tables[1].columns if c not in right_keys and c in set(tables[0].columns)]
-    for column in both:
-        fault = Fault(
-            code="D43",
-            message=f"both tables have a column '{column}' that is no key",
-            fix="rename or leave out one of them before the join",
-        )
-        findings.add(fault, column=str(column))
+    for column in other.frame.columns:
+        if column not in other.columns and column in set(own.frame.columns):
+            fault = Fault(
+                code="D43",
+                message=f"both tables have a column '{column}' that is no key",
+                fix="rename or leave out one of them before the join",
+            )
+            findings.add(fault, column=str(column))
 
 
 def _kind(values: pd.Series[Any]) -> str:
@@ -191,111 +210,79 @@ def _kind(values: pd.Series[Any]) -> str:
     return "mixed values"
 
 
-def _keys_of(frame: pd.DataFrame, columns: Sequence[str]) -> list[tuple[Any, ...]]:
-    return list(zip(*(frame[column].tolist() for column in columns), strict=True))
-
-
-def _check_keys(
-    frame: pd.DataFrame, columns: Sequence[str], name: str, findings: Findings, *, unique: bool
-) -> None:
-    blank = frame[list(columns)].isna().any(axis=1).to_numpy(dtype=bool)
-    label, rows = ", ".join(columns), range(2, len(frame) + 2)
-    keys = _keys_of(frame, columns)
-    texts = [_key_text(key) for key in keys]
+def _check_keys(table: _Side, findings: Findings, *, unique: bool) -> None:
+    blank = table.frame[list(table.columns)].isna().any(axis=1).to_numpy(dtype=bool)
     fault = Fault(
-        code="D45", message=f"a row of the {name} table has no key", fix="fill it in, or remove the row first"
+        code="D45",
+        message=f"a row of the {table.name} table has no key",
+        fix="fill it in, or remove the row first",
     )
-    findings.add_cells(label, blank.nonzero()[0].tolist(), rows, texts, lambda _i: fault)
-    if not unique or len(set(keys)) == len(keys):
+    findings.add_cells(table.label, blank.nonzero()[0].tolist(), table.rows, table.texts, lambda _i: fault)
+    if not unique or len(set(table.keys)) == len(table.keys):
         return
     groups: dict[tuple[Any, ...], list[int]] = {}
-    for position, key in enumerate(keys):
+    for position, key in enumerate(table.keys):
         if not blank[position]:
             groups.setdefault(key, []).append(position)
     faults: dict[int, Fault] = {}
     for positions in groups.values():
         if len(positions) > 1:
+            rows = rows_in_words(table.rows[position] for position in positions)
             repeated = Fault(
                 code="D41",
-                message=f"{rows_in_words(rows[i] for i in positions)} of the {name} table have the same key, "
-                "so the join would multiply rows",
+                message=f"{rows} of the {table.name} table have the same key, so the join would multiply rows",
                 fix="keep one row of each key, or join on more columns",
             )
             faults |= dict.fromkeys(positions, repeated)
-    findings.add_cells(label, sorted(faults), rows, texts, faults.__getitem__)
+    findings.add_cells(table.label, sorted(faults), table.rows, table.texts, faults.__getitem__)
 
 
-def _match(
-    tables: tuple[pd.DataFrame, pd.DataFrame], keys: Sequence[tuple[str, str]]
-) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def _match(own: _Side, other: _Side) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Position in the right table of each left row (-1 where there is none), and right rows never used."""
     import numpy as np
 
-    right = {key: i for i, key in enumerate(_keys_of(tables[1], [pair[1] for pair in keys]))}
-    left = _keys_of(tables[0], [pair[0] for pair in keys])
-    positions = np.fromiter((right.get(key, -1) for key in left), dtype=np.int64, count=len(left))
-    used = np.zeros(len(tables[1]), dtype=bool)
+    places = {key: position for position, key in enumerate(other.keys)}
+    positions = np.array([places.get(key, -1) for key in own.keys], dtype=np.int64)
+    used = np.zeros(len(other.frame), dtype=bool)
     used[positions[positions >= 0]] = True
     return positions, (~used).nonzero()[0]
 
 
-def _note_unmatched(
-    positions: np.ndarray[Any, Any],
-    tables: Sequence[pd.DataFrame],
-    keys: Sequence[Sequence[str]],
-    names: Sequence[str],
-    findings: Findings,
-) -> None:
+def _note_unmatched(table: _Side, other: _Side, positions: np.ndarray[Any, Any], findings: Findings) -> None:
     if not len(positions):
         return
-    columns = [pair[0] for pair in keys]
-    own = _keys_of(tables[0], columns)
-    others = {_key_text(key) for key in _keys_of(tables[1], [pair[1] for pair in keys])}
-    loose = {local_authority_key(other): other for other in sorted(others)}
+    known = sorted(set(other.texts))
+    loose = {local_authority_key(text): text for text in known}
     memo: dict[str, Fault] = {}
-    texts = [_key_text(key) for key in own]
 
     def why(position: int) -> Fault:
-        text = texts[position]
+        text = table.texts[position]
         if text not in memo:
             near = loose.get(local_authority_key(text))
-            search = near is None and len(memo) < LISTED_PER_COLUMN // 100
-            advice = f"did you mean '{near}'?" if near else did_you_mean(text, others) if search else ""
+            search = near is None and len(memo) < SEARCHED
+            advice = f"did you mean '{near}'?" if near else did_you_mean(text, known) if search else "compare both"
             memo[text] = Fault(
                 code="D42",
-                message=f"the key of this row of the {names[0]} table is not in the {names[1]} table",
-                fix=f"correct the key ({advice or 'compare both tables'}), "
-                f"or say that such rows are to be reported: unmatched_{'left' if names else ''}",
+                message=f"the key of this row of the {table.name} table is not in the {other.name} table",
+                fix=f'correct the key ({advice}), or have such rows counted: unmatched_{table.side}="report"',
             )
         return memo[text]
 
-    findings.add_cells(", ".join(columns), positions.tolist(), range(2, len(own) + 2), texts, why)
+    findings.add_cells(table.label, positions.tolist(), table.rows, table.texts, why)
 
 
-def _assemble(
-    tables: tuple[pd.DataFrame, pd.DataFrame], keys: Sequence[tuple[str, str]], positions: np.ndarray[Any, Any]
-) -> pd.DataFrame:
+def _assemble(own: _Side, other: _Side, positions: np.ndarray[Any, Any]) -> pd.DataFrame:
     from pandas.api import types
 
-    joined = tables[0].copy()
-    right_keys = {pair[1] for pair in keys}
+    joined = own.frame.copy()
     gaps = bool((positions < 0).any())
-    for column in tables[1].columns:
-        if column in right_keys:
+    for column in other.frame.columns:
+        if column in other.columns:
             continue
-        values = tables[1][column]
+        values = other.frame[column]
         if gaps and types.is_integer_dtype(values.dtype):
             values = values.astype("Int64")  # whole numbers stay whole where there are gaps
         elif gaps and types.is_bool_dtype(values.dtype):
             values = values.astype("boolean")
         joined[column] = values.array.take(positions, allow_fill=True)
     return joined
-
-
-def _keys_at(frame: pd.DataFrame, columns: Sequence[str], positions: np.ndarray[Any, Any]) -> list[str]:
-    keys = _keys_of(frame.iloc[positions], columns)
-    return sorted({_key_text(key) for key in keys})
-
-
-def _key_text(key: tuple[Any, ...]) -> str:
-    return ", ".join(str(part) for part in key)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from wwc_eval.data.explain import MISSING_LIKE
 from wwc_eval.data.findings import Fault, rows_in_words
-from wwc_eval.data.rules import Work
+from wwc_eval.data.rules import Work, always
+from wwc_eval.data.schema import ColumnSpec
 from wwc_eval.errors import DataError, shown
 
 __all__ = ["key_columns", "note_blank_keys", "note_repeated_keys"]
@@ -34,17 +36,24 @@ def note_blank_keys(work: Work, key: Sequence[str]) -> frozenset[int]:
     """Note records without a key, and return their positions; a key is never missing, whatever is declared."""
     absent: set[int] = set()
     for name in key:
-        spec = work.specs.get(name)
-        codes = {""} if spec is None else {"", *spec.missing}
-        blank = [i for i, text in enumerate(work.texts[name]) if text in codes]
+        codes = _codes_for_missing(work.specs.get(name))
+        blank = [i for i, text in enumerate(work.texts[name]) if text in codes or text.isspace()]
         fault = Fault(
             code="D33",
             message=f"the record has no {name}, which is part of the key",
             fix="fill it in, or remove the record at its source",
         )
-        work.note(name, blank, dict.fromkeys(codes, fault).__getitem__)
+        work.note(name, blank, always(fault))
         absent |= work.done[name]
     return frozenset(absent)
+
+
+def _codes_for_missing(spec: ColumnSpec | None) -> frozenset[str]:
+    """Texts that are no key: blank, declared as missing, or (in a declared column) of that look."""
+    if spec is None:
+        return frozenset({""})
+    looks = MISSING_LIKE if spec.pattern is None else ()
+    return frozenset({"", *spec.missing, *looks, *(code.upper() for code in looks), *(c.title() for c in looks)})
 
 
 def note_repeated_keys(work: Work, key: Sequence[str], absent: frozenset[int]) -> None:

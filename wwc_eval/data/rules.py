@@ -21,7 +21,7 @@ from wwc_eval.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Work", "note_broken_rules", "note_refused"]
+__all__ = ["Work", "always", "note_broken_rules", "note_refused"]
 
 SEARCHED = 200  # distinct wrong levels for which the level that was meant is looked for
 
@@ -89,7 +89,7 @@ def note_broken_rules(work: Work, converted: Mapping[str, Converted]) -> None:
     for (name, check), positions in _failures(frame, work.specs).items():
         spec = work.specs[name]
         if check in {"min", "max"}:
-            explain = _always(range_fault(spec, check))
+            explain = always(range_fault(spec, check))
         elif check == "levels":
             explain = _why_no_level(spec)
         elif check == "pattern":
@@ -104,6 +104,7 @@ def note_broken_rules(work: Work, converted: Mapping[str, Converted]) -> None:
 
 def _failures(frame: pd.DataFrame, specs: Mapping[str, ColumnSpec]) -> dict[tuple[str, str], list[int]]:
     """Positions of the cells that fail each check of each column."""
+    import pandas as pd
     import pandera.errors
 
     schema = pandera_schema(specs)
@@ -116,12 +117,13 @@ def _failures(frame: pd.DataFrame, specs: Mapping[str, ColumnSpec]) -> dict[tupl
     else:
         return {}
     found: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for name, check, position in zip(cases["column"], cases["check"], cases["index"], strict=True):
-        if check == "not_nullable":
+    columns = (cases[each].tolist() for each in ("column", "check", "check_number", "index"))
+    for name, words, number, position in zip(*columns, strict=True):
+        if words == "not_nullable":
             continue  # refused texts, noted already: nothing else is blank without a declared code
-        if position is None or position != position:  # noqa: PLR0124 - NaN: the check failed as a whole
-            raise DataError(f"column '{name}' failed the check {check}", code="D20", fix="report this as a defect")
-        found[str(name), str(check).split("(", maxsplit=1)[0]].append(int(position))
+        if pd.isna(number) or pd.isna(position):  # the check failed as a whole
+            raise DataError(f"column '{name}' failed the check {words}", code="D20", fix="report this as a defect")
+        found[name, schema.columns[name].checks[int(number)].name].append(int(position))
     return found
 
 
@@ -137,7 +139,8 @@ def _pandera_switched_on() -> AbstractContextManager[Any]:
     return switched
 
 
-def _always(fault: Fault) -> Callable[[str], Fault]:
+def always(fault: Fault) -> Callable[[str], Fault]:
+    """The same fault for every text."""
     return lambda _text: fault
 
 

@@ -62,31 +62,32 @@ def read_stata_source(
     """
     import pandas as pd
 
-    def read(*, labels: bool) -> pd.DataFrame:
-        return pd.read_stata(io.BytesIO(content), convert_categoricals=labels, convert_missing=True)
+    def read(**options: bool) -> pd.DataFrame:
+        return pd.read_stata(io.BytesIO(content), **options)  # type: ignore[call-overload, no-any-return]
 
     try:
-        codes = read(labels=False)
+        codes = read(convert_categoricals=False, convert_dates=False, convert_missing=True)
+        plain = read(convert_categoricals=False)
     except Exception as error:  # a damaged file fails in any part of the reader
         raise unreadable(findings, "Stata file", error) from error
     try:
-        labelled = read(labels=True)
-    except ValueError as error:
+        labelled = read(convert_categoricals=True)
+    except ValueError as error:  # one label for two values
         raise unreadable(findings, "Stata file with unique value labels", error) from error
-    header = [str(name) for name in codes.columns]
+    header = [str(name) for name in plain.columns]
     columns = []
     for index, name in enumerate(header):
         spec = None if specs is None else specs.get(name)
-        frame = labelled if spec is None or spec.type in _TEXT_TYPES else codes
-        columns.append([_stata_cell(cell) for cell in frame.iloc[:, index].tolist()])
+        frame = labelled if spec is None or spec.type in _TEXT_TYPES else plain
+        pairs = zip(frame.iloc[:, index].tolist(), codes.iloc[:, index].tolist(), strict=True)
+        columns.append([_stata_cell(cell, code) for cell, code in pairs])
     return _typed_source(header, columns, findings, sha256=sha256)
 
 
-def _stata_cell(cell: object) -> object:
-    if type(cell).__name__ == "StataMissingValue":
-        code = str(cell)
-        return None if code == "." else code
-    return cell
+def _stata_cell(cell: object, code: object) -> object:
+    """The cell, or its code where it is one of Stata's extended missing values."""
+    missing = str(code) if type(code).__name__ == "StataMissingValue" else "."
+    return cell if missing == "." else missing
 
 
 def frame_source(frame: Any, findings: Findings) -> Source:
@@ -155,6 +156,10 @@ class UncalculatedFormula:
             message=f"the formula in {coordinate} has no stored value",
             fix="open the workbook in Excel and save it, or paste the values",
         )
+
+    def __str__(self) -> str:
+        """What an error message shows as the value."""
+        return "formula without a value"
 
 
 class PaddedNumber(int):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import re
 import tempfile
@@ -18,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["write_bytes", "write_csv"]
 
+BLANK = '""'  # a record of one blank cell, which must not look like an empty line
+_SPECIAL = re.compile(r'[",\r\n]')
 _FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")
 
 
@@ -50,11 +50,9 @@ def write_csv(frame: pd.DataFrame, path: str | Path) -> None:
     "note,n\n'=1+1,-3\n-2.5,4\n"
     """
     columns = [_texts(frame.iloc[:, index]) for index in range(frame.shape[1])]
-    out = io.StringIO(newline="")
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([_neutral(str(name)) for name in frame.columns])
-    writer.writerows(zip(*columns, strict=True))
-    write_bytes(out.getvalue().encode("utf-8"), path)
+    rows = [[_neutral(str(name)) for name in frame.columns], *zip(*columns, strict=True)]
+    text = "".join(f"{','.join(map(_field, row)) or BLANK}\n" for row in rows)
+    write_bytes(text.encode("utf-8"), path)
 
 
 def write_bytes(content: bytes, path: str | Path) -> None:
@@ -131,6 +129,11 @@ def _cell_text(cell: Any) -> str:
     if isinstance(cell, int):
         return str(cell)
     return _neutral(_date_text(cell) if hasattr(cell, "isoformat") else str(cell))
+
+
+def _field(text: str) -> str:
+    """Text of one field, in quotes where it needs them (a lone carriage return does, too)."""
+    return f'"{text.replace(chr(34), chr(34) * 2)}"' if _SPECIAL.search(text) else text
 
 
 def _neutral(text: str) -> str:
