@@ -53,9 +53,8 @@ def project(tmp_path):
     return Project(tmp_path)
 
 
-@pytest.fixture
-def project_with_data(project):
-    """Project with the sample plan and a small trial."""
+def with_data(project: Project) -> Project:
+    """The project with a small trial beside its plan."""
     from wwc_eval.data import write_csv
     from wwc_eval.data.samples import family_conferencing_trial
 
@@ -64,3 +63,15 @@ def project_with_data(project):
     project.edit(("expected_rows: [2200, 2800]", "expected_rows: [500, 900]"))
     project.write()
     return project
+
+
+@pytest.fixture
+def project_with_data(project):
+    """Project with the sample plan and a small trial."""
+    return with_data(project)
+
+
+@pytest.fixture(scope="module")
+def shared_project(tmp_path_factory):
+    """The same, shared by the tests of a module that only read it."""
+    return with_data(Project(tmp_path_factory.mktemp("project")))

@@ -129,35 +129,36 @@ def modified_effects(fit: RegressionFit, context: Context, column: str, scale: s
 
 
 def sample_by_arm(context: Context, fit: RegressionFit, cluster: str | None) -> dict[str, Any]:
-    """What the analysis used: rows, clusters, and the outcome by arm, with small counts hidden.
+    """What the analysis used: rows, clusters, and the outcome by arm.
 
-    Where the events or non-events of any arm are below the threshold, those of every arm are hidden: one of them and
-    an unadjusted difference would give the other.
+    ``rows`` holds the positions of the rows used among the included ones; :class:`wwc_eval.plans.samples.Samples`
+    takes it away when it decides which of these counts may be shown.
     """
+    import numpy as np
+
     frame = context.frame.iloc[fit.design_info.rows.tolist()]
     outcome = frame[context.outcome.name].astype(float)
     by_arm: dict[str, dict[str, Any]] = {}
     for arm in context.arms:
         here = (frame[context.arm] == arm).to_numpy()
         values = outcome[here]
-        entry: dict[str, Any] = {"n": safe_count(int(here.sum()), context.rule)}
+        entry: dict[str, Any] = {"n": int(here.sum())}
         if context.unit_column and context.unit_column in frame.columns:
-            entry["n_clusters"] = safe_count(int(frame.loc[here, context.unit_column].nunique()), context.rule)
+            entry["n_clusters"] = int(frame.loc[here, context.unit_column].nunique())
+        entry["mean"] = float(values.mean()) if len(values) else math.nan
         if context.outcome.type == "binary":
             entry["events"] = int(values.sum())
-            entry["mean"] = float(values.mean()) if len(values) else math.nan
-        elif len(values) > 1:
-            entry |= {"mean": float(values.mean()), "sd": float(values.std(ddof=1))}
+        else:
+            entry["sd"] = float(values.std(ddof=1)) if len(values) > 1 else math.nan
         by_arm[arm] = entry
-    if context.outcome.type == "binary":
-        _hide_events(by_arm, context)
     return {
         "n": fit.n,
         "n_clusters": fit.n_clusters,
         "cluster": cluster,
         "by_arm": by_arm,
-        "dropped": {name: safe_count(count, context.rule) for name, count in fit.dropped.items()},
+        "dropped": dict(fit.dropped),
         "reference_levels": dict(fit.reference_levels),
+        "rows": np.asarray(frame.index, dtype=np.int64),
     }
 
 
@@ -167,21 +168,6 @@ def completion_notes(completed: Mapping[str, tuple[int, str]], context: Context)
         f"{name}: missing in {safe_count(count, context.rule)} rows, {how}."
         for name, (count, how) in completed.items()
     ]
-
-
-def _hide_events(by_arm: dict[str, dict[str, Any]], context: Context) -> None:
-    small = any(
-        isinstance(safe_count(count, context.rule), str)
-        for entry in by_arm.values()
-        for count in (entry["events"], _others(entry))
-    )
-    if small:
-        for entry in by_arm.values():
-            entry["events"] = entry["mean"] = "suppressed"
-
-
-def _others(entry: Mapping[str, Any]) -> int:
-    return int(entry["n"]) - int(entry["events"]) if not isinstance(entry["n"], str) else 0
 
 
 def withheld(result: AnalysisResult, counts: Sequence[int], context: Context, what: str) -> AnalysisResult:

@@ -14,7 +14,7 @@ from wwc_eval.data.disclosure import DisclosureRule
 from wwc_eval.errors import WwcError
 from wwc_eval.estimate import Estimate, Estimates
 from wwc_eval.plans.assembly import Assembled, assemble, rows_where
-from wwc_eval.plans.describing import baseline_of, flow_of, missingness_of
+from wwc_eval.plans.describing import describe_sample
 from wwc_eval.plans.environment import code_version, environment, environment_changes
 from wwc_eval.plans.facts import Facts, Task
 from wwc_eval.plans.locking import Lock
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from wwc_eval.plans.plan import Plan
 
 __all__ = ["RunResults", "compute", "run_plan"]
-
-SHOWN_STATUS = frozenset({"ok", "boundary", "dropped_columns", "withheld"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +59,13 @@ class RunResults:
 
     @property
     def failed(self) -> tuple[str, ...]:
-        """Identifiers of analyses that gave no estimate to trust."""
-        return tuple(result.id for result in self.record.analyses if result.status not in SHOWN_STATUS)
+        """Identifiers of analyses whose headline could not be estimated (those withheld on purpose left out)."""
+        return tuple(
+            result.id
+            for result in self.record.analyses
+            if result.status != "withheld"
+            and (not result.estimates or not math.isfinite(result.estimates[0].estimate))
+        )
 
     @property
     def headline(self) -> str:
@@ -84,10 +87,10 @@ class RunResults:
 
     def report(self, path: str | os.PathLike[str]) -> Path:
         """Write the report alone to a file."""
-        from wwc_eval.report import report_html
+        from wwc_eval.report import render_html
 
         target = Path(path)
-        target.write_text(report_html(self.record), encoding="utf-8")
+        target.write_text(render_html(self.record), encoding="utf-8")
         return target
 
     def __str__(self) -> str:
@@ -141,9 +144,8 @@ def compute(plan: Plan, lock: Lock | None, assembled: Assembled, *, progress: bo
     disclosure = facts.document.disclosure
     rule = DisclosureRule(threshold=disclosure.threshold, profile=disclosure.profile)
     frame = assembled.frame.loc[assembled.included].reset_index(drop=True)
-    analyses = _adjusted(facts, list(_analyses(facts, frame, assembled, rule, progress=progress)))
-    baseline = baseline_of(facts, frame, rule)
-    missing, hidden = missingness_of(facts, frame, rule)
+    results = _adjusted(facts, list(_analyses(facts, frame, assembled, rule, progress=progress)))
+    shown = describe_sample(facts, assembled, frame, results, rule)
     return RunRecord(
         plan=plan.data,
         plan_hash=plan.hash,
@@ -154,19 +156,20 @@ def compute(plan: Plan, lock: Lock | None, assembled: Assembled, *, progress: bo
         started_at="",
         arms=facts.arms,
         units=facts.words,
-        flow=flow_of(facts, assembled, rule),
-        baseline=baseline,
-        missingness=missing,
-        analyses=tuple(analyses),
+        flow=shown.flow,
+        baseline=shown.baseline,
+        missingness=shown.missingness,
+        analyses=shown.analyses,
         deviations=tuple(item.model_dump() for item in facts.document.deviations),
         files=assembled.files,
         environment={**environment(), "wwc_eval": code_version()["version"]},
-        warnings=(*assembled.warnings, *_warnings(lock)),
+        warnings=(*assembled.warnings, *shown.warnings, *_warnings(lock)),
         disclosure={
             "threshold": disclosure.threshold,
             "profile": disclosure.profile,
             "reason": disclosure.reason,
-            "suppressed": hidden,
+            "suppressed": shown.hidden,
+            "rule": rule.words,
         },
     )
 
@@ -223,7 +226,7 @@ def _context(facts: Facts, task: Task, frame: pd.DataFrame, assembled: Assembled
     population = task.analysis.population
     if population != INTENTION_TO_TREAT:
         kept, _ = rows_where(frame, document.populations[population].rule, assembled.lists)
-        frame = frame.loc[kept].reset_index(drop=True)
+        frame = frame.loc[kept]
     return Context(
         frame=frame,
         arm=document.design.arm_column,

@@ -1,0 +1,142 @@
+"""Who was in the trial: flow, baseline, missing values and samples, protected together before anything is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wwc_eval.data.baseline import Baseline, baseline_table
+from wwc_eval.data.counts import Protected, protect
+from wwc_eval.data.disclosure import DisclosureRule
+from wwc_eval.data.flow import Flow, flow_counts, participant_flow, suppress_flow
+from wwc_eval.data.missingness import Missingness, missingness_table
+from wwc_eval.plans.assembly import Assembled
+from wwc_eval.plans.facts import Facts
+from wwc_eval.plans.samples import Samples
+from wwc_eval.report.record import AnalysisResult
+from wwc_eval.table import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Description", "describe_sample"]
+
+PROFILED = frozenset({"binary", "category", "integer", "number"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """Flow, tables and analyses as they may be shown.
+
+    Parameters
+    ----------
+    flow : Flow
+        Participant flow.
+    baseline : Table
+        Baseline characteristics.
+    missingness : tuple of Table
+        Missing values by arm, and by block.
+    analyses : tuple of AnalysisResult
+        The analyses with their samples protected.
+    hidden : int
+        Number of counts not shown.
+    warnings : tuple of str
+        What remains to be judged before release.
+    """
+
+    flow: Flow
+    baseline: Table
+    missingness: tuple[Table, ...]
+    analyses: tuple[AnalysisResult, ...]
+    hidden: int
+    warnings: tuple[str, ...]
+
+
+def describe_sample(
+    facts: Facts,
+    assembled: Assembled,
+    frame: pd.DataFrame,
+    results: Sequence[AnalysisResult],
+    rule: DisclosureRule,
+) -> Description:
+    """Describe the sample of a run, with every count of the report protected in one system.
+
+    Parameters
+    ----------
+    facts : Facts
+        The plan.
+    assembled : Assembled
+        Data as received, with the exclusions.
+    frame : DataFrame
+        Included rows.
+    results : sequence of AnalysisResult
+        Analyses whose ``sample`` still holds raw counts and ``rows``.
+    rule : DisclosureRule
+        Which counts may be shown.
+    """
+    flow = _flow(facts, assembled)
+    baseline = _baseline(facts, frame)
+    missing = _missingness(facts, frame)
+    samples = Samples(facts=facts, frame=frame, results=results)
+    parts = [flow_counts(flow, outcome=facts.primary.name if facts.primary else None), baseline.counts]
+    protected: Protected = protect(rule, *parts, *(table.counts for table in missing), samples.counts)
+    return Description(
+        flow=suppress_flow(flow, protected),
+        baseline=baseline.table(protected),
+        missingness=tuple(shown for table in missing for shown in table.tables(protected)),
+        analyses=tuple(samples.show(protected)),
+        hidden=protected.n_hidden,
+        warnings=tuple(samples.close_pairs(rule.threshold)),
+    )
+
+
+def _flow(facts: Facts, assembled: Assembled) -> Flow:
+    design, words = facts.document.design, facts.words
+    return participant_flow(
+        assembled.frame,
+        arm=design.arm_column,
+        arms=facts.arms,
+        unit=None if facts.rows_are_units else facts.unit_column,
+        unit_words=words["units"],
+        row_words=words["rows"],
+        excluded=assembled.excluded,
+        outcome_missing=facts.primary.name if facts.primary else None,
+    )
+
+
+def _labels(facts: Facts) -> tuple[dict[str, str], dict[str, str]]:
+    labels = {name: column.label for name, column in facts.columns.items() if column.label}
+    labels |= {name: outcome.label for name, outcome in facts.outcomes.items() if outcome.label}
+    return labels, {name: column.units for name, column in facts.columns.items() if column.units}
+
+
+def _baseline(facts: Facts, frame: pd.DataFrame) -> Baseline:
+    labels, units = _labels(facts)
+    variables = [name for name, column in facts.columns.items() if column.baseline and column.type in PROFILED]
+    return baseline_table(
+        frame,
+        arm=facts.document.design.arm_column,
+        arms=facts.arms,
+        variables=variables,
+        labels=labels,
+        units=units,
+        row_words=facts.words["rows"],
+    )
+
+
+def _missingness(facts: Facts, frame: pd.DataFrame) -> list[Missingness]:
+    labels, _ = _labels(facts)
+    shown = [name for name, column in facts.columns.items() if column.baseline or name in facts.outcomes]
+    blocks = facts.document.design.within[:1]
+    return [
+        missingness_table(
+            frame,
+            arm=facts.document.design.arm_column,
+            arms=facts.arms,
+            by=blocks[0] if blocks else None,
+            variables=shown,
+            labels=labels,
+            row_words=facts.words["rows"],
+        )
+    ]
