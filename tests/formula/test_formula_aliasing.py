@@ -30,7 +30,7 @@ def test_a_combination_is_dropped_and_named(x):
     assert design.terms == ("(Intercept)", "x", "z", "v")
     assert design.assign == (-1, 0, 1, 3)
     assert _shown(design) == ["w = (Intercept) + 2 * x - 0.5 * z"]
-    assert design.notes == ("Left out, for earlier columns determine it: w = (Intercept) + 2 * x - 0.5 * z.",)
+    assert design.notes == ("Left out of the model: w = (Intercept) + 2 * x - 0.5 * z.",)
 
 
 def test_earlier_columns_win(x):
@@ -84,7 +84,7 @@ def test_a_factor_with_one_level():
     design = _design("g + x", {"g": ["a", "a", "a"], "x": [1.0, 2.0, 4.0]})
     assert design.terms == ("(Intercept)", "x")
     assert design.assign == (-1, 1)
-    assert _shown(design) == ["g = no column, for 'g' has the one level 'a' in the rows used"]
+    assert _shown(design) == ["g = 0 ('g' has the one level 'a' in the rows used)"]
     design = _design("g*h", {"g": ["a", "a", "a"], "h": ["p", "q", "q"]})
     assert design.terms == ("(Intercept)", "h[q]")
     assert [alias.term for alias in design.aliased] == ["g", "g:h"]
@@ -98,7 +98,7 @@ def test_an_empty_cell_of_an_interaction():
     assert design.terms == ("(Intercept)", "g[b]", "h[q]")
     assert _shown(design) == ["g[b]:h[q] = 0"]
     # nothing is known about that cell
-    with pytest.raises(DataError, match="nothing is known about 1 of the 2 rows"):
+    with pytest.raises(DataError, match="nothing is known about 1 of 2 rows"):
         design.matrix(pd.DataFrame({"g": ["b", "a"], "h": ["q", "q"]}))
     np.testing.assert_array_equal(design.matrix(pd.DataFrame(data)), design.X)
 

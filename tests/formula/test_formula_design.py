@@ -113,6 +113,26 @@ def test_only_sound_frames(children):
         parse_formula("in_care ~ sex").design(twice)
 
 
+def test_columns_that_are_not_named_by_text_are_out_of_reach():
+    data = pd.DataFrame({"y": [1.0, 2.0], 1: [3.0, 4.0], ("a", "b"): [5.0, 6.0]})
+    assert parse_formula("y ~ 1").design(data).n == 2
+    with pytest.raises(FormulaError, match="no column '1'"):
+        parse_formula("y ~ `1`").design(data)
+
+
+def test_long_formulas_are_shortened_in_errors():
+    text = "y ~ " + " + ".join(f"x{i}" for i in range(500))
+    with pytest.raises(FormulaError) as caught:
+        parse_formula(text).design(pd.DataFrame({"y": [1.0], **{f"x{i}": [1.0] for i in range(499)}}))
+    assert len(str(caught.value)) < 250
+
+
+def test_a_factor_of_the_random_part_alone_does_not_bind_other_rows():
+    data = pd.DataFrame({"y": [1.0, 2, 3, 5], "year": [1, 2, 1, 2], "g": list("aabb")})
+    design = parse_formula("y ~ year + (0 + factor(year) | g)").design(data)
+    np.testing.assert_array_equal(design.matrix(pd.DataFrame({"year": [7]})), [[1.0, 7.0]])
+
+
 def test_response_kinds(children):
     children["flag"] = children["in_care"] == 1
     design = parse_formula("flag ~ sex").design(children)
@@ -138,10 +158,10 @@ def test_successes_and_trials():
         parse_formula("cases / all ~ x").design(bad)
     messages = [problem.message for problem in caught.value.problems]
     assert messages == [
-        "'cases' is not a whole number in 1 rows",
-        "'cases' is negative in 1 rows",
-        "'cases' is more than 'all' in 1 rows",
-        "'all' is not above 0 in 1 rows",
+        "'cases' is not a whole number in 1 row",
+        "'cases' is negative in 1 row",
+        "'cases' is more than 'all' in 1 row",
+        "'all' is not above 0 in 1 row",
     ]
 
 
@@ -213,7 +233,7 @@ def test_matrix_refuses_what_the_model_does_not_know(children):
     assert design.matrix(good).shape == (1, 3)
     with pytest.raises(DataError, match="'other'"):
         design.matrix(good.assign(arm="other"))
-    with pytest.raises(DataError, match="'age' is missing in 1 of 1 rows"):
+    with pytest.raises(DataError, match="'age' is missing in 1 of 1 row"):
         design.matrix(good.assign(age=np.nan))
     with pytest.raises(DataError, match="infinite"):
         design.matrix(good.assign(age=np.inf))

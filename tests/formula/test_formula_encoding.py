@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -60,7 +62,7 @@ def test_poly_of_new_data_is_the_same_curve():
     # a quadratic through the fitted points, evaluated elsewhere
     for column in (1, 2):
         curve = np.polynomial.Polynomial.fit(x, design.X[:, column], 2)
-        np.testing.assert_allclose(new[:, column], curve([1.0, 5.0, 40.0]), rtol=1e-9)
+        np.testing.assert_allclose(new[:, column], curve(np.array([1.0, 5.0, 40.0])), rtol=1e-9)
 
 
 def test_centre_and_scale():
@@ -93,12 +95,29 @@ def test_bool_and_nullable_columns_are_numbers():
         pd.array([True, False, True], dtype="boolean"),
         pd.array([1, 0, 1], dtype="Int8"),
         np.array([True, False, True], dtype=object),
+        np.array([Decimal(1), Decimal(0), Decimal(1)], dtype=object),
         pd.array([1.0, 0.0, 1.0], dtype="Float32"),
         pd.array([1, 0, 1], dtype="int64[pyarrow]"),
     ):
         design = parse_formula("~ x", response=False).design(pd.DataFrame({"x": flags}))
         assert design.terms == ("(Intercept)", "x")
         np.testing.assert_array_equal(design.X[:, 1], [1, 0, 1])
+
+
+def test_missing_values_of_every_type():
+    for flags in (
+        np.array([True, None, False], dtype=object),
+        np.array([1, np.nan, 0], dtype=object),
+        pd.array([True, None, False], dtype="boolean"),
+        pd.array([1, None, 0], dtype="Int64"),
+        pd.array([1.0, None, 0.0], dtype="Float64"),
+        pd.Categorical(["b", None, "a"]),
+        np.array(["b", np.nan, "a"], dtype=object),
+        pd.array(["b", None, "a"], dtype="string"),
+    ):
+        design = parse_formula("~ x", response=False).design(pd.DataFrame({"x": flags}))
+        assert design.dropped == {"x": 1}
+        np.testing.assert_array_equal(design.X[:, 1], [1, 0])
 
 
 @pytest.mark.parametrize(

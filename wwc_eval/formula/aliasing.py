@@ -9,7 +9,7 @@ its length, so a correlation of 1 - 1e-8 is kept (there 1e-4 is left).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,7 @@ CLEAR = 1e-6
 CONSTANT = 1e-13
 NEGLIGIBLE = 1e-8
 SHOWN_PARTS = 6
+ROWS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,15 +38,18 @@ class Alias:
     term : str
         Name of the column left out.
     combination : str
-        What it equals, in readable text.
+        What it equals, in readable text; "0" for a column without any value.
+    reason : str
+        Why, where the combination does not say it.
     """
 
     term: str
     combination: str
+    reason: str = ""
 
     def __str__(self) -> str:
-        """``term = combination``."""
-        return f"{self.term} = {self.combination}"
+        """``term = combination (reason)``."""
+        return f"{self.term} = {self.combination}" + (f" ({self.reason})" if self.reason else "")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,10 +62,13 @@ class Dependence:
         Positions of the kept columns.
     dropped : mapping of int to array
         For each dropped column, its coefficients on the kept columns, shape (len(kept),).
+    slack : mapping of int to float
+        For each dropped column, by how much at most its combination misses it: rounding.
     """
 
     kept: IntArray
     dropped: Mapping[int, FloatArray]
+    slack: Mapping[int, float]
 
 
 def find_dependence(X: FloatArray, *, intercept: bool) -> Dependence:
@@ -84,11 +91,17 @@ def find_dependence(X: FloatArray, *, intercept: bool) -> Dependence:
     if not len(live) or _clearly_independent(whole, intercept=intercept):
         kept, dropped = live, {}
     else:
-        inner = _factorise(whole, intercept=intercept)
-        kept = live[inner.kept]
-        dropped = {int(live[index]): values for index, values in inner.dropped.items()}
-    dropped.update({int(index): np.zeros(len(kept)) for index in columns[zero]})
-    return Dependence(kept=kept, dropped=dict(sorted(dropped.items())))
+        inner, found = _factorise(whole, intercept=intercept)
+        kept = live[inner]
+        dropped = {int(live[index]): values for index, values in found.items()}
+    slack = {}
+    if dropped:
+        basis = X[:, kept]
+        slack = {index: float(np.abs(X[:, index] - basis @ values).max()) for index, values in dropped.items()}
+    never = {int(index): np.zeros(len(kept)) for index in columns[zero]}
+    return Dependence(
+        kept=kept, dropped=dict(sorted({**dropped, **never}.items())), slack={**dict.fromkeys(never, 0.0), **slack}
+    )
 
 
 def _clearly_independent(X: FloatArray, *, intercept: bool) -> bool:
@@ -112,22 +125,21 @@ def _clearly_independent(X: FloatArray, *, intercept: bool) -> bool:
     return bool((pivots**2 > CLEAR).all())
 
 
-def _factorise(X: FloatArray, *, intercept: bool) -> Dependence:
-    """Left-to-right decision by an orthogonal factorisation of the centred, scaled columns."""
+def _factorise(X: FloatArray, *, intercept: bool) -> tuple[IntArray, dict[int, FloatArray]]:
+    """Kept columns, and coefficients of the others on them, by an orthogonal factorisation."""
     lengths = np.sqrt(np.einsum("ij,ij->j", X, X))
     first = 1 if intercept else 0
     means = X[:, first:].mean(axis=0) if intercept else np.zeros(X.shape[1])
-    work = X[:, first:] - means
-    spread = np.sqrt(np.einsum("ij,ij->j", work, work))
+    inner = X[:, first:]
+    spread = np.sqrt(sum(((part - means) ** 2).sum(axis=0) for part in _slices(inner)))
     varies = spread > CONSTANT * lengths[first:]
     scale = np.where(varies, spread, 1.0)
-    work /= scale
-    triangle = np.asarray(np.linalg.qr(work, mode="r"))
+    triangle = _triangle(inner, means, scale)
     # what centring rounds off, relative to what is left
     noise = 16 * np.finfo(float).eps * lengths[first:] / scale
-    kept, inner = _project(triangle, varies, noise)
+    kept, dropped = _project(triangle, varies, noise)
     coefficients = {}
-    for index, values in inner.items():
+    for index, values in dropped.items():
         # back to the columns as they are: x_j = c0 + sum of c_k x_k
         slopes = values * scale[index] / scale[kept]
         sizes = lengths[first:][kept]
@@ -137,7 +149,20 @@ def _factorise(X: FloatArray, *, intercept: bool) -> Dependence:
         slopes[np.abs(slopes) * sizes <= NEGLIGIBLE * lengths[first + index]] = 0.0
         coefficients[first + index] = slopes
     positions = np.concatenate([np.arange(first), first + kept]).astype(np.intp)
-    return Dependence(kept=positions, dropped=coefficients)
+    return positions, coefficients
+
+
+def _slices(X: FloatArray) -> Iterator[FloatArray]:
+    """Rows in slices that fit into fast memory."""
+    rows = max(ROWS_AT_ONCE, 4 * X.shape[1])
+    for start in range(0, len(X), rows):
+        yield X[start : start + rows]
+
+
+def _triangle(X: FloatArray, means: FloatArray, scale: FloatArray) -> FloatArray:
+    """Triangle R of the QR factorisation of the centred, scaled columns, from those of slices of rows."""
+    parts = [np.linalg.qr((part - means) / scale, mode="r") for part in _slices(X)]
+    return np.asarray(np.linalg.qr(np.vstack(parts), mode="r") if len(parts) > 1 else parts[0])
 
 
 def _project(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from wwc_eval.errors import FormulaError, check_choice, did_you_mean
+from wwc_eval.errors import FormulaError, check_choice, did_you_mean, shown
 from wwc_eval.formula.aliasing import Alias, Dependence, describe, find_dependence
 from wwc_eval.formula.checks import (
     check_complete,
@@ -27,6 +27,7 @@ from wwc_eval.formula.columns import (
     FloatArray,
     IntArray,
     check_frame,
+    column_names,
     label_of,
     unknown_columns,
 )
@@ -93,8 +94,8 @@ def _read(
     missing: str,
 ) -> _Work:
     """Columns that were checked, with the rows in which none of them is missing."""
-    unknown_columns({*formula.columns, *keep}, data, source=f"'{formula.text}'")
-    known = {str(name) for name in data.columns}
+    unknown_columns({*formula.columns, *keep}, data, source=shown(formula.text))
+    known = column_names(data)
     for name in levels:
         if name not in known:
             raise FormulaError(
@@ -272,9 +273,8 @@ def _aliases(
         levels = next(
             factors[part] for part in terms[index].factors if part in factors and len(factors[part].levels) == 1
         )
-        only = label_of(levels.levels[0])
-        why = f"no column, for '{levels.column}' has the one level '{only}' in the rows used"
-        found.append(Alias(term=terms[index].text, combination=why))
+        why = f"'{levels.column}' has the one level '{label_of(levels.levels[0])}' in the rows used"
+        found.append(Alias(term=terms[index].text, combination="0", reason=why))
     names = [layout.names[index] for index in dependence.kept]
     never = {
         f"{part.text}[{label_of(level)}]"
@@ -284,8 +284,6 @@ def _aliases(
     }
     for index, coefficients in dependence.dropped.items():
         name = layout.names[index]
-        text = describe(names, coefficients)
-        if name in never:
-            text += " (the level does not occur in the rows used)"
-        found.append(Alias(term=name, combination=text))
+        why = "the level does not occur in the rows used" if name in never else ""
+        found.append(Alias(term=name, combination=describe(names, coefficients), reason=why))
     return found

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from wwc_eval.errors import DataError, FormulaError, Problem
-from wwc_eval.formula.columns import DataColumn, FloatArray
+from wwc_eval.errors import DataError, FormulaError, Problem, shown
+from wwc_eval.formula.columns import DataColumn, FloatArray, rows_text
 from wwc_eval.formula.encoding import LARGEST
 from wwc_eval.formula.terms import Call, Factor, Response, Variable
 
@@ -116,7 +116,7 @@ def check_finite(columns: Iterable[DataColumn]) -> None:
         if largest == np.inf:
             count = int(np.isinf(sizes).sum())
             fix = "correct the values, or make them missing"
-            problems.append(_problem(column, f"'{column.name}' is infinite in {count:,} rows", fix))
+            problems.append(_problem(column, f"'{column.name}' is infinite in {rows_text(count)}", fix))
         elif largest > LARGEST or 0 < largest < SMALLEST:
             problems.append(_problem(column, f"'{column.name}' has values up to {largest:.3g}", "change its unit"))
     if problems:
@@ -131,10 +131,16 @@ def check_sizes(X: FloatArray, names: Sequence[str]) -> None:
     FormulaError
         Naming the columns.
     """
-    sizes = np.maximum(X.max(axis=0, initial=0.0), -X.min(axis=0, initial=0.0))
+    lengths = np.sqrt(np.einsum("ij,ij->j", X, X))
+    reach = np.sqrt(len(X))
+    suspects: list[int] = np.flatnonzero(~((lengths > SMALLEST * reach) & (lengths < LARGEST))).tolist()
+    sizes = {index: float(np.abs(X[:, index]).max()) for index in suspects}
     problems = [
-        Problem(message=f"the column '{name}' has values up to {size:.3g}", fix="change the unit, or scale() it")
-        for name, size in zip(names, sizes.tolist(), strict=True)
+        Problem(
+            message=f"the column '{names[index]}' has values up to {size:.3g}",
+            fix="change the unit, or scale() it",
+        )
+        for index, size in sizes.items()
         if not (size == 0.0 or SMALLEST <= size <= LARGEST)
     ]
     if problems:
@@ -150,7 +156,7 @@ def check_complete(columns: Iterable[DataColumn], *, rows: int, fix: str) -> Non
         With one problem for each column.
     """
     problems = [
-        _problem(column, f"'{column.name}' is missing in {column.n_missing:,} of {rows:,} rows", fix)
+        _problem(column, f"'{column.name}' is missing in {column.n_missing:,} of {rows_text(rows)}", fix)
         for column in columns
         if column.n_missing
     ]
@@ -162,7 +168,7 @@ def nothing_left(text: str, columns: Iterable[DataColumn], *, rows: int) -> Data
     """Error for data without a complete row."""
     listed = ", ".join(f"{column.name} {column.n_missing:,}" for column in columns if column.n_missing)
     return DataError(
-        f"no complete row is left of {rows:,} for '{text}'",
+        f"no complete row is left of {rows:,} for {shown(text)}",
         value=f"missing: {listed}" if listed else None,
         fix="check the columns with most missing values, or the exclusions",
     )
@@ -186,7 +192,7 @@ def check_counts(response: Response, successes: FloatArray, trials: FloatArray) 
     )
     problems = [
         Problem(
-            message=f"'{name}' {fault} in {int(bad.sum()):,} rows",
+            message=f"'{name}' {fault} in {rows_text(int(bad.sum()))}",
             rule="whole numbers with 0 <= successes <= trials, and trials above 0",
             fix="correct or exclude those rows",
         ).at(column=name)

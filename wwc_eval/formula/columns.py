@@ -21,7 +21,10 @@ __all__ = [
     "FloatArray",
     "IntArray",
     "check_frame",
+    "column_names",
     "label_of",
+    "plain",
+    "rows_text",
     "sorted_levels",
     "unknown_columns",
 ]
@@ -179,6 +182,16 @@ def check_frame(data: object) -> pd.DataFrame:
     return data
 
 
+def column_names(data: pd.DataFrame) -> list[str]:
+    """Names that a formula can reach: those that are text."""
+    return [name for name in data.columns if isinstance(name, str)]
+
+
+def rows_text(count: int) -> str:
+    """``1 row``, ``1,250 rows``."""
+    return f"{count:,} row" + ("" if count == 1 else "s")
+
+
 def unknown_columns(names: Iterable[str], data: pd.DataFrame, *, source: str) -> None:
     """Refuse names that the data do not have, all of them at once.
 
@@ -187,7 +200,7 @@ def unknown_columns(names: Iterable[str], data: pd.DataFrame, *, source: str) ->
     FormulaError
         With one problem for each unknown name.
     """
-    known = [str(name) for name in data.columns]
+    known = column_names(data)
     absent = sorted(set(names) - set(known))
     if absent:
         raise FormulaError(

@@ -9,10 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from wwc_eval.errors import DataError, FormulaError, Problem
+from wwc_eval.errors import DataError, FormulaError, Problem, shown
 from wwc_eval.formula.aliasing import Alias, Dependence
 from wwc_eval.formula.checks import NUMERIC, check_complete, check_finite
-from wwc_eval.formula.columns import DataColumn, FloatArray, IntArray, check_frame, label_of, unknown_columns
+from wwc_eval.formula.columns import (
+    DataColumn,
+    FloatArray,
+    IntArray,
+    check_frame,
+    label_of,
+    rows_text,
+    unknown_columns,
+)
 from wwc_eval.formula.encoding import Constants, FactorLevels, evaluate
 from wwc_eval.formula.matrix import Layout
 from wwc_eval.formula.terms import Factor, RandomTerm
@@ -24,8 +32,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Design", "RandomColumns", "Recipe"]
 
-# a prediction that misses the combination of an aliased column by more than this is not determined
+# other rows may miss the combination of an aliased column by this share, and by this many times what rounding
+# made the rows of the model miss it
 ESTIMABLE = 1e-6
+SLACK = 10.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -126,7 +136,7 @@ class Design:
             If the formula has no response.
         """
         if self.outcome is None:
-            raise FormulaError(f"'{self.formula.text}' has no response", fix="write the outcome left of '~'")
+            raise FormulaError(f"{shown(self.formula.text)} has no response", fix="write the outcome left of '~'")
         return self.outcome
 
     @property
@@ -148,8 +158,10 @@ class Design:
             found.append(f"Reference levels: {listed}.")
         if self.n_dropped:
             listed = ", ".join(f"{name} {count:,}" for name, count in self.dropped.items())
-            found.append(f"{self.n_dropped:,} of {self.n_rows_in:,} rows left out for missing values ({listed}).")
-        found += [f"Left out, for earlier columns determine it: {alias}." for alias in self.aliased]
+            found.append(
+                f"{self.n_dropped:,} of {rows_text(self.n_rows_in)} left out for missing values ({listed})."
+            )
+        found += [f"Left out of the model: {alias}." for alias in self.aliased]
         return tuple(found)
 
     def matrix(self, data: pd.DataFrame) -> FloatArray:
@@ -183,12 +195,12 @@ class Design:
         parts = {part for term in self.formula.fixed for part in term.factors}
         names = sorted({part.column for part in parts})
         frame = check_frame(data)
-        unknown_columns(names, frame, source=f"'{self.formula.text}'")
+        unknown_columns(names, frame, source=shown(self.formula.text))
         columns = {name: DataColumn(name, frame[name]) for name in names}
         recipe = self.recipe
         self._check_new(columns, {part.column for part in parts if part not in recipe.factors}, len(frame))
-        known = {levels.column: levels for levels in recipe.factors.values()}
-        codes = {name: known[name].codes(columns[name], seen=True) for name in names if name in known}
+        known = {part.column: recipe.factors[part] for part in parts if part in recipe.factors}
+        codes = {name: levels.codes(columns[name], seen=True) for name, levels in known.items()}
         X = recipe.layout.fill(
             len(frame),
             codes.__getitem__,
@@ -222,11 +234,12 @@ class Design:
         for index, coefficients in dependence.dropped.items():
             implied = kept @ coefficients
             size = np.maximum(np.abs(kept) @ np.abs(coefficients), np.abs(X[:, index]))
-            wrong = int((np.abs(X[:, index] - implied) > ESTIMABLE * size).sum())
+            allowed = ESTIMABLE * size + SLACK * dependence.slack[index]
+            wrong = int((np.abs(X[:, index] - implied) > allowed).sum())
             if wrong:
                 name = self.recipe.layout.names[index]
                 raise DataError(
-                    f"nothing is known about {wrong:,} of the {len(X):,} rows: '{name}' was left out of the "
+                    f"nothing is known about {wrong:,} of {rows_text(len(X))}: '{name}' was left out of the "
                     "model because earlier columns determined it, and here they do not",
                     value=next(str(alias) for alias in self.aliased if alias.term == name),
                     fix="leave one of the variables out of the formula, or predict only for rows like those fitted",

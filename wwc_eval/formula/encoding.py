@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from wwc_eval.errors import DataError, FormulaError, Place, shown
-from wwc_eval.formula.columns import DataColumn, FloatArray, IntArray, label_of, plain, sorted_levels
+from wwc_eval.formula.columns import DataColumn, FloatArray, IntArray, label_of, plain, rows_text, sorted_levels
 from wwc_eval.formula.terms import Call, Factor, Power
 
 __all__ = ["Constants", "FactorLevels", "Location", "Orthogonal", "declared_levels", "evaluate", "fit_levels"]
@@ -110,7 +110,7 @@ def _rooted(part: Call, values: FloatArray) -> FloatArray:
     if bad.any():
         count = int(bad.sum())
         raise FormulaError(
-            f"{part.text} does not exist in {count:,} {_rows(count)}",
+            f"{part.text} does not exist in {rows_text(count)}",
             place=Place(column=part.column),
             value=f"smallest value {values.min():g}",
             rule="values above 0" if log else "values of 0 or above",
@@ -125,10 +125,6 @@ def _finite(values: FloatArray, part: Factor) -> FloatArray:
             f"{part.text} is too large for a number", place=Place(column=part.column), fix="scale the column first"
         )
     return values
-
-
-def _rows(count: int) -> str:
-    return "row" if count == 1 else "rows"
 
 
 def _fit(part: Call, ordered: FloatArray) -> Constants:
@@ -264,7 +260,7 @@ def _outside(column: str, strange: Sequence[Any], levels: Sequence[Any], count: 
     elif {type(value) for value in strange}.isdisjoint(type(level) for level in levels):
         fix = "declare the levels as the column holds them: numbers, or text in quotes"
     return DataError(
-        f"{count:,} {_rows(count)} of '{column}' {'has a value' if count == 1 else 'have values'} {where}",
+        f"{rows_text(count)} of '{column}' {'has a value' if count == 1 else 'have values'} {where}",
         place=Place(column=column),
         value=listed + more,
         rule=f"one of {known}{rest}",

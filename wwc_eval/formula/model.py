@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from wwc_eval.errors import FormulaError, did_you_mean
+from wwc_eval.errors import FormulaError, did_you_mean, shown
 from wwc_eval.formula.grammar import by_order
 from wwc_eval.formula.sides import parse_random_text, parse_sides, parse_terms_text
 from wwc_eval.formula.terms import RandomTerm, Response, Term, merge_terms
@@ -123,12 +123,12 @@ class Formula:
         for term in gone:
             if term not in self.fixed:
                 raise FormulaError(
-                    f"'{self.text}' has no term '{term.text}' to take away",
+                    f"{shown(self.text)} has no term '{term.text}' to take away",
                     fix=did_you_mean(term.text, [known.text for known in self.fixed]),
                 )
         left = tuple(term for term in self.fixed if term not in gone)
         if not (left or self.intercept):
-            raise FormulaError(f"'{self.text}' would have no term left", fix="keep a term or the intercept")
+            raise FormulaError(f"{shown(self.text)} would have no term left", fix="keep a term or the intercept")
         return replace(self, fixed=left)
 
     def replace_random(self, random: str | Iterable[RandomTerm] | None) -> Formula:

@@ -70,6 +70,8 @@ FORMULA = Language(
             "**": "write ^ for a power",
             "==": "a formula compares nothing; make the column in the data",
             "=": "write ~ between the response and the terms",
+            ">": "a formula compares nothing; make the column in the data",
+            "<": "a formula compares nothing; make the column in the data",
             "%": "write a:b for an interaction, a + a:b for b within a",
             ".": "name every column; a name with a dot is written in backquotes, `a.b`",
             "'": "column names are written bare or in backquotes, `looked after`",

@@ -69,13 +69,13 @@ def evaluate_condition(
     import pandas as pd
 
     frame = check_frame(data)
-    unknown_columns(condition.columns, frame, source=f"'{condition.text}'")
+    unknown_columns(condition.columns, frame, source=shown(condition.text))
     absent = sorted(condition.names - set(lists))
     if absent:
         raise FormulaError(
             problems=[
                 Problem(
-                    message=f"'{condition.text}' names a list '{name}' that is not given",
+                    message=f"{shown(condition.text)} names a list '{name}' that is not given",
                     fix=did_you_mean(name, lists),
                 )
                 for name in absent
@@ -269,7 +269,7 @@ def _listed(name: str, values: Iterable[Any]) -> list[Any]:
 
 
 def _clash(column: DataColumn, message: str, fix: str) -> FormulaError:
-    return FormulaError(f"the column '{column.name}' {message}", place=Place(column=column.name), fix=fix)
+    return FormulaError(f"'{column.name}' {message}", place=Place(column=column.name), fix=fix)
 
 
 def _unordered(column: DataColumn, sign: str) -> FormulaError:
