@@ -73,7 +73,7 @@ TRIAL_COLUMNS: tuple[Entry, ...] = (
         type="category",
         allowed="white, mixed, asian, black, other",
         code="",
-        what="Siblings mostly share it. Missing for 90% in Elderstow and 2.5% elsewhere.",
+        what="Siblings mostly share it. Missing for 90% in Aldercombe and 2.5% elsewhere.",
     ),
     Entry(name="disability", type="binary", allowed="0, 1", what="Recorded disability, 14%."),
     Entry(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["ARMS", "TrialTruth", "family_conferencing_trial", "family_conferencing_truth"]
 
 ARMS = ("usual", "conference")
-SPARSE_ETHNICITY = TRIAL_AUTHORITIES[8]
+SPARSE_ETHNICITY = TRIAL_AUTHORITIES[5]
 """The authority that hardly recorded ethnicity."""
 SPARSE_OUTCOME = TRIAL_AUTHORITIES[13]
 """The authority that lost three times as many families as the others."""
