@@ -1,0 +1,216 @@
+"""Which further counts to hide, with the least loss, so that small counts cannot be worked out.
+
+Start from what every sum needs, choose the cheapest set by a mixed-integer programme, let a reader attack it by
+linear programming, turn each success of the attack into a cut, and repeat until no attack succeeds. This is the
+method of Fischetti and Salazar (2001), doi:10.1287/mnsc.47.7.1008.9805, with sliding protection.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from wwc_eval.data.attack import Attack, CellSystem
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Bools = NDArray[np.bool_]
+
+__all__ = ["Protection", "protect_cells"]
+
+ROUNDS = 40
+NODES = 5_000
+SLACK = 1e-7
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protection:
+    """Counts to hide and how well that protects.
+
+    ``hidden`` includes the sensitive and the unseen; ``attainable`` is, for each sensitive count, the width that
+    hiding everything would give, at most the width asked for; ``method`` is ``exact`` or ``greedy``.
+    """
+
+    hidden: Bools
+    attainable: Floats
+    method: str
+
+
+class _Cuts:
+    """Conditions ``coefficients @ hidden >= least`` that any sufficient set of hidden counts meets."""
+
+    def __init__(self, cells: CellSystem) -> None:
+        self.cells = cells
+        self.rows: list[Floats] = []
+        self.least: list[float] = []
+
+    def add(self, coefficients: Floats, least: float) -> None:
+        """Add a condition, its coefficients cut down to what matters for whole decisions."""
+        if least > SLACK:
+            self.rows.append(np.minimum(coefficients, least))
+            self.least.append(least)
+
+    def unmet(self, hidden: Bools) -> list[int]:
+        """Positions of the conditions that a set does not meet."""
+        return [
+            i for i, row in enumerate(self.rows) if float(row[hidden].sum()) < self.least[i] * (1 - SLACK) - SLACK
+        ]
+
+
+def protect_cells(cells: CellSystem, *, nodes: int = NODES) -> Protection:
+    """Cheapest set of counts to hide so that every sensitive count keeps its width under attack.
+
+    Parameters
+    ----------
+    cells : CellSystem
+        Counts, sums and what must not be shown.
+    nodes : int
+        Limit of each mixed-integer programme's search; beyond it, and for 0, counts are hidden greedily.
+
+    Returns
+    -------
+    Protection
+    """
+    allowed = cells.always | cells.hideable
+    attainable = _attainable(cells, allowed)
+    cuts = _first_cuts(cells, allowed)
+    hidden, method = cells.always.copy(), "exact"
+    for _ in range(ROUNDS):
+        chosen = _cheapest(cells, cuts, nodes) if nodes and method == "exact" else None
+        if chosen is None:
+            method = "greedy"
+            chosen = _greedy(cells, cuts, hidden)
+        hidden = chosen
+        if not _attack(cells, cuts, hidden, attainable):
+            return Protection(hidden=_reveal(cells, hidden), attainable=attainable, method=method)
+    # each round of the greedy method hides more, so it ends
+    while _attack(cells, cuts, hidden, attainable):
+        hidden = _greedy(cells, cuts, hidden)
+    return Protection(hidden=_reveal(cells, hidden), attainable=attainable, method="greedy")
+
+
+def _attainable(cells: CellSystem, allowed: Bools) -> Floats:
+    """Width that each sensitive count has when everything that may be hidden is, at most the width asked for."""
+    attack = Attack(cells, allowed)
+    attack.sweep(cells.sensitive)
+    widths = np.zeros(cells.n)
+    for index in np.flatnonzero(cells.sensitive):
+        _measure(attack, int(index), cells.width)
+        widths[index] = min(attack.width(int(index)), cells.width)
+    return widths
+
+
+def _measure(attack: Attack, index: int, enough: float) -> tuple[Floats, float]:
+    """Push a count both ways until it has width enough; the summed cut and the width reached."""
+    total = np.zeros(attack.cells.n)
+    for direction in (1, -1):
+        if attack.width(index) >= enough:
+            break
+        total += attack.push(index, direction).coefficients
+    return total, attack.width(index)
+
+
+def _first_cuts(cells: CellSystem, allowed: Bools) -> _Cuts:
+    """What every sum needs: a hidden count has hidden company, and hidden parts add up to the threshold."""
+    cuts = _Cuts(cells)
+    for row in cells.equations:
+        members = row != 0
+        if not (members & cells.sensitive).any():
+            continue
+        weight = np.where(row > 0, cells.group, np.minimum(cells.values, cells.group)) * members
+        cuts.add(weight, min(cells.group, float(weight[allowed].sum())))
+        for index in np.flatnonzero(members & cells.sensitive):
+            others = members.copy()
+            others[index] = False
+            if (others & allowed).any():
+                cuts.add(others.astype(float), 1.0)
+    return cuts
+
+
+def _attack(cells: CellSystem, cuts: _Cuts, hidden: Bools, attainable: Floats) -> bool:
+    """Attack a set of hidden counts; add a cut for every sensitive count that is worked out too well."""
+    attack = Attack(cells, hidden)
+    attack.sweep(cells.sensitive)
+    succeeded = False
+    for index in np.flatnonzero(cells.sensitive):
+        need = float(attainable[index])
+        if attack.width(int(index)) >= need - SLACK:
+            continue
+        coefficients, width = _measure(attack, int(index), need)
+        if width >= need - SLACK:
+            continue
+        succeeded = True
+        cuts.add(coefficients, need)
+        if not cuts.rows or float(cuts.rows[-1][hidden].sum()) >= cuts.least[-1] - SLACK:
+            # protected in fractions but not in whole numbers: at least one more must be hidden
+            cuts.add((~hidden & cells.hideable).astype(float), 1.0)
+    return succeeded
+
+
+def _cheapest(cells: CellSystem, cuts: _Cuts, nodes: int) -> Bools | None:
+    """Cheapest set that meets all cuts, or None where the solver gives none in time."""
+    from scipy import optimize
+
+    free = np.flatnonzero(cells.hideable & ~cells.always)
+    if not len(free):
+        return cells.always.copy()
+    rows = np.array([*cuts.rows, *_company(cells)]).reshape(-1, cells.n)
+    least = np.array([*cuts.least, *[0.0] * (len(rows) - len(cuts.rows))])
+    constraint = optimize.LinearConstraint(rows[:, free], lb=least - rows[:, cells.always].sum(axis=1) - SLACK)
+    found: Any = optimize.milp(
+        cells.cost[free] * (1 + 1e-5 * np.arange(len(free))),
+        integrality=np.ones(len(free), dtype=np.int64),
+        bounds=optimize.Bounds(0, 1),
+        constraints=constraint,
+        options={"node_limit": nodes},
+    )
+    if found.x is None:
+        return None
+    hidden = cells.always.copy()
+    hidden[free[np.rint(found.x) > 0]] = True
+    return hidden
+
+
+def _company(cells: CellSystem) -> list[Floats]:
+    """A count that is hidden to protect others needs hidden company too, or it is worked out at once."""
+    rows = []
+    for row in cells.equations:
+        members = row != 0
+        if (members & cells.always).any():
+            continue
+        for index in np.flatnonzero(members & cells.hideable):
+            coefficients = members.astype(float)
+            coefficients[index] = -1.0
+            rows.append(coefficients)
+    return rows
+
+
+def _greedy(cells: CellSystem, cuts: _Cuts, start: Bools) -> Bools:
+    """Add to a set, for each cut it does not meet, the counts that meet it for the least cost."""
+    hidden = start | cells.always
+    for position in cuts.unmet(hidden):
+        row, least = cuts.rows[position], cuts.least[position]
+        worth = np.where(cells.hideable & ~hidden, row / cells.cost, 0.0)
+        for index in np.argsort(-worth, kind="stable"):
+            if worth[index] <= 0 or float(row[hidden].sum()) >= least - SLACK:
+                break
+            hidden[index] = True
+    return hidden
+
+
+def _reveal(cells: CellSystem, hidden: Bools) -> Bools:
+    """Show again what a reader could work out anyhow among the counts hidden for others' sake."""
+    extra = hidden & ~cells.always
+    if not extra.any():
+        return hidden
+    attack = Attack(cells, hidden)
+    attack.sweep(extra)
+    kept = hidden.copy()
+    for index in np.flatnonzero(extra):
+        _, width = _measure(attack, int(index), 1.0)
+        kept[index] = width >= 1.0
+    return kept
