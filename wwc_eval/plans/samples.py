@@ -102,7 +102,9 @@ class Samples:
         used = np.zeros(len(self.frame), dtype=bool)
         used[result.sample["rows"]] = True
         outcome = self.facts.outcomes[result.outcome]
-        arms, events, units = {}, {}, {}
+        arms: dict[str, Key] = {}
+        events: dict[str, Key] = {}
+        units: dict[str, Key] = {}
         for name, here in self._in_arm.items():
             rows = used & here
             arms[name] = self._rows(rows)

@@ -123,10 +123,9 @@ def _data_path(data: Any, base: Path, location: tuple[int | str, ...]) -> Path:
         at = _child(at, part)
     for index, part in enumerate(location):
         last = index == len(location) - 1
-        if (isinstance(at, dict) and part in at) or (
-            isinstance(at, list) and isinstance(part, int) and part < len(at)
-        ):
-            at = at[part]
+        child = _child(at, part)
+        if child is not _NOTHING:
+            at = child
         elif not (isinstance(at, dict) and last and isinstance(part, str) and part.isidentifier()):
             continue
         path.append(part)
