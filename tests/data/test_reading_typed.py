@@ -349,6 +349,9 @@ def test_columns_named_twice_or_not_by_text() -> None:
     frame = pd.DataFrame([[1, 2]], columns=["v", "v"])
     with pytest.raises(DataError, match="D09"):
         check_table(frame, {"v": "integer"})
+    twice = pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["v", "v"])
+    with pytest.raises(DataError, match=r"D51|D09"):
+        check_table(twice, {"v": "integer"})
     assert check_table(pd.DataFrame([[1]]), {"0": "integer"})["0"].tolist() == [1]
 
 

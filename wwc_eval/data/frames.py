@@ -1,92 +1,76 @@
-"""Frames at the door: any kind of data frame in, its columns checked, its arms coded."""
+"""Frames of other libraries at the door: pandas, polars and pyarrow through narwhals."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from wwc_eval.errors import DataError, Place, did_you_mean, shown
+from wwc_eval.errors import DataError, shown
 
 if TYPE_CHECKING:
     import pandas as pd
-    from numpy.typing import NDArray
 
-__all__ = ["as_pandas", "codes_of", "mask_of"]
+__all__ = ["as_pandas", "columns_of"]
 
 
-def as_pandas(frame: Any, columns: Sequence[str] = ()) -> pd.DataFrame:
-    """The frame as pandas, with the named columns in it; the caller's frame is not changed.
+def columns_of(frame: Any, name: str) -> tuple[list[str], list[list[Any]]]:
+    """Names of the columns, and their cells as Python values.
 
     Raises
     ------
     DataError
-        If it is no data frame, or lacks a column.
+        If the object is no frame, or not a readable one (D51).
     """
+    import pandas as pd
+
+    if isinstance(frame, pd.DataFrame):
+        cells = [frame.iloc[:, index].tolist() for index in range(frame.shape[1])]
+        return [str(column) for column in frame.columns], cells
+    native = _native(frame, name)
+    try:
+        header = list(native.columns)
+        return header, [native[column].to_list() for column in header]
+    except Exception as error:  # names twice, types that narwhals does not know
+        raise _unreadable(name, error) from error
+
+
+def as_pandas(frame: Any, name: str) -> pd.DataFrame:
+    """The frame itself if it is of pandas, else a copy as one.
+
+    Raises
+    ------
+    DataError
+        If the object is no frame, or cannot become one of pandas (D51).
+    """
+    import pandas as pd
+
+    if isinstance(frame, pd.DataFrame):
+        return frame
+    try:
+        converted: pd.DataFrame = _native(frame, name).to_pandas()
+    except DataError:
+        raise
+    except Exception as error:  # names twice, or pyarrow missing, which polars needs for this
+        raise _unreadable(name, error) from error
+    return converted
+
+
+def _native(frame: Any, name: str) -> Any:
     import narwhals as nw
-    import pandas as pd
-
-    if not isinstance(frame, pd.DataFrame):
-        try:
-            frame = nw.from_native(frame, eager_only=True).to_pandas()
-        except TypeError:
-            raise DataError(
-                f"the data are {shown(type(frame).__name__)}, not a data frame",
-                fix="give a pandas, polars or pyarrow frame (collect a lazy one first)",
-            ) from None
-    known = [str(name) for name in frame.columns]
-    for name in columns:
-        if name not in known:
-            raise DataError(
-                f"there is no column '{name}'", place=Place(column=name), fix=did_you_mean(name, known)
-            )
-    table: pd.DataFrame = frame
-    return table
-
-
-def codes_of(values: pd.Series[Any], levels: Sequence[str]) -> NDArray[np.int64]:
-    """Position of each value among declared levels, compared as text.
-
-    Raises
-    ------
-    DataError
-        If a value is missing or is none of the levels.
-    """
-    place = {str(level): index for index, level in enumerate(levels)}
-    missing = values.isna().to_numpy()
-    texts = values.astype(object).map(str).to_numpy()
-    codes = np.array([-1 if gone else place.get(text, -2) for text, gone in zip(texts, missing, strict=True)])
-    if (codes < 0).any():
-        row = int(np.flatnonzero(codes < 0)[0])
-        value = "missing" if missing[row] else shown(texts[row])
-        raise DataError(
-            f"{int((codes < 0).sum())} values of '{values.name}' are none of the declared levels",
-            place=Place(row=row + 2, column=str(values.name)),
-            value=value,
-            rule=f"one of {', '.join(place)}",
-            fix="correct the values, or declare their level",
-        )
-    return codes.astype(np.int64)
-
-
-def mask_of(mask: Any, n: int, what: str) -> tuple[NDArray[np.bool_], bool]:
-    """A condition as plain booleans, unknown counting as false, and whether any was unknown.
-
-    Raises
-    ------
-    DataError
-        If it is not one true, false or missing value for each of the n rows.
-    """
-    import pandas as pd
 
     try:
-        values = pd.array(list(mask), dtype="boolean")
-    except (TypeError, ValueError) as error:
-        raise DataError(f"the mask of '{what}' holds other than true, false and missing") from error
-    if len(values) != n:
+        return nw.from_native(frame, eager_only=True)
+    except TypeError:
         raise DataError(
-            f"the mask of '{what}' has {len(values)} values for {n} rows", fix="evaluate it on the same frame"
-        )
-    unknown = bool(values.isna().any())
-    return np.asarray(values.fillna(value=False), dtype=bool), unknown
+            f"{name} is {shown(type(frame).__name__)}, not a data frame",
+            code="D51",
+            fix="give a pandas, polars or pyarrow frame (collect a lazy one first)",
+        ) from None
+    except Exception as error:  # a frame that narwhals refuses
+        raise _unreadable(name, error) from error
+
+
+def _unreadable(name: str, error: BaseException) -> DataError:
+    reason = " ".join(str(error).split())[:160] or type(error).__name__
+    return DataError(
+        f"{name} cannot be read: {reason}", code="D51", fix="give each column one name and one plain type"
+    )

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from wwc_eval.data.findings import Fault, Findings, rows_in_words
+from wwc_eval.data.frames import as_pandas
 from wwc_eval.data.names import local_authority_key
 from wwc_eval.errors import DataError, check_choice, did_you_mean, shown
 
@@ -75,8 +76,10 @@ def join_tables(
     check_choice("unmatched_left", unmatched_left, ("error", "report"), error=DataError)
     check_choice("unmatched_right", unmatched_right, ("error", "report"), error=DataError)
     keys = _key_pairs(on)
-    own = _Side("left", left_name, _pandas(left, left_name), tuple(pair[0] for pair in keys))
-    other = _Side("right", right_name, _pandas(right, right_name), tuple(pair[1] for pair in keys))
+    own = _Side("left", left_name, as_pandas(left, f"the {left_name} table"), tuple(pair[0] for pair in keys))
+    other = _Side(
+        "right", right_name, as_pandas(right, f"the {right_name} table"), tuple(pair[1] for pair in keys)
+    )
     findings = Findings(None)
     _check_columns(own, other, findings)
     findings.raise_if_any()
@@ -128,24 +131,6 @@ class _Side:
     @property
     def rows(self) -> range:
         return range(2, len(self.frame) + 2)
-
-
-def _pandas(frame: Any, name: str) -> pd.DataFrame:
-    import narwhals as nw
-    import pandas as pd
-
-    if isinstance(frame, pd.DataFrame):
-        return frame
-    try:
-        native = nw.from_native(frame, eager_only=True)
-    except TypeError:
-        raise DataError(
-            f"the {name} table is {shown(type(frame).__name__)}, not a data frame",
-            code="D51",
-            fix="give a pandas, polars or pyarrow frame (collect a lazy one first)",
-        ) from None
-    converted: pd.DataFrame = native.to_pandas()
-    return converted
 
 
 def _key_pairs(on: str | Sequence[str] | Mapping[str, str]) -> list[tuple[str, str]]:

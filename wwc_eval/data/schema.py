@@ -251,12 +251,16 @@ def pandera_schema(columns: Mapping[str, Any], *, key: Sequence[str] = ()) -> pa
 
 
 def _pandera() -> Any:
+    from contextlib import suppress
     from importlib import import_module
 
     try:
-        return import_module("pandera.pandas")
+        pandera = import_module("pandera.pandas")
     except ImportError:  # before pandera 0.24 the pandas interface was the package itself
-        return import_module("pandera")
+        pandera = import_module("pandera")
+    with suppress(ImportError):  # pandera 0.24 leaves this out where no column names a dtype
+        import_module("pandera.backends.pandas.builtin_checks")
+    return pandera
 
 
 def _checks(pa: Any, spec: ColumnSpec) -> list[Any]:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from wwc_eval.data.conversion import EXACT
 from wwc_eval.data.findings import Fault, Findings
+from wwc_eval.data.frames import columns_of
 from wwc_eval.data.sources import Source, check_header
-from wwc_eval.errors import DataError, shown
+from wwc_eval.errors import DataError
 
 if TYPE_CHECKING:
     from wwc_eval.data.schema import ColumnSpec
@@ -98,23 +99,9 @@ def frame_source(frame: Any, findings: Findings) -> Source:
     DataError
         If the object is no frame (D51).
     """
-    import narwhals as nw
-    import pandas as pd
-
-    if isinstance(frame, pd.DataFrame):
-        header = [name if isinstance(name, str) else str(name) for name in frame.columns]
-        columns = [frame.iloc[:, index].tolist() for index in range(frame.shape[1])]
-        return _typed_source(header, columns, findings, index_names=tuple(frame.index.names))
-    try:
-        native = nw.from_native(frame, eager_only=True)
-    except TypeError:
-        raise DataError(
-            f"the table is {shown(type(frame).__name__)}, not a data frame",
-            code="D51",
-            fix="give a pandas, polars or pyarrow frame (collect a lazy one first)",
-        ) from None
-    columns = [series.to_list() for series in native.iter_columns()]
-    return _typed_source(list(native.columns), columns, findings)
+    header, columns = columns_of(frame, "the table")
+    index_names = tuple(getattr(getattr(frame, "index", None), "names", ()))
+    return _typed_source(header, columns, findings, index_names=index_names)
 
 
 def _typed_source(
