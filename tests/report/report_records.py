@@ -484,7 +484,7 @@ def troubled() -> RunRecord:
 
 HOSTILE = (
     "<script>alert(1)</script>\"'><img src=x onerror=alert(2)> & $\\frac{1}{0}$ {{ 7*7 }} {% raw %} \x00\x1b[31m\u202e家族 "
-    + "W" * 300
+    + "W" * 120
 )
 
 

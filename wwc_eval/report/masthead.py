@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wwc_eval.report.record import RunRecord
-from wwc_eval.report.words import clean, day, pick, title_case
+from wwc_eval.report.words import clean, day, pick
 
 __all__ = ["LEVELS", "Masthead", "draft_reason", "masthead"]
 
@@ -97,4 +97,4 @@ def _footer(record: RunRecord) -> str:
     version = record.environment.get("wwc_eval") or record.environment.get("wwc-eval") or ""
     made = f"Made by wwc_eval {version}".strip()
     state = "Draft, not confirmatory" if record.draft else run_words(record)
-    return f"{made} from plan {clean(record.plan_hash)[:SHORT_HASH]} … {state}. {title_case('every figure here is also in results.json and estimates.csv beside this page.')}"
+    return f"{made} from plan {clean(record.plan_hash)[:SHORT_HASH]} … {state}. Every estimate is also in results.json and estimates.csv beside this page."

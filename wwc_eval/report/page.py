@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import importlib
 import pkgutil
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from wwc_eval.errors import DesignError
+from wwc_eval.errors import DesignError, shown
 from wwc_eval.report.blocks import Html, Section
 from wwc_eval.report.masthead import masthead
 from wwc_eval.report.record import RunRecord
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["build_sections", "html_block", "render_html", "render_report", "write_figures"]
 
 SECTIONS = "wwc_eval.report.sections"
+_FILE = re.compile(r"[a-z0-9_]+")
 
 
 def render_report(record: RunRecord, folder: str | Path) -> Path:
@@ -48,7 +50,7 @@ def render_report(record: RunRecord, folder: str | Path) -> Path:
     Raises
     ------
     DesignError
-        If two figures of the sections bear one name.
+        If two figures of the sections bear one name, or one that is no plain file name.
 
     Examples
     --------
@@ -88,6 +90,11 @@ def build_sections(record: RunRecord) -> tuple[Section, ...]:
         if section is not None:
             built.append(replace(section, key=section.key or name.replace("_", "-")))
     names = [figure.name for section in built for figure in section.figures]
+    unfit = [name for name in names if not _FILE.fullmatch(name)]
+    if unfit:
+        raise DesignError(
+            f"figure {shown(unfit[0])} cannot name a file", fix="use small letters, figures and underscores"
+        )
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DesignError(f"figure '{twice[0]}' is drawn twice", fix="give each figure of a report its own name")

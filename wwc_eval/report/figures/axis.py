@@ -12,7 +12,14 @@ _RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 __all__ = ["number_axis", "ratio_ticks"]
 
-TICKS = (1.0, 1.1, 1.2, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0)
+STEPS = (
+    (1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0),
+    (1.0, 1.2, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0),
+    (1.0, 1.5, 2.0, 3.0, 5.0, 7.0),
+    (1.0, 2.0, 5.0),
+    (1.0,),
+)
+MOST = 8
 
 
 def number_axis(ax: Axes, *, ratio: bool, most: int) -> None:
@@ -45,19 +52,25 @@ def tick_words(value: float) -> str:
     """
     if value == 0 or 1e-4 < abs(value) < 1e7:
         return f"{value:,.7g}".replace("-", "−")
-    digits, power = f"{value:.0e}".split("e")
+    digits, power = f"{value:.1e}".split("e")
+    digits = digits.removesuffix(".0")
     head = "" if digits == "1" else f"{digits}×".replace("-", "−")
     return f"{head}10{str(int(power)).translate(_RAISED)}"
 
 
 def ratio_ticks(low: float, high: float) -> list[float]:
-    """Plain ratios inside the range, as many as can be read."""
+    """Plain ratios inside the range, as many as can be read.
+
+    Examples
+    --------
+    >>> ratio_ticks(0.55, 1.45)
+    [0.6, 0.8, 1.0, 1.2]
+    """
     tens = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
-    # a step and its reciprocal, so that a halving is marked where a doubling is
-    every = sorted({round(10.0**ten * step, 12) for ten in tens for step in TICKS})
-    inside = [tick for tick in every if low <= tick <= high]
-    for allowed in ((1.0, 2.0, 3.0, 5.0), (1.0, 2.0, 5.0), (1.0,)):
-        if len(inside) <= 8:
-            break
-        inside = [tick for tick in inside if round(tick / 10 ** math.floor(math.log10(tick) + 1e-9), 6) in allowed]
-    return inside if len(inside) <= 8 else inside[:: math.ceil(len(inside) / 8)]
+    inside: list[float] = []
+    for steps in STEPS:
+        every = sorted({round(10.0**ten * step, 12) for ten in tens for step in steps})
+        inside = [tick for tick in every if low <= tick <= high]
+        if len(inside) <= MOST:
+            return inside
+    return inside[:: math.ceil(len(inside) / MOST)]

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wwc_eval.estimate import Estimate, Estimates
+from wwc_eval.estimate import Estimate
 from wwc_eval.report.blocks import Figure
 from wwc_eval.report.figures.axis import number_axis
-from wwc_eval.report.figures.forest_rows import ForestPanel, ForestRow, forest_panels, rows_of
+from wwc_eval.report.figures.forest_rows import Drawable, ForestPanel, ForestRow, forest_panels, rows_of
 from wwc_eval.report.figures.style import INK, OKABE_ITO, QUIET, as_bytes, as_svg, new_figure, styled
-from wwc_eval.report.figures.textsize import drawable, text_width, wrap
+from wwc_eval.report.figures.textsize import drawable, one_line, text_width, wrap
 from wwc_eval.report.record import AnalysisResult
 from wwc_eval.report.words import effect_text, interval_text, is_estimated, scaled
 from wwc_eval.table import MISSING
@@ -27,6 +27,7 @@ WIDTH = 9.0  # inches
 LINE = 0.205  # inches of a line of text
 LABEL = 3.0  # inches that a label may take
 SIZE = 9.0  # points
+AXIS = 300.0  # points that the words under an axis may take
 ROW_SPACE = 0.42  # lines between rows
 MOST_LINES = 52  # lines on one figure, about a printed page
 REACH = 6.0  # half-widths beyond the estimates at which an interval is cut
@@ -54,7 +55,7 @@ class _Placed:
 
 
 def forest_plot(
-    results: Iterable[AnalysisResult | Estimate | Estimates] | Estimate | Estimates,
+    results: Drawable | Iterable[Drawable],
     ax: Axes | None = None,
     *,
     scale: str | None = None,
@@ -143,7 +144,7 @@ def _pages(panels: Sequence[ForestPanel]) -> list[list[ForestPanel]]:
             count = len(rest)
             while count > 1 and _place(ForestPanel(rows=rest[:count]))[1] > MOST_LINES:
                 count -= 1
-            piece = ForestPanel(rows=rest[:count])
+            piece = ForestPanel(rows=rest[:count], axis_rows=panel.rows)
             tall = _place(piece)[1] + 4
             if pages[-1] and used + tall > MOST_LINES:
                 pages.append([])
@@ -187,7 +188,12 @@ def _stack(panels: Sequence[ForestPanel], heights: Sequence[float]) -> tuple[Mpl
             (left / WIDTH, (top - inner) / total, max(WIDTH - left - right, 2.0) / WIDTH, inner / total)
         )
         figure.text(
-            0.0, (top + 0.36) / total, drawable(panel.title), fontsize=10.5, fontweight="bold", parse_math=False
+            0.0,
+            (top + 0.36) / total,
+            one_line(panel.title, WIDTH * 72, 10.5, bold=True),
+            fontsize=10.5,
+            fontweight="bold",
+            parse_math=False,
         )
         _draw(panel, ax, left * 72 - 12)
         axes.append(ax)
@@ -236,7 +242,7 @@ def _dress(panel: ForestPanel, placed: Sequence[_Placed], ax: Axes, labels: floa
     if not any(item.row is not None and is_estimated(item.row.estimate) for item in placed):
         ax.set_xticks([])
     ax.tick_params(axis="x", labelsize=SIZE - 0.5)
-    ax.set_xlabel(drawable(panel.axis_label), fontsize=SIZE, parse_math=False)
+    ax.set_xlabel(one_line(panel.axis_label, AXIS, SIZE), fontsize=SIZE, parse_math=False)
     for side in ("top", "left", "right"):
         ax.spines[side].set_visible(False)
     ax.grid(axis="x", color="#e3e8ec", linewidth=0.7, zorder=0)
@@ -299,7 +305,7 @@ def _mark_worthwhile(placed: Sequence[_Placed], ax: Axes) -> None:
 
 def _limits(panel: ForestPanel) -> tuple[float, float]:
     """Range of the axis as drawn: every sound interval, cut where one is out of all proportion."""
-    known = [row for row in panel.rows if is_estimated(row.estimate)]
+    known = [row for row in panel.axis_rows or panel.rows if is_estimated(row.estimate)]
     sound = [row for row in known if row.trusted] or known
     spans = [_span(row, panel) for row in sound]
     values = [0.0, *(_on_axis(row.estimate.estimate * panel.factor, panel) for row in sound)]

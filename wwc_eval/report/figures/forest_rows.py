@@ -11,7 +11,10 @@ from wwc_eval.report.contrasts import contrast, is_interaction
 from wwc_eval.report.record import AnalysisResult
 from wwc_eval.report.words import humanise, is_ratio, scale_words, title_case, units_words
 
-__all__ = ["ForestPanel", "ForestRow", "forest_panels", "rows_of"]
+__all__ = ["Drawable", "ForestPanel", "ForestRow", "forest_panels", "rows_of"]
+
+Drawable = AnalysisResult | Estimate | Estimates
+"""What a forest plot takes."""
 
 _VARIES = frozenset({"sensitivity", "unadjusted", "deviation"})
 _GROUPS = {"primary": "Primary", "secondary": "Secondary", "exploratory": "Exploratory"}
@@ -50,9 +53,10 @@ class ForestRow:
 
 @dataclass(frozen=True, kw_only=True)
 class ForestPanel:
-    """Rows on one scale, in one unit."""
+    """Rows on one scale, in one unit; ``axis_rows`` set the axis where the rows are a part of a longer panel."""
 
     rows: tuple[ForestRow, ...]
+    axis_rows: tuple[ForestRow, ...] = ()
 
     @property
     def ratio(self) -> bool:
@@ -103,9 +107,7 @@ def forest_panels(
     return [ForestPanel(rows=tuple(found)) for found in panels.values()]
 
 
-def rows_of(
-    results: Iterable[AnalysisResult | Estimate | Estimates] | Estimate | Estimates, scale: str | None
-) -> ForestPanel:
+def rows_of(results: Drawable | Iterable[Drawable], scale: str | None) -> ForestPanel:
     """One panel of what a caller gives, who may mix analyses and estimates.
 
     Raises
@@ -113,7 +115,7 @@ def rows_of(
     DesignError
         If there is nothing to draw, or more than one scale or unit and none is chosen.
     """
-    given = [results] if isinstance(results, Estimate) else list(results)
+    given = [results] if isinstance(results, (AnalysisResult, Estimate, Estimates)) else list(results)
     analyses = [item for item in given if isinstance(item, AnalysisResult)]
     rows = [row for item in _ordered(analyses) for row in _rows(item, analyses, {})]
     for item in given:

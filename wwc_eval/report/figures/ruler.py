@@ -11,7 +11,7 @@ from wwc_eval.report.blocks import Figure
 from wwc_eval.report.contrasts import contrast
 from wwc_eval.report.figures.axis import number_axis
 from wwc_eval.report.figures.style import INK, NAVY, QUIET, as_bytes, as_svg, new_figure, styled
-from wwc_eval.report.figures.textsize import drawable, text_width, wrap
+from wwc_eval.report.figures.textsize import drawable, one_line, text_width, wrap
 from wwc_eval.report.record import AnalysisResult
 from wwc_eval.report.words import (
     effect_text,
@@ -109,7 +109,7 @@ def _draw(ax: Axes, sound: Sequence[Estimate], labels: Sequence[str], limit: flo
     ax.tick_params(axis="y", length=0, pad=8)
     number_axis(ax, ratio=is_ratio(first), most=10)
     ax.tick_params(axis="x", labelsize=SIZE - 0.5)
-    ax.set_xlabel(drawable(_axis(first, better)), fontsize=SIZE, parse_math=False)
+    ax.set_xlabel(one_line(_axis(first, better), 400, SIZE), fontsize=SIZE, parse_math=False)
     for side in ("top", "left", "right"):
         ax.spines[side].set_visible(False)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from wwc_eval.report.words import clean
 
-__all__ = ["drawable", "text_width", "wrap"]
+__all__ = ["drawable", "one_line", "text_width", "wrap"]
 
 _SIZE = 100.0
 _WIDE = 1.1  # em, for characters that the font has not (ideographs, emoji)
@@ -91,6 +91,17 @@ def wrap(text: str, width: float, size: float, *, bold: bool = False, lines: int
     while last and text_width(last + ELLIPSIS, size, bold=bold) > width:
         last = last[:-1]
     return [*done[: lines - 1], last.rstrip() + ELLIPSIS]
+
+
+def one_line(text: object, width: float, size: float, *, bold: bool = False) -> str:
+    """One drawable line no wider than ``width``; what is left out shows as an ellipsis.
+
+    Examples
+    --------
+    >>> one_line("percentage points", 60, 9)
+    'percentag…'
+    """
+    return wrap(drawable(text), width, size, bold=bold, lines=1)[0]
 
 
 def _pieces(text: str, width: float, size: float, *, bold: bool) -> list[str]:

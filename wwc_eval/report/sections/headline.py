@@ -57,12 +57,12 @@ def build(record: RunRecord) -> Section:
         blocks.append(
             Notice(title="No primary result", lines=["This run holds no primary analysis."], tone="plain")
         )
-    for result in primary:
-        blocks += _result(record, result, several=len(primary) > 1)
+    for number, result in enumerate(primary, start=1):
+        blocks += _result(record, result, figure="headline" if number == 1 else f"headline_{number}")
     return Section(title=TITLE, blocks=blocks)
 
 
-def _result(record: RunRecord, result: AnalysisResult, *, several: bool) -> list[Block]:
+def _result(record: RunRecord, result: AnalysisResult, *, figure: str) -> list[Block]:
     estimates = headline_estimates(result)
     known = [one for one in estimates if is_estimated(one)]
     blocks: list[Block] = [_cards(record, result, known)] if known else []
@@ -72,7 +72,7 @@ def _result(record: RunRecord, result: AnalysisResult, *, several: bool) -> list
         blocks.append(_caution(record, result, estimated=bool(known)))
     limit = smallest_worthwhile(record, result)
     if known:
-        ruler = ruler_figure(known, result, limit, name=f"headline_{result.id}" if several else "headline")
+        ruler = ruler_figure(known, result, limit, name=figure)
         blocks += [ruler] if ruler is not None else []
     blocks.append(_table(record, result, estimates))
     rest = other_scales(result)
