@@ -52,7 +52,7 @@ PROPORTION_SCALES = frozenset({"risk_difference"})
 """Scales stored as a proportion and shown in percentage points."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Estimate(Rendered):
     """One estimate with its inference.
 
@@ -258,7 +258,7 @@ class Estimate(Rendered):
         return Rendered.__str__(self)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Estimates(Rendered):
     """Estimates in order, reachable by position or by term.
 

@@ -149,9 +149,7 @@ class Rendered:
         )
         body = "".join(
             "<tr>"
-            + "".join(
-                f'<td class="{side}">{_html_text(cell)}</td>' for cell, side in zip(row, sides, strict=True)
-            )
+            + "".join(f'<td class="{side}">{_html_text(cell)}</td>' for cell, side in zip(row, sides, strict=True))
             + "</tr>"
             for row in grid.rows
         )
@@ -162,6 +160,10 @@ class Rendered:
 
     def _repr_html_(self) -> str:
         return self.to_html()
+
+    def __repr__(self) -> str:
+        """What is printed: a result shows itself where it stands alone."""
+        return str(self)
 
     def __str__(self) -> str:
         """Plain text with aligned columns."""
@@ -180,7 +182,7 @@ class Rendered:
         return "\n".join([*title, shown[0], rule, *shown[1:], *self._notes()])
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Table(Rendered):
     """A frozen table of raw values that knows how to show itself.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -177,11 +177,21 @@ def compute(plan: Plan, lock: Lock | None, assembled: Assembled, *, progress: bo
 def _analyses(
     facts: Facts, frame: pd.DataFrame, assembled: Assembled, rule: DisclosureRule, *, progress: bool
 ) -> Iterator[AnalysisResult]:
-    from tqdm.auto import tqdm
-
     tasks = list(facts.tasks())
-    for task in tqdm(tasks, desc="Analyses", unit="analysis", disable=not progress):
+    for task in _with_bar(tasks) if progress else tasks:
         yield _run_task(facts, task, frame, assembled, rule)
+
+
+def _with_bar(tasks: list[Task]) -> Iterable[Task]:
+    """The tasks with a progress bar."""
+    import warnings
+
+    with warnings.catch_warnings():
+        # in a notebook without widgets tqdm warns and then shows a plain bar, which is what is wanted
+        warnings.simplefilter("ignore")
+        from tqdm.auto import tqdm
+    bar: Iterable[Task] = tqdm(tasks, desc="Analyses", unit="analysis")
+    return bar
 
 
 def _run_task(
