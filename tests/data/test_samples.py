@@ -64,7 +64,7 @@ def test_the_files_are_plain_text_with_line_feeds(name):
     raw.decode("ascii")
 
 
-@pytest.mark.parametrize("entries, name", [(TRIAL_COLUMNS, FILES[0]), (PANEL_COLUMNS, FILES[2])])
+@pytest.mark.parametrize(("entries", "name"), [(TRIAL_COLUMNS, FILES[0]), (PANEL_COLUMNS, FILES[2])])
 def test_the_dictionary_names_every_column(entries, name):
     header = (FOLDER / name).read_text().splitlines()[0].split(",")
     assert header == [entry.name for entry in entries]
@@ -93,7 +93,7 @@ def test_a_trial_has_the_size_and_keys_it_should(trial):
     assert trial["child_id"].str.fullmatch(r"\d{6}").all()
     assert trial["family_id"].str.fullmatch(r"\d{5}").all()
     assert set(trial["local_authority"]) == set(TRIAL_AUTHORITIES)
-    assert (trial.groupby("family_id")[["arm", "local_authority", "randomised_on"]].nunique() == 1).all().all()
+    assert len(trial[["family_id", "arm", "local_authority", "randomised_on"]].drop_duplicates()) == 1500
 
 
 def test_families_are_randomised_in_blocks_within_authorities(trial):
@@ -120,7 +120,7 @@ def test_dates_outcomes_and_exclusions_hang_together(trial):
     # no family is lost altogether because of them
     assert (trial[trial["family_id"].isin(adults["family_id"])].groupby("family_id")["age"].min() < 18).all()
     missing = ["in_care_12m", "days_in_care", "proceedings"]
-    assert (trial[missing].isna().nunique(axis=1) == 1).all()
+    assert trial[missing].isna().sum(axis=1).isin([0, 3]).all()
 
 
 def test_values_are_missing_where_the_dictionary_says(trial):
@@ -223,7 +223,7 @@ def test_the_planted_effect_is_recovered_and_needs_clustering():
 def _moments(panel: pd.DataFrame, name: str, years: list[int]) -> dict[str, object]:
     """Means, spread and correlations as the reference file defines them."""
     seen = panel[panel["year"].between(*years)]
-    wide = seen.pivot(index="la_code", columns="year", values=name).astype(float)
+    wide = seen.pivot_table(index="la_code", columns="year", values=name).astype(float)
     values = wide if name == "rereferral_pct" else np.log(wide)
     centred = (values - values.mean()).to_numpy()
     n, t = centred.shape

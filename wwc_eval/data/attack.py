@@ -42,8 +42,6 @@ class CellSystem:
         Loss from hiding each count.
     width : float
         How far apart the bounds of a sensitive count that a reader can work out must be.
-    group : float
-        Least sum of the hidden parts of a total that is shown.
     """
 
     values: Floats
@@ -55,7 +53,6 @@ class CellSystem:
     high: Floats
     cost: Floats
     width: float
-    group: float
 
     @property
     def n(self) -> int:

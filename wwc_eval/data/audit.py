@@ -16,7 +16,7 @@ __all__ = ["check_small_counts", "find_small_counts", "small_differences"]
 
 COUNT_NAMES = re.compile(
     r"^(n|n_.+|n[0-9]|events|non_events|missing|lost|excluded|allocated|analysed|received|rows|count|counts|children"
-    r"|families|trials|dropped)$"
+    r"|families|people|reasons|trials|dropped)$"
 )
 """Names under which results keep counts of people."""
 NOT_PEOPLE = frozenset(
@@ -116,25 +116,23 @@ def small_differences(samples: Mapping[str, int], rule: DisclosureRule) -> list[
 
 def _counts(value: Any, path: str, *, counting: bool, skipped: frozenset[str]) -> Iterator[tuple[str, int]]:
     """Paths and values of the whole numbers under names of counts."""
+    if isinstance(value, str | bytes | bool) or value is None:
+        return
+    if hasattr(value, "__dataclass_fields__"):
+        value = {name: getattr(value, name) for name in value.__dataclass_fields__}
+    elif hasattr(value, "to_dict") and hasattr(value, "columns"):
+        value = value.to_dict(orient="records")
     if isinstance(value, Mapping):
         for name, inner in value.items():
-            if name in skipped:
-                continue
-            here = f"{path}.{name}" if path else str(name)
-            named = counting or bool(COUNT_NAMES.match(str(name)))
-            yield from _counts(inner, here, counting=named, skipped=skipped)
-    elif isinstance(value, str | bytes | bool) or value is None:
-        return
+            if name not in skipped:
+                here = f"{path}.{name}" if path else str(name)
+                # the rows of a table have names of their own; "rows" as a number is a count
+                listed = name == "rows" and isinstance(inner, Sequence)
+                named = counting or (bool(COUNT_NAMES.match(str(name))) and not listed)
+                yield from _counts(inner, here, counting=named, skipped=skipped)
     elif isinstance(value, Sequence):
         for index, inner in enumerate(value):
             yield from _counts(inner, f"{path}[{index}]", counting=counting, skipped=skipped)
-    elif hasattr(value, "to_dicts"):
-        yield from _counts(value.to_dicts(), path, counting=counting, skipped=skipped)
-    elif hasattr(value, "to_dict") and hasattr(value, "columns"):
-        yield from _counts(value.to_dict(orient="records"), path, counting=counting, skipped=skipped)
-    elif hasattr(value, "__dataclass_fields__"):
-        fields = {name: getattr(value, name) for name in value.__dataclass_fields__}
-        yield from _counts(fields, path, counting=counting, skipped=skipped)
     elif counting:
         yield from _whole(value, path)
 
@@ -144,5 +142,5 @@ def _whole(value: Any, path: str) -> Iterator[tuple[str, int]]:
         number = float(value)
     except (TypeError, ValueError):
         return
-    if number == int(number) if abs(number) < 1e15 else False:
+    if number.is_integer():
         yield path, int(number)

@@ -189,14 +189,14 @@ def baseline_table(
                       m          20 (33.3%)  20 (33.3%)
     Standardised difference: difference in means or shares over the pooled standard deviation, b minus a; for ...
     """
-    from wwc_eval.data.frames import as_pandas, codes_of
+    from wwc_eval.data.coding import codes_of, table_with
 
     if len(arms) < 2:
         raise DataError(f"arms == {list(arms)!r}, must be two or more")
     repeated = sorted({name for name in variables if list(variables).count(name) > 1})
     if repeated:
         raise DataError(f"the variable '{repeated[0]}' is listed twice")
-    table = as_pandas(frame, [arm, *variables])
+    table = table_with(frame, [arm, *variables])
     codes = codes_of(table[arm], arms)
     found = []
     for name in variables:

@@ -205,7 +205,7 @@ class Protected:
         found = {}
         for part in self.parts:
             attack = Attack(part.system, part.hidden)
-            for index in np.flatnonzero(part.hidden):
+            for index in np.flatnonzero(part.hidden[: len(part.keys)]):
                 found[part.keys[index]] = attack.interval(int(index))
         return found
 
@@ -313,12 +313,14 @@ def _protect_part(
     """Protect one connected part and enter what is hidden into ``status``."""
     system = _system(rule, cells, sums, told_apart=True)
     protection = protect_cells(system)
-    told_apart = bool(np.all(protection.attainable[system.sensitive] >= system.width))
+    # merged groups come after the counts themselves; they are protected as far as that is possible
+    own = np.arange(system.n) < len(cells)
+    told_apart = bool(np.all(protection.attainable[system.sensitive & own] >= system.width))
     if not told_apart:
         # "fewer than 10" and "c" together would give a count away: all hidden counts get the label "c"
         system = _system(rule, cells, sums, told_apart=False)
         protection = protect_cells(system)
-    exposed = np.flatnonzero(system.sensitive & (protection.attainable < 1))
+    exposed = np.flatnonzero(system.sensitive & own & (protection.attainable < 1))
     if len(exposed):
         raise DisclosureError(
             problems=[
@@ -331,17 +333,35 @@ def _protect_part(
                 for index in exposed
             ]
         )
-    for index in np.flatnonzero(protection.hidden):
+    for index in np.flatnonzero(protection.hidden & own):
         small = bool(system.sensitive[index]) and told_apart
         status[cells[index].key] = "small" if small else "hidden"
     keys = tuple(cell.key for cell in cells)
     return _Part(keys=keys, system=system, hidden=protection.hidden), protection.method
 
 
+def _small_together(
+    rule: DisclosureRule, cells: list[Cell], sums: Iterable[tuple[Key, Sequence[Key]]]
+) -> list[tuple[Key, int, list[Key]]]:
+    """Small counts of one sum that are small even together: their merged group must not be worked out either."""
+    small = {cell.key: cell.value for cell in cells if _needs_hiding(cell, rule)}
+    found: list[tuple[Key, int, list[Key]]] = []
+    for total, parts in sums:
+        few = [key for key in parts if key in small]
+        merged = sum(small[key] for key in few)
+        if total not in small and 1 < len(few) < len(parts) and rule.is_small(merged):
+            found.append((("together", total, tuple(few)), merged, few))
+    return found
+
+
 def _system(
     rule: DisclosureRule, cells: list[Cell], sums: Iterable[tuple[Key, Sequence[Key]]], *, told_apart: bool
 ) -> CellSystem:
     """Numbers behind one part; with ``told_apart`` a reader knows from the label which counts are small."""
+    sums = list(sums)
+    together = _small_together(rule, cells, sums)
+    cells = [*cells, *(Cell(key=key, value=value, shown=False) for key, value, _ in together)]
+    sums += [(key, parts) for key, _, parts in together]
     place = {cell.key: index for index, cell in enumerate(cells)}
     rows = []
     for total, parts in sums:
@@ -372,7 +392,6 @@ def _system(
         high=high,
         cost=np.log2(2 + values) * np.array([cell.weight for cell in cells]),
         width=rule.width - 1.0,
-        group=float(rule.threshold),
     )
 
 

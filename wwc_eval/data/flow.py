@@ -130,10 +130,10 @@ def participant_flow(
     >>> flow.of("allocated", "b").counts, flow.of("analysed", "b").counts
     ({'families': 2, 'children': 2}, {'families': 1, 'children': 1})
     """
-    from wwc_eval.data.frames import as_pandas, codes_of
+    from wwc_eval.data.coding import codes_of, table_with
 
     outcome = [outcome_missing] if isinstance(outcome_missing, str) else []
-    table = as_pandas(frame, [arm, *([unit] if unit else []), *outcome])
+    table = table_with(frame, [arm, *([unit] if unit else []), *outcome])
     if unit is not None and unit_words == row_words:
         raise DataError(f"units and rows are both called '{row_words}'", fix="give two words, or leave out unit")
     heads = {**LABELS, **(labels or {})}
@@ -210,7 +210,7 @@ def _steps(
     table: pd.DataFrame, excluded: Sequence[tuple[str, Any]], lost: Sequence[tuple[str, Any]], outcome_missing: Any
 ) -> tuple[list[tuple[str, Bools]], tuple[str, ...]]:
     """Reasons with plain masks, and notes on those that could not be judged for every row."""
-    from wwc_eval.data.frames import mask_of
+    from wwc_eval.data.coding import mask_of
 
     steps, notes = [], []
     for reason, mask in [*excluded, *lost]:

@@ -198,12 +198,12 @@ def missingness_table(
     --------------------------------------------
     sex       15 (25.0%)  15 (25.0%)  30 (25.0%)
     """
-    from wwc_eval.data.frames import as_pandas, codes_of
+    from wwc_eval.data.coding import codes_of, table_with
 
     repeated = sorted({name for name in variables if list(variables).count(name) > 1})
     if repeated:
         raise DataError(f"the variable '{repeated[0]}' is listed twice")
-    table = as_pandas(frame, [arm, *variables, *([by] if by else [])])
+    table = table_with(frame, [arm, *variables, *([by] if by else [])])
     codes = codes_of(table[arm], arms)
     places: dict[str, int] = {}
     gone = {name: table[name].isna().to_numpy() for name in variables}

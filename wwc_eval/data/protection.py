@@ -115,14 +115,10 @@ def _measure(attack: Attack, index: int, enough: float) -> tuple[Floats, float]:
 
 
 def _first_cuts(cells: CellSystem, allowed: Bools) -> _Cuts:
-    """What every sum needs: a hidden count has hidden company, and hidden parts add up to the threshold."""
+    """What every sum needs: a count that must not be shown has hidden company in it."""
     cuts = _Cuts(cells)
     for row in cells.equations:
         members = row != 0
-        if not (members & cells.sensitive).any():
-            continue
-        weight = np.where(row > 0, cells.group, np.minimum(cells.values, cells.group)) * members
-        cuts.add(weight, min(cells.group, float(weight[allowed].sum())))
         for index in np.flatnonzero(members & cells.sensitive):
             others = members.copy()
             others[index] = False
