@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wwc_eval.errors import DesignError, did_you_mean
-from wwc_eval.formula import parse_formula
+from wwc_eval.formula import parse_formula, quote_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,7 +85,7 @@ def missing_indicator(
     Examples
     --------
     >>> import pandas as pd
-    >>> from wwc_eval.formula import parse_formula
+    >>> from wwc_eval.formula import parse_formula, quote_name
     >>> frame = pd.DataFrame({"y": [1.0, 2.0, 3.0], "x": [1.0, None, 3.0]})
     >>> missing_indicator(frame, parse_formula("y ~ x")).formula.text
     'y ~ x + x_missing'
@@ -120,5 +120,5 @@ def missing_indicator(
             frame[name] = frame[name].astype(float).fillna(float(observed.mean()))
             added.append(flag)
             completed[name] = (count, "set to the mean, with an indicator")
-    grown = parse_formula(" + ".join([formula.text, *(f"`{name}`" for name in added)])) if added else formula
+    grown = parse_formula(" + ".join([formula.text, *(quote_name(name) for name in added)])) if added else formula
     return Completed(frame=frame, formula=grown, levels=known, completed=completed)

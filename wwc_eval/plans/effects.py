@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from wwc_eval.data.disclosure import safe_count
 from wwc_eval.errors import DesignError
 from wwc_eval.estimate import Estimate, Estimates
-from wwc_eval.formula import parse_condition, parse_formula
+from wwc_eval.formula import parse_condition, parse_formula, quote_name
 from wwc_eval.plans.vocabulary.base import Context
 
 if TYPE_CHECKING:
@@ -114,8 +114,8 @@ def with_groups(context: Context, by: str) -> tuple[Context, str]:
 
 def with_interaction(formula: str, arm: str, column: str) -> str:
     """Formula with the interaction of arm and subgroup, and the subgroup itself, added."""
-    name = f"`{column}`"
-    return parse_formula(f"{formula} + {name} + {arm}:{name}").text
+    name = quote_name(column)
+    return parse_formula(f"{formula} + {name} + {quote_name(arm)}:{name}").text
 
 
 def modified_effects(fit: RegressionFit, context: Context, column: str, scale: str) -> list[Estimate]:
