@@ -8,6 +8,7 @@
 - ``covariance``: parameters of the covariance matrices, and coordinates of the face they lie on.
 - ``criterion``: profiled REML criterion and ML deviance with gradient and Hessian.
 - ``optimise``: starts, boundary probes, restarts, Newton's polish, and the record of it all.
+- ``modes``: conditional modes of the random effects and their covariance.
 - ``solve``: one fit from arrays.
 - ``batch``: thousands of fits at once along a replicate axis.
 """

@@ -84,7 +84,7 @@ def lower_root(gamma: Array, blocks: Sequence[Sequence[int]]) -> Array:
         scale = max(float(np.diag(work).max()), 0.0)
         for j, place in enumerate(columns):
             pivot = work[j, j]
-            if pivot > 1e-15 * scale and pivot > 0:
+            if pivot > 1e-12 * scale and pivot > 0:
                 column = work[j:, j] / np.sqrt(pivot)
                 root[[columns[k] for k in range(j, len(columns))], place] = column
                 work[j:, j:] -= np.outer(column, column)

@@ -25,7 +25,7 @@ from wwc_eval.multilevel.engine.pairs import Pairs, pairs_of
 from wwc_eval.multilevel.engine.prepare import Prepared
 from wwc_eval.multilevel.engine.structure import Array, Grouping, Index
 
-__all__ = ["CrossedEngine"]
+__all__ = ["CrossedEngine", "Dense"]
 
 INVERTIBLE = 1e-3
 """Smallest pivot of a root that is inverted in the gradient."""
@@ -43,6 +43,14 @@ class _Tape:
     right: Array  # its cross-products with [X y]
     lower: Array  # Cholesky factor of I + L' S L
     roots: tuple[Array, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Dense:
+    """The dense block after the first elimination: cross-products with [X y], and its gain."""
+
+    right: Array
+    gain: Array
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -137,12 +145,22 @@ class CrossedEngine:
         A = A - half.T @ half
         return A, log_det, _Tape(self.first_zz, shrink, S, right, lower, tuple(factors))
 
-    def pull_back(self, tape: _Tape, adjoint: Array) -> list[Array]:
-        """Derivatives by each ``Gamma``."""
+    def dense(self, factors: Sequence[Array]) -> Dense:
+        """The dense block at given roots, with its gain ``N = L (I + L' S L)^-1 L'``."""
+        _, _, tape = self.reduce(factors)
+        return Dense(right=tape.right, gain=self._gain(tape)[0])
+
+    def _gain(self, tape: _Tape) -> tuple[Array, Array]:
+        """``N`` of the dense block and ``(I + L' S L)^-1``."""
         others = tape.roots[1:]
         middle = lapack.dpotri(tape.lower, lower=1)[0]
         middle = np.tril(middle) + np.tril(middle, -1).T
-        inverse = self._times(others, self._times(others, middle).T)  # N = L (I + L' S L)^-1 L'
+        return self._times(others, self._times(others, middle).T), middle
+
+    def pull_back(self, tape: _Tape, adjoint: Array) -> list[Array]:
+        """Derivatives by each ``Gamma``."""
+        others = tape.roots[1:]
+        inverse, middle = self._gain(tape)
         reach = inverse @ tape.right
         kept = tape.right - tape.S @ reach  # H = (I - S N) times the right-hand side
         found = []

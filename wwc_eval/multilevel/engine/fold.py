@@ -81,11 +81,14 @@ class NestedFold:
         Varying columns of each factor, finest first.
     starts : tuple of integer arrays
         For each factor but the last: where the groups of the next one start among its own.
+    order : tuple of integer arrays
+        For each factor the codes of its groups in the order of folding.
     """
 
     cross: Array
     widths: tuple[int, ...]
     starts: tuple[Index, ...]
+    order: tuple[Index, ...]
 
     @classmethod
     def from_rows(cls, prepared: Prepared) -> NestedFold:
@@ -94,13 +97,19 @@ class NestedFold:
         first = np.r_[True, codes[0][1:] != codes[0][:-1]]
         heads = np.flatnonzero(first)
         sizes = np.diff(np.r_[heads, len(first)])
-        starts = []
+        starts, order = [], [codes[0][heads]]
         for coarse in codes[1:]:
             of_group = coarse[heads]
             begin = np.flatnonzero(np.r_[True, of_group[1:] != of_group[:-1]])
             starts.append(begin)
             heads = heads[begin]
-        return cls(cross=cross_products(prepared.W, sizes), widths=prepared.widths, starts=tuple(starts))
+            order.append(coarse[heads])
+        return cls(
+            cross=cross_products(prepared.W, sizes),
+            widths=prepared.widths,
+            starts=tuple(starts),
+            order=tuple(order),
+        )
 
     def reduce(self, factors: Sequence[Array]) -> tuple[Array, float, list[Step]]:
         """Fold with relative covariances ``L L'``; the tape is one :class:`Step` for each factor."""

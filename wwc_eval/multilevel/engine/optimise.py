@@ -22,7 +22,7 @@ from wwc_eval.multilevel.engine.structure import Array
 __all__ = ["Curvature", "Minimum", "Value", "minimise"]
 
 Value = Callable[[Sequence[Array]], float]
-Gradient = Callable[[Array], tuple[float, Array]]
+SlopesOf = Callable[[Sequence[Array]], tuple[float, list[Array]]]
 Curvature = Callable[[Face, Array | None], tuple[float, Array, Array]]
 
 LARGEST = 1e5
@@ -30,6 +30,10 @@ LARGEST = 1e5
 AT_BOUNDARY = 1e-3
 """Pivots below this are probed upwards and may be set to zero."""
 PROBES = (0.03, 0.15, 0.6)
+FINE_PROBES = (0.001, 0.004, 0.012)
+"""Tried too where the criterion falls as the variance leaves zero."""
+DISTANT = 2
+"""Starts from which the search descends, besides the lowest."""
 GAIN = 1e-8
 """Smallest fall of the criterion that counts as one."""
 MAX_DESCENTS = 12
@@ -77,7 +81,7 @@ class _Search:
     """Running state of one search."""
 
     value: Value
-    gradient: Gradient
+    slopes: SlopesOf
     curvature: Curvature
     parameters: Parameters
     evaluations: int = 0
@@ -92,8 +96,11 @@ class _Search:
 
     def slope(self, theta: Array) -> tuple[float, Array]:
         self.evaluations += 1
-        found, gradient = self.gradient(theta)
-        return (found, gradient) if isfinite(found) else (1e300, np.zeros_like(gradient))
+        factors = self.parameters.factors(theta)
+        found, slopes = self.slopes(factors)
+        if not isfinite(found):
+            return 1e300, np.zeros_like(theta)
+        return found, self.parameters.gradient(factors, slopes)
 
     def curve(self, face: Face, near: Array | None = None) -> tuple[float, Array, Array]:
         self.evaluations += 1
@@ -119,11 +126,15 @@ class _Search:
     def probe(self) -> Array | None:
         """A point lower than the best, found by moving one pivot to or from its boundary."""
         diagonal = self.parameters.diagonal
+        self.evaluations += 1
+        slopes = self.slopes(self.parameters.factors(self.theta))[1]
         for k in np.flatnonzero(diagonal):
             level, row, _ = self.parameters.places[k]
             tries = []
             if self.theta[k] < AT_BOUNDARY:
-                tries = [_with(self.theta, [int(k)], size) for size in PROBES]
+                falling = slopes[level][row, row] < 0
+                sizes = (*PROBES, *FINE_PROBES) if falling else PROBES
+                tries = [_with(self.theta, [int(k)], size) for size in sizes]
             else:
                 same = [
                     m for m, (other, i, j) in enumerate(self.parameters.places) if other == level and row in (i, j)
@@ -137,7 +148,7 @@ class _Search:
 
 def minimise(
     value: Value,
-    gradient: Gradient,
+    slopes: SlopesOf,
     curvature: Curvature,
     parameters: Parameters,
     *,
@@ -148,8 +159,8 @@ def minimise(
 
     Parameters
     ----------
-    value, gradient, curvature : callables
-        Criterion at roots; criterion and gradient at ``theta``; criterion, gradient and Hessian on a face, where
+    value, slopes, curvature : callables
+        Criterion at roots; criterion and derivatives by each covariance there; criterion, gradient and Hessian on a face, where
         the Hessian a moment ago may serve again if a new one is dear.
     parameters : Parameters
         Layout of ``theta``.
@@ -158,10 +169,10 @@ def minimise(
     begin : array, optional
         A point known to be near the minimum, used in place of ``starts``.
     """
-    search = _Search(value, gradient, curvature, parameters)
+    search = _Search(value, slopes, curvature, parameters)
     points = [begin] if begin is not None else list(starts)
     values = [search.at(point) for point in points] if len(points) > 1 else [0.0]
-    for k in np.argsort(values, kind="stable")[: 2 if len(points) > 3 else 1]:
+    for k in _chosen(points, values):
         search.descend(points[k])
     while search.descents < MAX_DESCENTS:
         lower = search.probe()
@@ -186,6 +197,17 @@ def minimise(
         polishing=search.polishing,
         message=_doubt(face, found, slope, bend),
     )
+
+
+def _chosen(points: Sequence[Array], values: Sequence[float]) -> list[int]:
+    """The lowest point, and the lowest of those that lie far from every point chosen before."""
+    order = np.argsort(values, kind="stable")
+    chosen = [int(order[0])]
+    for k in order[1:]:
+        gaps = [np.abs(np.log1p(10.0 * points[k]) - np.log1p(10.0 * points[c])).sum() for c in chosen]
+        if len(chosen) <= DISTANT and min(gaps) > 2.5:
+            chosen.append(int(k))
+    return chosen
 
 
 def _with(theta: Array, places: Sequence[int], size: float) -> Array:

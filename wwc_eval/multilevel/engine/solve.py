@@ -210,7 +210,7 @@ def solve(problem: Problem, begin: Sequence[Array] | None = None) -> Solution:
     near = None if begin is None else problem.parameters.theta(begin)
     minimum = minimise(
         criterion.value,
-        criterion.gradient,
+        criterion.slopes,
         problem.curvature,
         problem.parameters,
         starts=_starts(problem),
@@ -230,7 +230,8 @@ def _starts(problem: Problem) -> list[Array]:
     """Starting points: one for a large problem, a coarse grid of standard deviations for a small one."""
     parameters = problem.parameters
     diagonal = np.flatnonzero(parameters.diagonal)
-    cheap = isinstance(problem.engine, NestedFold) and problem.engine.cross.size <= CHEAP
+    engine = problem.engine
+    cheap = engine.cross.size <= CHEAP if isinstance(engine, NestedFold) else problem.expandable
     if not cheap or len(diagonal) > 3:
         return [parameters.start(0.5)]
     found = []

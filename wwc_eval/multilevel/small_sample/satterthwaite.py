@@ -18,8 +18,9 @@ import numpy as np
 from wwc_eval.multilevel.engine.criterion import on_face
 from wwc_eval.multilevel.engine.solve import Solution
 from wwc_eval.multilevel.engine.structure import Array
+from wwc_eval.multilevel.small_sample.inference import JointTest
 
-__all__ = ["Sensitivity", "contrast_df", "sensitivity", "variance_covariance"]
+__all__ = ["SatterthwaiteReference", "Sensitivity", "contrast_df", "sensitivity", "variance_covariance"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -132,3 +133,33 @@ def variance_covariance(solution: Solution, found: Sensitivity) -> tuple[Array, 
     spread = by_coordinate.T @ found.spread @ by_coordinate
     spread = spread + np.outer(values, values) * 2.0 / found.df_residual
     return values * scale, spread * scale**2
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SatterthwaiteReference:
+    """Degrees of freedom of contrasts and joint tests by Satterthwaite's method."""
+
+    solution: Solution
+    found: Sensitivity
+
+    def df(self, contrasts: Array) -> Array:
+        """Degrees of freedom of each contrast (k, p)."""
+        return contrast_df(self.solution, self.found, contrasts)
+
+    def joint(self, contrasts: Array, vcov: Array) -> JointTest:
+        """F test of several contrasts: the method of Fai and Cornelius (1996), as lmerTest does.
+
+        Formula: with ``nu_m`` the degrees of freedom of the q independent contrasts and
+        ``E = sum nu_m / (nu_m - 2)``, ``df = 2 E / (E - q)``. Source: doi:10.1080/00949659608811740.
+        """
+        q = len(contrasts)
+        _, vectors = np.linalg.eigh(contrasts @ vcov @ contrasts.T)
+        each = self.df(vectors.T @ contrasts)
+        if float(np.ptp(each)) < 1e-8 * float(each.max()):
+            df = float(each.mean())
+        elif float(each.min()) <= 2.0:
+            df = 2.0
+        else:
+            total = float((each / (each - 2.0)).sum())
+            df = 2.0 * total / (total - q) if total > q else np.inf
+        return JointTest(df=df, scale=1.0, words="Satterthwaite F test")
