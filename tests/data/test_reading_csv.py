@@ -42,7 +42,7 @@ CASES = [
     Case("declared cp1252, is utf-8", "n\nZoë\n".encode(), None, [("D04", None, None)], ("leave encoding out",), options={"encoding": "cp1252"}),
     Case("declared utf-16, is utf-8", b"n,m\n1,2\n", None, [("D04", None, None)], options={"encoding": "utf-16"}),
     Case("declared cp1252 with an undefined byte", b"n\nx\n\x81\n", None, [("D04", None, None)], ("0x81", "line 3"), options={"encoding": "cp1252"}),
-    Case("unknown encoding", "a,b\n1,2\n", None, [("D51", None, None)], ("'utf-8'",), options={"encoding": "utf8!"}),
+    Case("unknown encoding", "a,b\n1,2\n", None, [("D51", None, None)], ("'utf-8'",), options={"encoding": "utf-9"}),
     Case("lost character", "n\n\ufffd\n", {"n": "text"}, [("D04", 2, "n")], ("lost",)),
     Case("encoded twice", "n\nZoÃ«\n", {"n": "text"}, [("D04", 2, "n")], ("'Zoë'",)),
     # characters
@@ -122,6 +122,10 @@ CASES = [
     Case("key declared missing", "id,b\nnone,2\n1,3\n", {"id": {"type": "text", "missing": ["none"]}}, [("D33", 2, "id")], options={"key": "id"}),
     Case("key NA", "id,b\nNA,2\n1,3\n", {"id": "text"}, [("D33", 2, "id")], options={"key": "id"}),
     Case("key of spaces", "id,b\n  ,2\n1,3\n", None, [("D33", 2, "id")], options={"key": "id"}),
+    Case("key padded in an undeclared column", "id,b\nA1,2\nA1 ,3\n", None, [("D27", 3, "id")], options={"key": "id"}),
+    Case("key not in form NFC in an undeclared column", "id,b\nm\u00f4n,2\nmo\u0302n,3\n", None, [("D27", 3, "id")], options={"key": "id"}),
+    Case("key mangled in an undeclared column", "id,b\n1,2\n1.23E+17,3\n", None, [("D28", 3, "id")], options={"key": "id"}),
+    Case("optional key not there", "a\n1\n", {"a": "text", "ab": {"type": "text", "required": False}}, [("D15", 1, "ab")], options={"key": "ab"}),
     Case("key twice and a wrong value", "id,n\n1,q\n1,2\n", {"id": "text", "n": "integer"}, [("D20", 2, "n"), ("D32", 2, "id"), ("D32", 3, "id")], options={"key": "id"}),
     # other files under the name of a CSV
     Case("zip named csv", b"PK\x03\x04abc", None, [("D02", None, None)], ("Excel workbook",)),
@@ -280,6 +284,21 @@ def test_what_is_no_path(path: object) -> None:
 def test_paths_that_cannot_be(path: str) -> None:
     with pytest.raises(DataError, match="D01"):
         read_table(path)
+
+
+@pytest.mark.parametrize("encoding", ["UTF8", "utf_8", "U8", "UTF-8-SIG"])
+def test_encodings_have_many_names(encoding: str, tmp_path: Path) -> None:
+    assert read("n\nZoë\n", tmp_path, encoding=encoding)["n"].tolist() == ["Zoë"]
+
+
+def test_options_that_would_do_nothing_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "table.parquet").write_bytes(b"PAR1")
+    for options in ({"sheet": "x"}, {"date_format": "%d/%m/%Y"}, {"extra": "error"}):
+        with pytest.raises(DataError, match="D51"):
+            read("a,b\n1,2\n", tmp_path, **options)
+    for options in ({"encoding": "cp1252"}, {"delimiter": ";"}, {"sheet": "x"}):
+        with pytest.raises(DataError, match="D51"):
+            read_table(tmp_path / "table.parquet", **options)
 
 
 def test_options_are_checked(tmp_path: Path) -> None:

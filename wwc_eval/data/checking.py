@@ -56,13 +56,16 @@ def build_frame(
     check_choice("extra", extra, ("ignore", "error"), error=DataError)
     _check_names(source, specs, key, extra, findings)
     used = [name for name in (source.header if specs is None else specs) if name in source.cells]
-    declared = {} if specs is None else {name: specs[name] for name in used}
+    plain = {name: ColumnSpec(name=name, type="text") for name in key}  # a key is checked, declared or not
+    declared = {
+        name: (plain if specs is None else specs)[name] for name in (used if specs else key) if name in used
+    }
     work = _rendered(source, declared, used, findings)
     key = [name for name in key if name in work.texts]
     absent = note_blank_keys(work, key)
     converted = {name: convert(spec, work.texts[name]) for name, spec in declared.items()}
+    note_refused(work, converted)
     if specs is not None:
-        note_refused(work, converted)
         note_broken_rules(work, converted)
     if key:
         note_repeated_keys(work, key, absent)
@@ -122,11 +125,13 @@ def _check_names(
             findings.add(fault, row=1, column=name)
     names = source.header if specs is None else tuple(specs)
     for name in key:
-        if name not in names:
+        optional = specs is not None and name in specs and not specs[name].required
+        if name not in names or (optional and name not in known):
+            lacking = "declared" if specs is not None and name not in specs else "in the table"
             fault = Fault(
                 code="D15",
-                message=f"the key column '{name}' is not {'in the table' if specs is None else 'declared'}",
-                fix=did_you_mean(name, names),
+                message=f"the key column '{name}' is not {lacking}",
+                fix=did_you_mean(name, source.header if optional else names),
             )
             findings.add(fault, row=1, column=name)
     if extra == "error" and specs is not None:

@@ -18,22 +18,8 @@ __all__ = ["DELIMITERS", "read_csv_source"]
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 ENCODINGS = (
-    "utf-8",
-    "utf-8-sig",
-    "ascii",
-    "utf-16",
-    "utf-16-le",
-    "utf-16-be",
-    "utf-32",
-    "utf-32-le",
-    "utf-32-be",
-    "cp1252",
-    "windows-1252",
-    "latin-1",
-    "iso-8859-1",
-    "iso-8859-15",
-    "cp850",
-    "mac-roman",
+    *("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"),
+    *("ascii", "cp1252", "iso8859-1", "iso8859-15", "cp850", "mac-roman"),
 )
 _MARKS = (  # byte order marks; the longer ones first
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -79,7 +65,10 @@ def read_csv_source(content: bytes, findings: Findings, *, encoding: str, delimi
     DataError
         At once for what leaves nothing to read: encoding, delimiter, no records, a broken header.
     """
-    _check_options(encoding, delimiter, findings)
+    encoding = _known_encoding(encoding, findings)
+    if delimiter not in DELIMITERS:
+        listed = ", ".join(repr(each) for each in DELIMITERS)
+        _stop(findings, "D51", f"delimiter == {shown(delimiter)} is not known", f"give one of {listed}")
     text = _decode(content, encoding, findings)
     first_line = text.partition("\n")[0].partition("\r")[0]
     _check_first_line(first_line, delimiter, findings)
@@ -108,13 +97,16 @@ def read_csv_source(content: bytes, findings: Findings, *, encoding: str, delimi
     )
 
 
-def _check_options(encoding: str, delimiter: str, findings: Findings) -> None:
-    if delimiter not in DELIMITERS:
-        listed = ", ".join(repr(each) for each in DELIMITERS)
-        _stop(findings, "D51", f"delimiter == {shown(delimiter)} is not known", f"give one of {listed}")
-    if encoding not in ENCODINGS:
+def _known_encoding(encoding: str, findings: Findings) -> str:
+    """One name for every spelling of an encoding (``UTF8``, ``latin-1``)."""
+    try:
+        name = codecs.lookup(encoding).name
+    except (LookupError, TypeError, ValueError):
+        name = ""
+    if name not in ENCODINGS:
         advice = did_you_mean(str(encoding), ENCODINGS)
         _stop(findings, "D51", f"encoding == {shown(encoding)} is not known", advice)
+    return name
 
 
 def _decode(content: bytes, encoding: str, findings: Findings) -> str:

@@ -203,8 +203,6 @@ def range_fault(spec: ColumnSpec, side: str) -> Fault:
             fix=f"correct the year, or declare {side} if such dates are meant",
             rule=spec.rule,
         )
-    if spec.type == "binary":
-        return _binary_fault("")
     below = "below the minimum" if side == "min" else "above the maximum"
     return Fault(
         code="D24",

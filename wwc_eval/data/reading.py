@@ -119,12 +119,17 @@ def read_table(
     wwc_eval.errors.DataError: children.csv, row 3, column 'age' D20: the text is not a whole number ...
     >>> folder.cleanup()
     """
+    if columns is None and (date_format is not None or extra != "ignore"):
+        raise DataError(
+            "date_format and extra need columns", code="D51", fix="declare the columns, or leave them out"
+        )
     specs = None if columns is None else _with_format(column_specs(columns), date_format)
     keys = key_columns(key)
     place = Path(path) if isinstance(path, str | os.PathLike) else None
     findings = Findings(name or (place.name if place is not None else None))
     content = _bytes_of(place, path, findings)
     kind = _kind_of(place, findings) if place is not None else "csv"
+    _check_options(kind, encoding, delimiter, sheet, findings)
     sha256 = hashlib.sha256(content).hexdigest()
     if not content:
         _stop(findings, "D03", "the file is empty (0 bytes)", "export it again")
@@ -248,6 +253,14 @@ def _kind_of(place: Path, findings: Findings) -> str:
         listed = ", ".join(_KINDS)
         _stop(findings, "D02", f"files ending in '{ending}' are not read (but {listed} are)", advice)
     return _KINDS[ending]
+
+
+def _check_options(kind: str, encoding: str, delimiter: str, sheet: str | None, findings: Findings) -> None:
+    """Options that mean nothing for a file of this kind are refused, not ignored."""
+    if kind != "excel" and sheet is not None:
+        _stop(findings, "D51", f"sheet == {shown(sheet)}, but the file is no workbook", "leave sheet out")
+    if kind != "csv" and (encoding, delimiter) != ("utf-8", ","):
+        _stop(findings, "D51", "encoding and delimiter are for text files", "leave them out")
 
 
 def _unpacked(content: bytes, place: Path | None, findings: Findings) -> bytes:
