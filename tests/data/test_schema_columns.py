@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import re
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
+import wwc_eval
 from wwc_eval.data import ColumnSpec, local_authority_key, pandera_schema, read_table
 from wwc_eval.data.findings import CODES, column_letter
 from wwc_eval.data.names import meant_authority, other_spellings
@@ -201,6 +203,20 @@ def test_what_is_read_satisfies_the_schema_and_what_is_changed_does_not(tmp_path
 def test_codes_are_unique_sentences() -> None:
     assert len(set(CODES.values())) == len(CODES)
     assert all(code[0] == "D" and code[1:].isdigit() and len(code) == 3 for code in CODES)
+
+
+def test_every_code_is_used_and_documented() -> None:
+    root = Path(wwc_eval.__file__).parents[1]
+    own = [path for path in (root / "wwc_eval" / "data").glob("*.py") if path.name != "findings.py"]
+    used = set(re.findall(r'"(D[0-9]{2})"', "".join(path.read_text(encoding="utf-8") for path in own)))
+    assert set(CODES) <= used
+    document = root / "docs" / "methods" / "reading.md"
+    if not document.exists():
+        pytest.skip("the installed package comes without its documentation")
+    rows = dict(
+        re.findall(r"^\| (D[0-9]{2}) \| (.+) \|$", document.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    )
+    assert rows == CODES
 
 
 def test_column_letters() -> None:
