@@ -176,7 +176,7 @@ def test_counts_of_a_group_without_events():
 
 def test_rare_events_and_far_covariates_are_not_separation():
     rng = np.random.default_rng(1)
-    n = 5000
+    n = 600
     data = pd.DataFrame({"y": 0, "x": rng.normal(size=n), "g": rng.choice(["a", "b"], n)})
     data.loc[rng.choice(n, 8, replace=False), "y"] = 1
     data.loc[0, ["y", "x"]] = [1, 400.0]

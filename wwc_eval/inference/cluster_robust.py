@@ -12,11 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg
 
 from wwc_eval.errors import DesignError
 from wwc_eval.inference.families import Floats
-from wwc_eval.inference.glm import Kernel
+from wwc_eval.inference.glm import Kernel, back_substitute
 from wwc_eval.inference.inverse_root import inverse_root_applied
 
 __all__ = ["CR_KINDS", "ClusterLayout", "ClusterRobust", "cluster_robust"]
@@ -204,7 +203,7 @@ def cluster_robust(kernel: Kernel, layout: ClusterLayout, kind: str) -> ClusterR
         correction *= (kernel.n - 1.0) / (kernel.n - kernel.p)
     return ClusterRobust(
         vcov=correction * kernel.outer(scores.T @ scores),
-        scores=linalg.solve_triangular(kernel.R, scores.T).T,
+        scores=back_substitute(kernel.R, scores.T).T,
         correction=correction,
         layout=layout,
         Q=Q,

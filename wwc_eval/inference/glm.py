@@ -10,17 +10,25 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg
 
 from wwc_eval.inference.families import Family, Floats
 
-__all__ = ["Kernel", "Solution", "at_edge", "solve"]
+__all__ = ["Kernel", "Solution", "at_edge", "back_substitute", "solve"]
 
-MAX_NEWTON = 40
+MAX_NEWTON = 200
 MAX_HALVINGS = 30
 EARLY = 15
-CONVERGED_DECREMENT = 1e-18
+CONVERGED_DECREMENT = 1e-14
 SUSPICIOUS_ETA = 12.0
+
+
+def back_substitute(R: Floats, right: Floats) -> Floats:
+    """``R^-1 right`` for an upper triangular R.
+
+    The general solver never pivots such a matrix, so it is back substitution; the triangular one of LAPACK
+    wakes every thread for it, which costs milliseconds on a busy machine.
+    """
+    return np.asarray(np.linalg.solve(R, right))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,13 +73,14 @@ class Kernel:
 
     def outer(self, middle: Floats) -> Floats:
         """``R^-1 middle R^-T``: from the coordinates of Q to those of the coefficients."""
-        left = linalg.solve_triangular(self.R, middle)
-        full = linalg.solve_triangular(self.R, left.T)
+        full = back_substitute(self.R, back_substitute(self.R, middle).T)
         return np.asarray((full + full.T) / 2.0)
 
     def to_q(self, contrasts: Floats) -> Floats:
         """``R^-T c`` for contrasts (p, q) of coefficients."""
-        return np.asarray(linalg.solve_triangular(self.R, contrasts, trans="T"))
+        # the transpose turned about both ways is upper triangular again
+        turned = back_substitute(self.R.T[::-1, ::-1], contrasts[::-1])
+        return turned[::-1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,9 +181,9 @@ class _Task:
 def _solve_linear(y: Floats, X: Floats, family: Family, prior: Floats) -> Solution:
     root = np.sqrt(prior)
     Q, R = np.linalg.qr(X * root[:, None])
-    beta = linalg.solve_triangular(R, Q.T @ (root * y))
+    beta = back_substitute(R, Q.T @ (root * y))
     # one step of refinement recovers the digits that an ill-conditioned design loses
-    beta = beta + linalg.solve_triangular(R, Q.T @ (root * (y - X @ beta)))
+    beta = beta + back_substitute(R, Q.T @ (root * (y - X @ beta)))
     eta = X @ beta
     kernel = _kernel(Q, R, root * (y - eta), 1.0 / prior, family)
     return Solution(
@@ -208,7 +217,7 @@ def _solve_glm(task: _Task, trials: Floats | None) -> Solution:
         )
         log_likelihood = family.log_likelihood(task.y, eta, task.prior, trials)
     return Solution(
-        beta=linalg.solve_triangular(corner, gamma),
+        beta=back_substitute(corner, gamma),
         eta=eta,
         kernel=kernel,
         log_likelihood=log_likelihood,
@@ -259,8 +268,9 @@ def _newton(task: _Task, start: Floats) -> tuple[Floats, int, bool]:
         gradient = task.X.T @ (task.prior * task.family.residual(task.y, eta))
         hessian = (task.X * (task.prior * task.family.slope(eta))[:, None]).T @ task.X
         try:
-            move = linalg.cho_solve(linalg.cho_factor(hessian), gradient)
-        except (np.linalg.LinAlgError, ValueError):
+            np.linalg.cholesky(hessian)  # refuses what is not positive definite
+            move = np.asarray(np.linalg.solve(hessian, gradient), dtype=float)
+        except np.linalg.LinAlgError:
             return found, step, False
         decrement = float(gradient @ move)
         share = _step_length(task, found, move, value)
@@ -273,7 +283,7 @@ def _newton(task: _Task, start: Floats) -> tuple[Floats, int, bool]:
             return found, step, True
         if step >= EARLY and not task.patient and at_edge(task.y, eta, task.shift, task.family).any():
             return found, step, False
-        last = share == 1.0 and decrement < CONVERGED_DECREMENT * max(1.0, float(len(eta)))
+        last = share == 1.0 and decrement < CONVERGED_DECREMENT
     return found, MAX_NEWTON, False
 
 
@@ -282,7 +292,7 @@ def _step_length(task: _Task, found: Floats, move: Floats, value: float) -> floa
     share = 1.0
     for _ in range(MAX_HALVINGS):
         # near the optimum the change drowns in rounding: a small loss is no reason to halve
-        if task.value(task.eta(found + share * move)) >= value - 1e-9 * max(1.0, abs(value)):
+        if task.value(task.eta(found + share * move)) >= value - 1e-12 * max(1.0, abs(value)):
             return share
         share /= 2.0
     return None

@@ -15,7 +15,6 @@ import numpy as np
 
 from wwc_eval.errors import DesignError, check_choice, did_you_mean
 from wwc_eval.estimate import Estimate, Estimates
-from wwc_eval.formula.terms import Call, Factor, Power, Variable
 from wwc_eval.inference.families import Floats
 
 if TYPE_CHECKING:
@@ -23,11 +22,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONTRAST_SCALES",
+    "DIFFERENCES",
     "Average",
     "adjusted_means",
+    "check_scale",
     "effect_modification",
     "level_averages",
     "marginal_effect",
+    "row_weights",
 ]
 
 CONTRAST_SCALES = (
@@ -41,7 +43,6 @@ CONTRAST_SCALES = (
 """Scales that a marginal effect may be asked for."""
 
 DIFFERENCES = ("risk_difference", "rate_difference", "mean_difference")
-STEP = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,8 +115,10 @@ def marginal_effect(
     if levels is None:
         if where is not None:
             raise DesignError(f"'{variable}' is numeric: where is for contrasts", fix="leave out where")
-        return _slope(fit, variable, scale, level)
-    chosen = _check_scale(fit, scale)
+        from wwc_eval.inference.slopes import average_slope
+
+        return average_slope(fit, variable, scale=scale, level=level)
+    chosen = check_scale(fit, scale)
     reference, others = levels
     averages = level_averages(fit, variable, [reference, *others], where=where)
     items = [_contrast(fit, variable, chosen, averages[0], average, level=level) for average in averages[1:]]
@@ -176,7 +179,7 @@ def _risk_scaled(fit: RegressionFit) -> bool:
     return fit.family == "binomial" or (fit.fitted.binary and fit.fitted.exposure is None)
 
 
-def _check_scale(fit: RegressionFit, scale: str | None) -> str:
+def check_scale(fit: RegressionFit, scale: str | None) -> str:
     """The scale, or an error that says what to ask for."""
     if scale is None:
         return fit.fitted.family.default_contrast
@@ -225,7 +228,7 @@ def _label(value: Any) -> str:
     return value if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _row_weights(fit: RegressionFit, where: Mapping[str, Any] | None = None) -> Floats:
+def row_weights(fit: RegressionFit, where: Mapping[str, Any] | None = None) -> Floats:
     """Share of each row in an average over the sample, or the part of it; they add up to one."""
     fitted = fit.fitted
     size = fitted.children if fitted.exposure is None else fitted.children * fitted.exposure
@@ -244,16 +247,20 @@ def level_averages(
     import pandas as pd
 
     fitted = fit.fitted
-    share = _row_weights(fit, where)
+    share = row_weights(fit, where)
+    counted = share > 0
     column = fitted.frame[variable]
     found = []
     for value in values:
         fixed = pd.Series([value] * len(column), index=column.index, dtype=column.dtype)
         X = fitted.design.matrix(fitted.frame.assign(**{variable: fixed}))
         moments = fitted.moments(X)
-        gradient = X[:, fitted.columns].T @ (share * moments.slope)
-        mean = float(share @ moments.mean) if not moments.decided.all() else math.nan
-        found.append(Average(value=value, mean=mean, gradient=gradient, decided=moments.decided))
+        gradient = X[:, fitted.columns].T @ (share * np.where(counted, moments.slope, 0.0))
+        decided = np.where(counted, moments.decided, 0.0)
+        # where every row is at its limit there is nothing to form a standard error from
+        open_rows = bool((decided[counted] == 0).any())
+        mean = float(share @ np.where(counted, moments.mean, 0.0)) if open_rows else math.nan
+        found.append(Average(value=value, mean=mean, gradient=gradient, decided=decided))
     return found
 
 
@@ -302,86 +309,12 @@ def _over(gradient: Floats, denominator: float) -> Floats:
     return gradient / denominator if denominator else np.full_like(gradient, np.nan)
 
 
-def _loses(fit: RegressionFit, variable: str) -> bool:
-    """Whether a coefficient that the variable enters has no finite estimate."""
-    if fit.fitted.separation is None:
-        return False
-    design = fit.fitted.design
-    own = {j for j, term in enumerate(design.formula.fixed) if variable in term.columns}
-    return any(owner in own and not fine for owner, fine in zip(design.assign, fit.fitted.estimable, strict=True))
-
-
 def _fewest(fit: RegressionFit, variable: str, *values: Any) -> int | None:
     """Clusters with rows at a level, for the level that has fewest."""
     if fit.clusters is None:
         return None
     column = fit.fitted.frame[variable]
     return min(fit.clusters.count(np.asarray(column == value)) for value in values)
-
-
-def _slope(fit: RegressionFit, variable: str, scale: str | None, level: float | None) -> Estimate:
-    """Average derivative of the mean with respect to a numeric column."""
-    fallback = {"risk_difference": "risk_difference", "rate_ratio": "rate_difference"}
-    default = fallback.get(fit.fitted.family.default_contrast, "mean_difference")
-    chosen = default if scale is None else _check_scale(fit, scale)
-    if chosen not in DIFFERENCES:
-        raise DesignError(
-            f"'{variable}' is numeric, and scale == '{scale}' compares levels",
-            fix=f"leave out scale for the average slope, read fit.ratio('{variable}') for a conditional ratio, "
-            "or cut the column into levels",
-        )
-    fitted = fit.fitted
-    share = _row_weights(fit)
-    X = fitted.design.X
-    change = _matrix_slope(fit, variable)
-    moments = fitted.moments(X)
-    columns = fitted.columns
-    beta = fitted.coefficients[columns]
-    moved = change[:, columns] @ np.nan_to_num(beta)
-    estimate = float(share @ (moments.slope * moved)) if not _loses(fit, variable) else math.nan
-    gradient = X[:, columns].T @ (share * moments.curvature * moved)
-    gradient += change[:, columns].T @ (share * moments.slope)
-    return fit.estimate_of(
-        variable,
-        estimate,
-        gradient,
-        scale=chosen,
-        level=level,
-        method=f", average slope per unit of {variable} (delta method)",
-        details={"slope": True},
-    )
-
-
-def _matrix_slope(fit: RegressionFit, variable: str) -> Floats:
-    """Derivative of every column of the design with respect to the variable."""
-    fitted = fit.fitted
-    x = np.asarray(fitted.frame[variable], dtype=float)
-
-    def at(values: Floats) -> Floats:
-        return fitted.design.matrix(fitted.frame.assign(**{variable: values}))
-
-    parts = [part for term in fitted.design.formula.fixed for part in term.factors if part.column == variable]
-    repeats = max(sum(part.column == variable for part in t.factors) for t in fitted.design.formula.fixed)
-    if repeats <= 2 and all(_linear(part) for part in parts):
-        # a central difference is exact for products of two linear parts
-        return np.asarray((at(x + 1.0) - at(x - 1.0)) / 2.0)
-    spread = float(np.std(x)) or 1.0
-    step = np.full_like(x, STEP * spread)
-    if np.all(x >= 0):
-        # a logarithm or root must not be asked below zero, and bends most near it
-        step = np.where(x > 0, np.minimum(step, STEP * x), step)
-    wide = at(x + 2.0 * step) - at(x - 2.0 * step)
-    near_by = at(x + step) - at(x - step)
-    return np.asarray((8.0 * near_by - wide) / (12.0 * step)[:, None])
-
-
-def _linear(part: Factor) -> bool:
-    """Whether a part is a linear function of its column."""
-    if isinstance(part, Variable):
-        return True
-    if isinstance(part, Power):
-        return part.exponent == 1 and _linear(part.argument)
-    return isinstance(part, Call) and part.function in ("centre", "scale") and _linear(part.argument)
 
 
 def effect_modification(
@@ -434,7 +367,7 @@ def effect_modification(
     if levels is None or groups is None:
         numeric = variable if levels is None else by
         raise DesignError(f"'{numeric}' is numeric and has no levels", fix="cut the column into levels")
-    chosen = _check_scale(fit, scale)
+    chosen = check_scale(fit, scale)
     values = [levels[0], *levels[1]]
     averages = {
         group: level_averages(fit, variable, values, where={by: group}) for group in (groups[0], *groups[1])
