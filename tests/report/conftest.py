@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from report_pages import Page, read_page
-from report_records import RECORDS
+from report_trials import RECORDS
 
 from wwc_eval.report import RunRecord, render_report
 

@@ -8,31 +8,18 @@ from dataclasses import replace
 
 import pytest
 from report_pages import table_rows
-from report_records import (
-    BY_ARM,
-    REFERENCES,
-    N,
-    analysis,
-    effect,
-    failed_effect,
-    locked,
-    many_arms,
-    plan,
-    troubled,
-)
+from report_records import BY_ARM, N, analysis, effect, locked
+from report_trials import many_arms
 
 from wwc_eval.data.flow import Flow
 from wwc_eval.report import render_html
-from wwc_eval.report.contrasts import contrast, is_interaction
 from wwc_eval.report.reading import (
-    arm_outcome,
-    effect_sentence,
-    no_effect_sentence,
+    arm_outcomes,
     raw_sentence,
-    smallest_worthwhile,
-    worthwhile_sentence,
 )
-from wwc_eval.report.words import count_text, day, interval_text, minus, p_text, rate_words, value_text
+from wwc_eval.report.words import (
+    count_text,
+)
 from wwc_eval.table import Column, Table
 
 
@@ -144,102 +131,6 @@ def test_no_leftovers_of_the_machine_are_shown(rendered, name):
 
 
 @pytest.mark.parametrize(
-    ("estimate", "se", "expected"),
-    [
-        (-0.08, 0.02, "8.0 percentage points lower in the conference arm than in the usual arm (95% interval: 11.9 lower to 4.1 lower), the better direction for children."),
-        (0.08, 0.02, "8.0 percentage points higher in the conference arm than in the usual arm (95% interval: 4.1 higher to 11.9 higher), the worse direction for children."),
-        (-0.02, 0.02, "2.0 percentage points lower in the conference arm than in the usual arm (95% interval: 5.9 lower to 1.9 higher)."),
-        (0.0, 0.02, "the same in the conference arm as in the usual arm (95% interval: 3.9 lower to 3.9 higher)."),
-    ],
-)  # fmt: skip
-def test_effect_sentence_gives_size_and_direction(estimate, se, expected):
-    one = effect(estimate, se)
-    sentence = effect_sentence(one, better="lower", arm="conference", reference="usual")
-    assert sentence == f"Analysed as planned, the outcome is {expected}"
-
-
-def test_effect_sentence_of_a_ratio_names_its_null():
-    sentence = effect_sentence(
-        effect(0.71, 0.1, "odds_ratio"), better="lower", arm="conference", reference="usual"
-    )
-    assert sentence == (
-        "Analysed as planned, the odds ratio is 0.710 for the conference arm against the usual arm "
-        "(95% interval 0.584 to 0.864); 1 means no difference."
-    )
-
-
-def test_effect_without_estimate_has_no_sentence():
-    assert effect_sentence(failed_effect(), better="lower", arm="a", reference="b") == ""
-
-
-@pytest.mark.parametrize(
-    ("one", "words"),
-    [
-        (effect(-0.08, 0.02), "The interval excludes no difference (p < 0.001)."),
-        (effect(-0.02, 0.02), "The interval includes no difference, so this analysis does not rule out that there is no effect (p = 0.317)."),
-        (effect(0.7, 0.1, "odds_ratio"), "The interval excludes 1 (p < 0.001)."),
-        (effect(0.9, 0.1, "odds_ratio"), "The interval includes 1, so this analysis does not rule out that there is no effect (p = 0.292)."),
-        (effect(-0.02, math.nan), "There is no interval to say whether no difference can be ruled out."),
-    ],
-)  # fmt: skip
-def test_what_the_interval_says_of_no_effect(one, words):
-    assert no_effect_sentence(one) == words
-
-
-@pytest.mark.parametrize(
-    ("estimate", "se", "limit", "start"),
-    [
-        (-0.10, 0.02, -0.05, "Every value in the interval is at least as large as"),
-        (-0.01, 0.01, -0.05, "Every value in the interval falls short of"),
-        (-0.06, 0.02, -0.05, "The interval includes effects that reach"),
-        (0.10, 0.02, 0.05, "Every value in the interval is at least as large as"),
-        (0.01, 0.01, 0.05, "Every value in the interval falls short of"),
-        (-0.10, 0.02, 0.05, "Every value in the interval falls short of"),
-        (-0.06, math.nan, -0.05, "Without an interval the result cannot be set against"),
-    ],
-)
-def test_interval_against_the_smallest_worthwhile_effect(estimate, se, limit, start):
-    assert worthwhile_sentence(effect(estimate, se), limit).startswith(start)
-
-
-def test_smallest_worthwhile_effect_is_compared_on_its_own_scale_only():
-    record = locked()
-    difference, ratio = analysis(), analysis(estimates=(effect(0.7, 0.1, "odds_ratio"),))
-    assert smallest_worthwhile(record, difference) == -0.05
-    assert smallest_worthwhile(record, ratio) is None
-    written = plan()
-    written["outcomes"][0]["smallest_worthwhile"] = 0.8
-    written["estimand"]["summary"] = "odds_ratio"
-    assert smallest_worthwhile(replace(record, plan=written), ratio) == 0.8
-    written["outcomes"][0]["smallest_worthwhile"] = True
-    assert smallest_worthwhile(replace(record, plan=written), difference) is None
-
-
-@pytest.mark.parametrize(
-    ("shares", "expected"),
-    [
-        ([0.361, 0.449], ["36 of every 100", "45 of every 100"]),
-        ([0.451, 0.449], ["451 of every 1,000", "449 of every 1,000"]),
-        ([0.012, 0.019], ["12 of every 1,000", "19 of every 1,000"]),
-        ([0.4, 0.4], ["40 of every 100", "40 of every 100"]),
-        ([0.0, 0.25], ["0 of every 100", "25 of every 100"]),
-        ([0.0003, 0.0009], ["3 of every 10,000", "9 of every 10,000"]),
-    ],
-)
-def test_shares_of_every_hundred_or_more(shares, expected):
-    assert rate_words(shares, "children") == [f"{words} children" for words in expected]
-
-
-def test_means_are_said_with_their_units():
-    record = locked()
-    days = next(result for result in record.analyses if result.id == "days")
-    assert raw_sentence(record, days) == (
-        "Days in care in the first year: 78.2 days on average for each child in the conference arm, "
-        "against 96.4 days on average for each child in the usual arm."
-    )
-
-
-@pytest.mark.parametrize(
     "hidden", [{"events": "<10"}, {"n": "<10"}, {"events": "suppressed", "mean": "suppressed"}]
 )
 def test_nothing_is_worked_out_from_a_suppressed_count(hidden):
@@ -247,7 +138,7 @@ def test_nothing_is_worked_out_from_a_suppressed_count(hidden):
     arms = {**BY_ARM, "conference": {**BY_ARM["conference"], **hidden}}
     result = analysis(sample={**N, "by_arm": arms})
     assert raw_sentence(record, result) == ""
-    shown_as = arm_outcome(arms["conference"])
+    shown_as = arm_outcomes(result, record.arms)["conference"]
     assert "%" not in shown_as
     text = body_of(replace(record, analyses=(result,))).section("headline").text
     assert "36.1%" not in text
@@ -310,41 +201,10 @@ def test_subgroups_put_the_interaction_first_and_test_nothing_else(rendered):
     rows = table_rows(rendered("locked").page.section("subgroups"), "Infants")
     assert rows == [
         ["Difference between groups (interaction)"],
-        ["Age < 1: yes against no", "Ratio of odds ratios", "0.87", "0.54 to 1.40", "0.576"],
+        ["Age < 1: yes against no", "Risk difference percentage points", "−3.1", "−14.5 to 8.3", "0.594"],
         ["Effect within each group"],
         ["Age < 1: no", "Risk difference percentage points", "−7.3", "−12.6 to −2.0", "—"],
         ["Age < 1: yes", "Risk difference percentage points", "−10.4", "−20.7 to −0.1", "—"],
-    ]
-
-
-@pytest.mark.parametrize(
-    ("term", "words", "interaction"),
-    [
-        ("arm[conference]", "conference against usual", False),
-        ("arm[conference] | age < 1: yes", "age < 1: yes", False),
-        ("arm[conference]:sex[male]", "sex: male against female", True),
-        ("arm[a:b]", "a:b against usual", False),
-        ("arm[conference]:age", "age", True),
-        ("treat", "treat", False),
-    ],
-)
-def test_terms_in_words(term, words, interaction):
-    one = effect(-0.05, 0.02, term=term)
-    assert contrast(one, analysis(estimates=(one,))) == words
-    assert is_interaction(one) is interaction
-
-
-def test_contrast_of_a_numeric_arm_comes_from_its_details():
-    one = effect(-0.05, 0.02, term="treat", details={"reference": 0, "level": 1})
-    assert contrast(one, analysis(estimates=(one,))) == "1 against 0"
-
-
-def test_several_arms_are_named_in_subgroups():
-    one, two = (effect(-0.05, 0.02, term=f"arm[{arm}] | sex: male") for arm in ("a", "b"))
-    result = analysis(estimates=(one, two), sample={"reference_levels": REFERENCES})
-    assert [contrast(each, result) for each in (one, two)] == [
-        "sex: male, a against usual",
-        "sex: male, b against usual",
     ]
 
 
@@ -397,35 +257,17 @@ def test_head_gives_registry_lock_and_warnings(rendered):
     assert "One warning numpy is 2.4.7; the plan was locked under 2.4.6." in head.text
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("-1.5", "−1.5"),
-        ("a-1", "a-1"),
-        ("2026-01-15", "2026-01-15"),
-        ("(-3 to -1)", "(−3 to −1)"),
-        ("0-17", "0-17"),
-        ("-∞ to -.5", "−∞ to −.5"),
-    ],
-)
-def test_minus_signs_and_hyphens(text, expected):
-    assert minus(text) == expected
+def test_what_varies_an_analysis_says_how_and_why(rendered):
+    rows = table_rows(rendered("locked").page.section("results"), "Primary outcome: effects")
+    heads = [row[0] for row in rows if len(row) > 5]
+    assert "Unadjusted comparison Formula: in_care_12m ~ arm. Why: the plain difference between the arms" in heads
 
 
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [(None, ""), (math.nan, ""), (0.04, "p = 0.040"), (1e-9, "p < 0.001"), (1, "p = 1.000")],
-)
-def test_p_values_in_words(value, expected):
-    assert p_text(value) == expected
-
-
-def test_absurd_ratios_are_cut_in_words():
-    (wide,) = next(result for result in troubled().analyses if result.id == "separated").estimates
-    assert value_text(wide, wide.estimate) == "> 1,000,000"
-    assert interval_text(wide) == "0 to ∞"
-
-
-@pytest.mark.parametrize("text", ["not a date", "2026-13-45", ""])
-def test_a_date_that_is_none_stays_as_it_is(text):
-    assert day(text) == text
+def test_warnings_of_an_estimate_stand_beside_it(rendered):
+    assert (
+        "Caution (One child a family): One child stands for each family."
+        in rendered("locked").page.section("results").text
+    )
+    warned = analysis(estimates=(effect(-0.08, 0.02, warnings=("Only 4 clusters have the outcome.",)),))
+    text = body_of(locked(analyses=(warned,))).section("headline").text
+    assert "Before relying on this result Only 4 clusters have the outcome." in text

@@ -16,7 +16,8 @@ from xml.etree import ElementTree as ET
 
 import jinja2
 import pytest
-from report_records import HOSTILE, RECORDS, draft, locked
+from report_records import draft, locked
+from report_trials import HOSTILE, RECORDS
 
 from wwc_eval.errors import DesignError
 from wwc_eval.report import Figure, Section, Text, html_block, page, render_report

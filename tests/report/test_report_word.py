@@ -7,7 +7,8 @@ import zipfile
 from xml.etree import ElementTree as ET
 
 import pytest
-from report_records import HOSTILE, RECORDS, locked
+from report_records import locked
+from report_trials import HOSTILE, RECORDS
 
 from wwc_eval.errors import DesignError
 from wwc_eval.report.word import write_word

@@ -55,26 +55,44 @@ def contrast(estimate: Estimate, result: AnalysisResult) -> str:
     """Which level is set against which, or the group that the estimate is of.
 
     ``arm[conference]`` with reference level ``usual`` reads "conference against usual"; ``arm[conference] | sex:
-    male`` reads "sex: male", with the arms where there are several contrasts; ``arm[conference]:sex[male]`` reads
-    "sex: male against female". A ``group`` in the estimate's ``details`` stands for itself.
+    male`` reads "sex: male", and ``arm[conference]: male - female`` beside it or ``arm[conference]:sex[male]`` reads
+    "sex: male against female", with the arms where there are several contrasts. A ``group`` in the estimate's
+    ``details`` stands for itself.
     """
-    group = estimate.details.get("group")
-    if group:
-        return clean(group)
+    told = estimate.details
+    if told.get("group"):
+        return clean(told["group"])
     references = result.sample.get("reference_levels") or {}
     head, _, where = estimate.term.partition(_GIVEN)
-    several = len({one.term.partition(_GIVEN)[0] for one in result.estimates if not is_interaction(one)}) > 1
-    if where:
-        return f"{humanise(where)}, {_against(head, references)}" if several else humanise(where)
-    crossed = _CROSSED.match(head)
-    if crossed is not None:
-        column = split_term(crossed["second"])[0]
-        words = (f"{humanise(column)}: " if column else "") + _against(crossed["second"], references)
-        return f"{words}, {split_term(crossed['first'])[1]}" if several else words
-    told = estimate.details
+    arm = head.partition("]:")[0] + "]" if is_interaction(estimate) else head
+    words = _group(where) if where else _between(head, result, references)
+    if words:
+        several = len({one.term.partition(_GIVEN)[0] for one in result.estimates if not is_interaction(one)}) > 1
+        return f"{words}, {_against(arm, references)}" if several else words
     if not split_term(head)[0] and told.get("reference") is not None and told.get("level") is not None:
         return f"{clean(told['level'])} against {clean(told['reference'])}"
     return _against(head, references)
+
+
+def _group(where: str) -> str:
+    column, _, level = where.rpartition(": ")
+    return f"{humanise(column)}: {clean(level)}" if column else clean(where)
+
+
+def _between(head: str, result: AnalysisResult, references: Mapping[str, Any]) -> str:
+    """Words of a difference between groups; empty for any other term."""
+    crossed = _CROSSED.match(head)
+    if crossed is None:
+        return ""
+    second = crossed["second"]
+    groups = [one.term.partition(_GIVEN)[2].rpartition(": ") for one in result.estimates if _GIVEN in one.term]
+    for column, _, first in groups:
+        for sign in (" - ", " / "):
+            if second.endswith(f"{sign}{first}"):
+                later = second.removesuffix(f"{sign}{first}").strip()
+                return f"{humanise(column)}: {clean(later)} against {clean(first)}"
+    column = split_term(second)[0]
+    return (f"{humanise(column)}: " if column else "") + _against(second.strip(), references)
 
 
 def _against(term: str, references: Mapping[str, Any]) -> str:

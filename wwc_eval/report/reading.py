@@ -32,8 +32,9 @@ from wwc_eval.table import MISSING, format_number, format_percent
 __all__ = [
     "STATUS",
     "WITHHELD",
-    "arm_outcome",
+    "arm_outcomes",
     "by_arm",
+    "cautions",
     "effect_sentence",
     "excludes_null",
     "is_binary",
@@ -111,24 +112,43 @@ def by_arm(result: AnalysisResult, arms: Sequence[str]) -> list[tuple[str, Mappi
     return [(arm, found[arm]) for arm in order]
 
 
-def arm_outcome(entry: Mapping[str, Any]) -> str:
-    """Events with their share, or mean with its SD, of one arm; a suppressed count as it stands."""
+def arm_outcomes(result: AnalysisResult, arms: Sequence[str]) -> dict[str, str]:
+    """Events with their share, or mean with its SD, by arm; a suppressed count as it stands.
+
+    Means of all arms are shown to the same number of decimals.
+    """
+    found = by_arm(result, arms)
+    digits = max(
+        (_digits(mean) for mean in (_number(entry.get("mean")) for _, entry in found) if mean is not None),
+        default=1,
+    )
+    return {arm: _outcome(entry, digits) for arm, entry in found}
+
+
+def _outcome(entry: Mapping[str, Any], digits: int) -> str:
     if entry.get("events") is not None:
         share = _share(entry)
         events = count_text(entry["events"])
         return events if share is None else f"{events} ({format_percent(share)})"
-    mean = entry.get("mean")
+    mean = _number(entry.get("mean"))
     if mean is None:
-        return MISSING
-    if isinstance(mean, str):
-        return clean(mean)
-    spread = entry.get("sd")
-    shown = minus(format_number(float(mean), _digits(float(mean))))
-    if isinstance(spread, str):
-        return f"{shown} (SD {clean(spread)})"
+        return clean(entry["mean"]) if isinstance(entry.get("mean"), str) else MISSING
+    shown = minus(format_number(mean, digits))
+    spread = _number(entry.get("sd"))
     if spread is None:
-        return shown
-    return f"{shown} (SD {format_number(float(spread), _digits(float(mean)))})"
+        return f"{shown} (SD {clean(entry['sd'])})" if isinstance(entry.get("sd"), str) else shown
+    return f"{shown} (SD {format_number(spread, digits)})"
+
+
+def _number(value: object) -> float | None:
+    """A finite number, None for anything else (a suppressed text, a missing value)."""
+    known = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if known else None  # type: ignore[arg-type]
+
+
+def cautions(result: AnalysisResult) -> tuple[str, ...]:
+    """Warnings of the estimates of an analysis, each once."""
+    return tuple(dict.fromkeys(clean(warning) for one in result.estimates for warning in one.warnings))
 
 
 def raw_sentence(record: RunRecord, result: AnalysisResult) -> str:

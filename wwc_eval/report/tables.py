@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 from numbers import Real
 from typing import Any
 
@@ -14,6 +13,8 @@ from wwc_eval.report.words import clean, minus, title_case
 from wwc_eval.table import Column, Table
 
 _FIGURE = re.compile(r"[<≤−-]?\s?\d")
+
+_PERCENT = re.compile(r"\((\d+(?:\.\d+)?)%\)$")
 
 __all__ = ["SHADES", "heat_shade", "table_block"]
 
@@ -65,7 +66,7 @@ def table_block(table: Table, *, caption: str = "", heat: bool = False, compact:
             _cell(column, raw, text, right=side, heat=heat)
             for column, text, side in zip(columns[1:], shown[1:], right[1:], strict=True)
         ]
-        head = [Cell(text=clean(shown[0]), header=True, rows=run)] if run else []
+        head = [Cell(text=title_case(clean(shown[0])), header=True, rows=run)] if run else []
         rows.append([*head, *body])
     return DataTable(
         caption=table.title or caption, headings=headings, rows=rows, notes=tuple(table.notes), compact=compact
@@ -79,14 +80,29 @@ def _figures(rows: Sequence[Sequence[str]], position: int) -> bool:
 
 
 def _cell(column: Column, raw: Mapping[str, Any], text: str, *, right: bool, heat: bool) -> Cell:
-    shade = heat_shade(raw[column.name]) if heat and column.kind == "percent" else None
+    shade = heat_shade(_share(column, raw[column.name])) if heat else None
     return Cell(text=minus(clean(text)) if right else clean(text), numeric=right, shade=shade)
 
 
+def _share(column: Column, value: object) -> object:
+    """Share that a cell shows: of a percent column, or in brackets after a count, as in ``21 (1.7%)``."""
+    if column.kind == "percent":
+        return value
+    found = _PERCENT.search(value) if isinstance(value, str) else None
+    if found is not None:
+        return float(found[1]) / 100
+    return 0.0 if column.numeric and str(value) == "0" else None
+
+
 def _runs(heads: list[str]) -> list[int]:
-    """Length of each run of equal heads at its first row, 0 at the others."""
+    """Length of each run of equal heads at its first row, 0 at the others; a blank head continues the one above."""
     lengths: list[int] = []
-    for _, group in groupby(heads):
-        size = len(list(group))
-        lengths += [size, *[0] * (size - 1)]
+    start = 0
+    for position, head in enumerate(heads):
+        if position and head in {heads[start], ""}:
+            lengths[start] += 1
+            lengths.append(0)
+        else:
+            start = position
+            lengths.append(1)
     return lengths

@@ -28,6 +28,7 @@ __all__ = [
     "is_estimated",
     "is_ratio",
     "listed",
+    "measure_words",
     "minus",
     "null_value",
     "p_text",
@@ -43,6 +44,7 @@ __all__ = [
 
 NOT_ESTIMATED = "not estimated"
 _SIGN = re.compile(r"(?<![\w.)\]])-(?=[\d∞.])")
+_NAME = re.compile(r"[\w ,-]+")
 _CAPITALS = frozenset({"mdes", "icc", "itt", "cace", "sd", "osf", "url", "id", "cac", "sha256"})
 _LARGEST_RATIO = 1e6
 _LARGEST = 1e12
@@ -81,14 +83,17 @@ def minus(text: str) -> str:
 
 
 def humanise(name: object) -> str:
-    """Words of a name: underscores become spaces, and what is always written in capitals is.
+    """Words of a name: underscores become spaces, and what is always written in capitals is; a sentence stays.
 
     Examples
     --------
-    >>> humanise("icc_family"), humanise("permuted_blocks")
-    ('ICC family', 'permuted blocks')
+    >>> humanise("icc_family"), humanise("permuted_blocks"), humanise("y_12 ~ arm")
+    ('ICC family', 'permuted blocks', 'y_12 ~ arm')
     """
-    words = clean(name).replace("_", " ").strip()
+    words = clean(name).strip()
+    if not _NAME.fullmatch(words):
+        return words
+    words = words.replace("_", " ")
     return " ".join(word.upper() if word in _CAPITALS else word for word in words.split(" "))
 
 
@@ -264,6 +269,17 @@ def p_text(value: object) -> str:
 def units_words(estimate: Estimate) -> str:
     """Units in words."""
     return humanise(estimate.shown_units)
+
+
+def measure_words(estimate: Estimate) -> tuple[str, str]:
+    """Name of the measure, and its units where they say more than the name.
+
+    A risk difference is in percentage points; a ratio whose units tell it apart (a conditional odds ratio, a ratio of
+    odds ratios) goes by them.
+    """
+    scale, units = scale_words(estimate), units_words(estimate)
+    named = scale.casefold() in units.casefold() or is_ratio(estimate)
+    return (title_case(units), "") if named else (title_case(scale), units)
 
 
 def scale_words(estimate: Estimate) -> str:

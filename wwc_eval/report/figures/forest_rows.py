@@ -9,7 +9,7 @@ from wwc_eval.errors import DesignError
 from wwc_eval.estimate import PROPORTION_SCALES, Estimate, Estimates
 from wwc_eval.report.contrasts import contrast, is_interaction
 from wwc_eval.report.record import AnalysisResult
-from wwc_eval.report.words import humanise, is_ratio, scale_words, title_case, units_words
+from wwc_eval.report.words import humanise, is_ratio, measure_words, title_case, units_words
 
 __all__ = ["Drawable", "ForestPanel", "ForestRow", "forest_panels", "rows_of"]
 
@@ -71,9 +71,8 @@ class ForestPanel:
     @property
     def title(self) -> str:
         """Scale and units."""
-        first = self.rows[0].estimate
-        scale, units = scale_words(first), units_words(first)
-        return title_case(scale if units.casefold() == scale.casefold() else f"{scale} ({units})")
+        name, units = measure_words(self.rows[0].estimate)
+        return f"{name} ({units})" if units else name
 
     @property
     def axis_label(self) -> str:

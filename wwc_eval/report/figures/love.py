@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from wwc_eval.report.blocks import Figure
 from wwc_eval.report.figures.style import OKABE_ITO, QUIET, as_bytes, as_svg, new_figure, styled
@@ -48,19 +49,20 @@ def love_figure(table: Table, arms: Sequence[str] = (), name: str = "balance") -
     """
     heads = _heads(table, arms)
     columns = difference_columns(table)
-    rows = [(_label(row, heads), [_number(row[column.name]) for column in columns]) for row in table.rows]
-    rows = [(label, values) for label, values in rows if any(value is not None for value in values)]
+    labels = _labels(table, heads, columns)
+    values = [[_number(row[column.name]) for column in columns] for row in table.rows]
+    rows = [pair for pair in zip(labels, values, strict=True) if any(value is not None for value in pair[1])]
     if not rows:
         return None
     with styled():
-        labels = [wrap(drawable(label), LABEL * 72, SIZE, lines=2) for label, _ in rows]
-        height = sum(len(lines) + 0.35 for lines in labels) * LINE
+        wrapped = [wrap(drawable(label), LABEL * 72, SIZE, lines=2) for label, _ in rows]
+        height = sum(len(lines) + 0.35 for lines in wrapped) * LINE
         legend = 0.34 if len(columns) > 1 else 0.08
         total = height + 0.7 + legend
-        left = max(text_width(line, SIZE) for lines in labels for line in lines) / 72 + 0.2
+        left = max(text_width(line, SIZE) for lines in wrapped for line in lines) / 72 + 0.2
         figure = new_figure(WIDTH, total)
         ax = figure.add_axes((left / WIDTH, 0.62 / total, (WIDTH - left - 0.2) / WIDTH, height / total))
-        _draw(ax, labels, [values for _, values in rows], columns)
+        _draw(ax, wrapped, [known for _, known in rows], columns)
         svg, png = as_svg(figure), as_bytes(figure, "png")
     return Figure(
         name=name,
@@ -142,9 +144,22 @@ def _heads(table: Table, arms: Sequence[str]) -> list[Column]:
     return heads
 
 
-def _label(row: Mapping[str, Any], columns: Sequence[Column]) -> str:
-    values = [row[column.name] for column in columns]
-    return ": ".join(dict.fromkeys(clean(value) for value in values if value not in (None, "")))
+def _labels(table: Table, heads: Sequence[Column], columns: Sequence[Column]) -> list[str]:
+    """Words of each row: its characteristic, and its level where several levels have differences of their own.
+
+    A blank characteristic continues the one above.
+    """
+    names: list[str] = []
+    for row in table.rows:
+        name = title_case(clean(row[heads[0].name] or "")) if heads else ""
+        names.append(name or (names[-1] if names else ""))
+    known = [any(_number(row[column.name]) is not None for column in columns) for row in table.rows]
+    valued = Counter(name for name, has in zip(names, known, strict=True) if has)
+    labels = []
+    for name, row in zip(names, table.rows, strict=True):
+        level = clean(row[heads[1].name] or "") if len(heads) > 1 else ""
+        labels.append(f"{name}: {level}" if level and valued[name] > 1 else name)
+    return labels
 
 
 def _number(value: object) -> float | None:

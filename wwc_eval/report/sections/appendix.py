@@ -105,11 +105,8 @@ def _lock(record: RunRecord) -> Facts:
         pairs.append(("Level", f"{level}: {LEVELS[level]}" if level in LEVELS else level))
     if lock.get("code_version"):
         pairs.append(("Code at the lock", clean(lock["code_version"])))
-    rest = {
-        key: value
-        for key, value in lock.items()
-        if key not in {"locked_at", "level", "code_version", "environment"}
-    }
+    shown = {"locked_at", "level", "code_version", "environment"}
+    rest = {key: value for key, value in lock.items() if key not in shown and value not in (None, "", [], (), {})}
     pairs += [(title_case(name), text) for name, text in flatten(rest)]
     pairs.append(("Run made", day(record.started_at)))
     run = "Draft" if record.draft else f"Confirmatory run {record.run_number} of {record.run_count}"

@@ -66,7 +66,7 @@ def _estimand(record: RunRecord) -> list[tuple[str, str | tuple[str, ...]]]:
     rest = {
         key: value
         for key, value in stated.items()
-        if key not in {*_ESTIMAND, "intercurrent"} and value is not None
+        if key not in {*_ESTIMAND, "intercurrent", "treatment_arm", "comparator_arm"} and value is not None
     }
     return [*pairs, *((title_case(name), text) for name, text in flatten(rest))]
 
@@ -96,7 +96,7 @@ def _design(record: RunRecord) -> list[tuple[str, str | tuple[str, ...]]]:
                 tuple(f"{title_case(name)}: {humanise(text)}" for name, text in flatten(dict(randomisation))),
             )
         )
-    shown = {"kind", "unit", "within", "arms"}
+    shown = {"kind", "unit", "units", "unit_column", "arm_column", "within", "arms"}
     for key, value in (pick(plan, "design", {}) or {}).items():
         if key not in shown and value is not None:
             pairs.append((title_case(humanise(key)), _lines(value)))

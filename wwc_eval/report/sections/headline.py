@@ -12,8 +12,9 @@ from wwc_eval.report.figures.ruler import ruler_figure
 from wwc_eval.report.page import html_block
 from wwc_eval.report.reading import (
     WITHHELD,
-    arm_outcome,
+    arm_outcomes,
     by_arm,
+    cautions,
     effect_sentence,
     is_binary,
     level_words,
@@ -30,8 +31,8 @@ from wwc_eval.report.words import (
     effect_text,
     interval_text,
     is_estimated,
+    measure_words,
     pick,
-    scale_words,
     title_case,
     units_words,
 )
@@ -74,6 +75,8 @@ def _result(record: RunRecord, result: AnalysisResult, *, figure: str) -> list[B
     if known:
         ruler = ruler_figure(known, result, limit, name=figure)
         blocks += [ruler] if ruler is not None else []
+    if known and cautions(result):
+        blocks.append(Notice(title="Before relying on this result", lines=cautions(result)))
     blocks.append(_table(record, result, estimates))
     rest = other_scales(result)
     return [*blocks, _scales(result, rest)] if rest else blocks
@@ -109,7 +112,8 @@ def _caution(record: RunRecord, result: AnalysisResult, *, estimated: bool) -> N
 def _cards(record: RunRecord, result: AnalysisResult, known: Sequence[Estimate]) -> Html:
     cards = [_effect_card(one, result) for one in known]
     if len(known) == 1:  # with several contrasts the arms stand in the table alone
-        arms = (_arm_card(record, result, arm, entry) for arm, entry in by_arm(result, record.arms))
+        shown = arm_outcomes(result, record.arms)
+        arms = (_arm_card(record, result, arm, entry, shown[arm]) for arm, entry in by_arm(result, record.arms))
         cards += [card for card in arms if card is not None]
     words = "; ".join(f"{card['figure']}: {card['what']}" for card in cards)
     return html_block(_CARDS, words=f"{words}.", cards=cards)
@@ -121,9 +125,8 @@ def _effect_card(one: Estimate, result: AnalysisResult) -> dict[str, Any]:
 
 
 def _arm_card(
-    record: RunRecord, result: AnalysisResult, arm: str, entry: Mapping[str, Any]
+    record: RunRecord, result: AnalysisResult, arm: str, entry: Mapping[str, Any], shown: str
 ) -> dict[str, Any] | None:
-    shown = arm_outcome(entry)
     if shown == MISSING:
         return None
     rows = clean(record.units.get("rows", "participants"))
@@ -154,10 +157,11 @@ def _table(record: RunRecord, result: AnalysisResult, estimates: Sequence[Estima
         Cell(text="p", numeric=True),
     ]
     left = {arm_of(one, result)[0]: one for one in estimates}
+    shown = arm_outcomes(result, record.arms)
     body = []
     for position, (arm, entry) in enumerate(arms):
         counts = [count_text(entry.get("n_clusters"))] if clustered else []
-        counts += [count_text(entry.get("n")), arm_outcome(entry)]
+        counts += [count_text(entry.get("n")), shown[arm]]
         effect = left.pop(clean(arm), None)
         body.append(
             [
@@ -212,7 +216,7 @@ def _notes(record: RunRecord, result: AnalysisResult) -> tuple[str, ...]:
 def _scales(result: AnalysisResult, rest: Sequence[Estimate]) -> DataTable:
     rows = [
         [
-            Cell(text=title_case(scale_words(one)), header=True, detail=contrast(one, result)),
+            Cell(text=measure_words(one)[0], header=True, detail=contrast(one, result)),
             *_effect_cells(one),
         ]
         for one in rest

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 from wwc_eval.estimate import Estimate
 from wwc_eval.report.blocks import Block, Cell, DataTable, Heading, Notice, Section, Text
-from wwc_eval.report.contrasts import contrast, is_interaction
+from wwc_eval.report.contrasts import contrast
 from wwc_eval.report.figures.forest import forest_figure
 from wwc_eval.report.reading import (
     WITHHELD,
-    arm_outcome,
+    arm_outcomes,
     by_arm,
+    cautions,
     level_words,
     smallest_worthwhile,
     status_words,
@@ -27,14 +28,14 @@ from wwc_eval.report.words import (
     interval_text,
     is_estimated,
     listed,
-    scale_words,
+    measure_words,
     title_case,
-    units_words,
 )
 from wwc_eval.table import MISSING, format_p_value
 
 ORDER = 600
 TITLE = "Results"
+WHY = "Why: "
 VARIES = frozenset({"sensitivity", "unadjusted", "deviation"})
 _HEADS = {"primary": "Primary outcome", "secondary": "Secondary outcomes", "exploratory": "Exploratory analyses"}
 
@@ -104,14 +105,14 @@ def _told(results: Sequence[AnalysisResult]) -> list[str]:
 
 def _outcomes(record: RunRecord, mains: Sequence[AnalysisResult]) -> DataTable | None:
     """Outcomes by arm as observed, a row an analysis."""
-    found = [(result, dict(by_arm(result, record.arms))) for result in mains]
-    arms = list(dict.fromkeys([*record.arms, *(arm for _, entries in found for arm in entries)]))
-    if not any(arm_outcome(entry) != MISSING for _, entries in found for entry in entries.values()):
+    found = [(result, dict(by_arm(result, record.arms)), arm_outcomes(result, record.arms)) for result in mains]
+    arms = list(dict.fromkeys([*record.arms, *(arm for _, entries, _ in found for arm in entries)]))
+    if not any(text != MISSING for _, _, texts in found for text in texts.values()):
         return None
     rows = []
-    for result, entries in found:
+    for result, entries, texts in found:
         cells = [
-            Cell(text=arm_outcome(entries[arm]), detail=f"n = {count_text(entries[arm].get('n'))}", numeric=True)
+            Cell(text=texts[arm], detail=f"n = {count_text(entries[arm].get('n'))}", numeric=True)
             if arm in entries
             else Cell(text=MISSING, numeric=True)
             for arm in arms
@@ -159,11 +160,11 @@ def effects_table(caption: str, mains: Sequence[AnalysisResult], varied: Sequenc
 
 
 def _rows(result: AnalysisResult, *, adjusted: bool, mixed: bool, contrasts: bool) -> list[list[Cell]]:
-    detail = _changed(result) if result.role in VARIES else title_case(clean(result.outcome_label))
     title = title_case(clean(result.title))
-    detail = "" if detail == title else detail
-    if result.status != "ok":
-        detail = f"{detail}{'. ' if detail else ''}{status_words(result)}: see methods"
+    about = _changed(result) if result.role in VARIES else title_case(clean(result.outcome_label))
+    status = f"{status_words(result)}: see methods" if result.status != "ok" else ""
+    whys = [clean(note) for note in result.notes if note.startswith(WHY)]
+    detail = ". ".join(part.rstrip(".") for part in (about if about != title else "", *whys, status) if part)
     count = max(len(result.estimates), 1)
     head = Cell(text=title, detail=detail, header=True, rows=count, strong=result.role not in VARIES)
     n = Cell(text=count_text(result.sample.get("n")), numeric=True, rows=count)
@@ -186,11 +187,8 @@ def _rows(result: AnalysisResult, *, adjusted: bool, mixed: bool, contrasts: boo
 
 def measure_cell(one: Estimate, of: str = "") -> Cell:
     """Scale of an estimate, and under it the units where they say more, and the contrast."""
-    units = units_words(one)
-    if is_interaction(one) and units != "percentage points":
-        return Cell(text=title_case(units), detail=of)  # such as "ratio of odds ratios"
-    details = [words for words in (of, units if units != scale_words(one) else "") if words]
-    return Cell(text=title_case(scale_words(one)), detail=", ".join(details))
+    name, units = measure_words(one)
+    return Cell(text=name, detail=", ".join(words for words in (of, units) if words))
 
 
 def effect_cells(one: Estimate, *, mixed: bool = False) -> list[Cell]:
@@ -229,5 +227,15 @@ def _notes(results: Sequence[AnalysisResult]) -> list[str]:
         f"Adjusted p: {humanise(method).title()} over the family “{family}” ({listed(names)})."
         for (method, family), names in families.items()
     ]
-    notes += [f"{title_case(clean(result.title))}. {clean(note)}" for result in results for note in result.notes]
+    bearers: dict[str, list[str]] = {}
+    for result in results:
+        for caution in cautions(result):
+            bearers.setdefault(caution, []).append(title_case(clean(result.title)))
+    # what holds of every analysis is said once, without their names
+    notes += [
+        f"Caution: {caution}" if len(titles) == len(results) else f"Caution ({listed(titles)}): {caution}"
+        for caution, titles in bearers.items()
+    ]
+    if any(note for result in results for note in result.notes if not note.startswith(WHY)):
+        notes.append("Further notes on each analysis stand under methods.")
     return notes

@@ -9,9 +9,9 @@ from wwc_eval.estimate import Estimate
 from wwc_eval.report.blocks import Block, Cell, DataTable, Notice, Section, Text
 from wwc_eval.report.contrasts import contrast, is_interaction
 from wwc_eval.report.figures.forest import forest_figure
-from wwc_eval.report.reading import WITHHELD, level_words, status_words
+from wwc_eval.report.reading import WITHHELD, cautions, level_words, status_words
 from wwc_eval.report.record import AnalysisResult, RunRecord
-from wwc_eval.report.sections.results import effect_cells, measure_cell
+from wwc_eval.report.sections.results import WHY, effect_cells, measure_cell
 from wwc_eval.report.words import clean, count_text, is_estimated, title_case
 from wwc_eval.table import MISSING
 
@@ -97,4 +97,5 @@ def _row(one: Estimate, result: AnalysisResult, *, tested: bool) -> list[Cell]:
 def _notes(result: AnalysisResult) -> Sequence[str]:
     used = f"n = {count_text(result.sample.get('n'))}." if result.sample.get("n") is not None else ""
     status = f"{status_words(result)}: {clean(result.message)}" if result.status != "ok" else ""
-    return [line for line in (used, status, *(clean(note) for note in result.notes)) if line]
+    whys = (clean(note) for note in result.notes if note.startswith(WHY))
+    return [line for line in (used, status, *whys, *(f"Caution: {text}" for text in cautions(result))) if line]
