@@ -137,6 +137,34 @@ def test_an_empty_flow_is_an_empty_drawing():
     assert boxes == texts == []
 
 
+def by_arm(boxes):
+    """The same boxes arm by arm in place of stage by stage."""
+    spanning = [box for box in boxes if box.arm is None]
+    arms = list(dict.fromkeys(box.arm for box in boxes if box.arm is not None))
+    return tuple(spanning + [box for arm in arms for box in boxes if box.arm == arm])
+
+
+@pytest.mark.parametrize("arms", [ARMS, FOUR])
+def test_a_flow_told_arm_by_arm_is_the_same_drawing(arms):
+    staged = flow(arms)
+    told = Flow(arms=arms, boxes=by_arm(staged.boxes), notes=staged.notes)
+    heights = [{box.y for box in layout_flow(one).boxes} for one in (staged, told)]
+    assert heights[0] == heights[1]
+    check_inside(flow_svg(told))
+
+
+def test_an_arm_that_skips_a_stage_or_has_one_of_its_own_keeps_its_order():
+    kinds = {"usual": ("allocated", "lost", "analysed"), "conference": ("allocated", "excluded", "analysed")}
+    boxes = tuple(FlowBox(kind=kind, label=kind, counts={}, arm=arm) for arm, own in kinds.items() for kind in own)
+    layout = layout_flow(Flow(arms=ARMS, boxes=boxes))
+    tops = {(layout.boxes[t.box].x, t.text): t.y for t in layout.texts if t.role == "body"}
+    for column in {x for x, _ in tops}:
+        own = [text for (x, text), _ in sorted(tops.items(), key=lambda item: item[1]) if x == column]
+        assert own in (list(kinds["usual"]), list(kinds["conference"]))
+    analysed = [y for (_, text), y in tops.items() if text == "analysed"]
+    assert analysed[0] == analysed[1]
+
+
 def test_arms_of_a_flow_stand_in_declared_order():
     layout = layout_flow(flow(FOUR))
     heads = [text for text in layout.texts if text.role == "arm"]

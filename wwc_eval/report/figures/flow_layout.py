@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 from wwc_eval.data.flow import Flow, FlowBox
 from wwc_eval.report.figures.textsize import wrap
@@ -261,13 +263,31 @@ def _height(lines: Sequence[PlacedText]) -> float:
 
 
 def _rows(flow: Flow) -> list[list[FlowBox]]:
-    """Boxes by row: those that span the arms alone, those of arms together with the others of their stage."""
+    """Boxes by row: those that span the arms alone, those of arms beside the others of their stage."""
     rows: list[list[FlowBox]] = []
-    for box in flow.boxes:
-        last = rows[-1] if rows else []
-        same = bool(last) and box.arm is not None and last[0].arm is not None and last[0].kind == box.kind
-        if same and box.arm not in {other.arm for other in last}:
-            last.append(box)
-        else:
-            rows.append([box])
+    for by_arm, group in groupby(flow.boxes, key=lambda box: box.arm is not None):
+        boxes = list(group)
+        rows += _aligned(boxes) if by_arm else [[box] for box in boxes]
     return rows
+
+
+def _aligned(boxes: Sequence[FlowBox]) -> list[list[FlowBox]]:
+    """Rows of boxes of arms, whether these come stage by stage or arm by arm; each arm keeps its own order."""
+    order: list[tuple[str, int]] = []
+    rows: dict[tuple[str, int], list[FlowBox]] = {}
+    last: dict[str | None, tuple[str, int]] = {}
+    seen: Counter[tuple[str | None, str]] = Counter()
+    for box in boxes:
+        key = (box.kind, seen[box.arm, box.kind])
+        seen[box.arm, box.kind] += 1
+        before = order.index(last[box.arm]) if box.arm in last else -1
+        if key in rows and order.index(key) < before:
+            key = (
+                f"{box.kind}\0{box.arm}",
+                len(order),
+            )  # this arm has its stages in another order: a row of its own
+        if key not in rows:
+            order.insert(before + 1 if box.arm in last else len(order), key)
+        rows.setdefault(key, []).append(box)
+        last[box.arm] = key
+    return [rows[key] for key in order]
