@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import random
 import sys
 from decimal import Decimal
 from pathlib import Path
@@ -246,6 +247,24 @@ def test_truncated_files(tmp_path: Path) -> None:
     ):
         with pytest.raises(DataError, match="D02"):
             read_table(write(tmp_path, name, content[: len(content) // 2]))
+
+
+@pytest.mark.property
+@pytest.mark.parametrize("kind", ["xlsx", "parquet", "dta"])
+def test_files_with_bytes_changed_are_read_or_refused(kind: str, tmp_path: Path) -> None:
+    out = io.BytesIO()
+    pq.write_table(pa.table({"a": ["x", "y"], "b": [1.5, None], "d": [DAY, None]}), out)
+    frame = pd.DataFrame({"a": pd.Categorical(["x", "y"]), "b": [1.5, np.nan]})
+    raw = {"xlsx": workbook([["a", "b"], ["x", 1.5]]), "parquet": out.getvalue(), "dta": stata(frame)}[kind]
+    rng = random.Random(kind)
+    for _ in range(120):
+        changed = bytearray(raw)
+        for _ in range(rng.choice([1, 3, 10])):
+            changed[rng.randrange(len(changed))] = rng.randrange(256)
+        try:
+            read_table(write(tmp_path, f"table.{kind}", bytes(changed)), {"a": "text"})
+        except DataError as error:
+            assert all(problem.fix for problem in error.problems)
 
 
 @pytest.mark.parametrize(

@@ -42,10 +42,10 @@ def read_parquet_source(content: bytes, findings: Findings, *, sha256: str) -> S
         raise missing_extra(findings, "Parquet files", "parquet", "pyarrow") from None
     try:
         table = pq.ParquetFile(io.BytesIO(content)).read()
+        columns = [column.to_pylist() for column in table.columns]
     except Exception as error:  # a damaged file fails in any part of pyarrow
         raise unreadable(findings, "Parquet file", error) from error
     header = [str(name) for name in table.column_names]
-    columns = [column.to_pylist() for column in table.columns]
     return _typed_source(header, columns, findings, sha256=sha256)
 
 
@@ -73,8 +73,9 @@ def read_stata_source(
         raise unreadable(findings, "Stata file", error) from error
     try:
         labelled = read(convert_categoricals=True)
-    except ValueError as error:  # one label for two values
-        raise unreadable(findings, "Stata file with unique value labels", error) from error
+    except Exception as error:  # labels that are damaged, or one label for two values
+        unique = " with unique value labels" if isinstance(error, ValueError) else ""
+        raise unreadable(findings, f"Stata file{unique}", error) from error
     header = [str(name) for name in plain.columns]
     columns = []
     for index, name in enumerate(header):
