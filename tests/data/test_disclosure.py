@@ -275,7 +275,11 @@ def test_a_count_that_follows_whatever_is_hidden_is_an_error():
         [("n", ["a", "b"])],
     )
     with pytest.raises(DisclosureError, match="follows from counts"):
-        protect(RULE, counts)
+        protect(RULE, counts, exposed="error")
+    protected = protect(RULE, counts)
+    assert protected.exposed == ("a",)
+    assert isinstance(protected["a"], str)
+    assert "check them before release" in protected.notes[-1]
 
 
 def test_sizes_of_groups_are_protected_among_themselves():

@@ -87,10 +87,11 @@ class Attack:
     """A reader's view of a system in which ``hidden`` counts are not shown.
 
     Every solution found is a table the reader cannot rule out, so ``reached`` grows with each and most counts
-    are cleared without a programme of their own.
+    are cleared without a programme of their own. ``witnesses`` are such tables (as differences from the truth)
+    found under other sets of hidden counts: those that differ in hidden counts only still stand.
     """
 
-    def __init__(self, cells: CellSystem, hidden: Bools) -> None:
+    def __init__(self, cells: CellSystem, hidden: Bools, witnesses: list[Floats] | None = None) -> None:
         from scipy import sparse
 
         self.cells = cells
@@ -104,17 +105,14 @@ class Attack:
         self.bounds: Any = np.column_stack([-self.down, self.up])
         self.reached_low = np.zeros(cells.n)
         self.reached_high = np.zeros(cells.n)
+        self.witnesses = [] if witnesses is None else witnesses
+        for witness in self.witnesses:
+            if not witness[~hidden].any():
+                self._reach(witness)
 
     def width(self, index: int) -> float:
         """Distance between the extreme values of a count found so far."""
         return float(self.reached_high[index] - self.reached_low[index])
-
-    def sweep(self, wanted: Bools) -> None:
-        """Push all the wanted counts together, up and then down: clears most of them at once."""
-        weights = wanted[self.columns].astype(float)
-        if weights.any():
-            self._solve(-weights)
-            self._solve(weights)
 
     def push(self, index: int, direction: int) -> Push:
         """Push one count up (1) or down (-1) as far as the shown counts allow."""
@@ -176,6 +174,11 @@ class Attack:
     def _note(self, solution: Floats) -> None:
         if np.any(np.abs(solution - np.rint(solution)) >= WHOLE):
             return
-        whole = np.rint(solution)
-        self.reached_low[self.columns] = np.minimum(self.reached_low[self.columns], whole)
-        self.reached_high[self.columns] = np.maximum(self.reached_high[self.columns], whole)
+        witness = np.zeros(self.cells.n)
+        witness[self.columns] = np.rint(solution)
+        self.witnesses.append(witness)
+        self._reach(witness)
+
+    def _reach(self, witness: Floats) -> None:
+        self.reached_low = np.minimum(self.reached_low, witness)
+        self.reached_high = np.maximum(self.reached_high, witness)

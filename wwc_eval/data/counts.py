@@ -14,7 +14,7 @@ import numpy as np
 
 from wwc_eval.data.attack import Attack, CellSystem
 from wwc_eval.data.protection import protect_cells
-from wwc_eval.errors import DataError, DisclosureError, Problem, did_you_mean
+from wwc_eval.errors import DataError, DisclosureError, Problem, check_choice, did_you_mean
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Cell", "Counts", "Key", "Protected", "as_protected", "protect"]
 
+EXPOSED = "Some small counts are not shown but follow from others that are: check them before release."
 Key = Hashable
 Status = Literal["shown", "small", "hidden"]
 
@@ -152,6 +153,8 @@ class _Part:
     keys: tuple[Key, ...]
     system: CellSystem
     hidden: NDArray[np.bool_]
+    method: str
+    exposed: tuple[Key, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,6 +173,9 @@ class Protected:
         Keys that some table prints.
     method : str
         ``exact`` (least loss) or ``greedy``.
+    exposed : tuple
+        Keys of small counts that are not shown but follow exactly from counts that are shown whatever happens,
+        such as the number lost from those allocated and analysed: to be judged before release.
     """
 
     rule: DisclosureRule
@@ -177,6 +183,7 @@ class Protected:
     status: Mapping[Key, Status]
     printed: frozenset[Key]
     method: str = "exact"
+    exposed: tuple[Key, ...] = ()
     parts: tuple[_Part, ...] = field(default=(), repr=False)
 
     def __getitem__(self, key: Key) -> int | str:
@@ -201,18 +208,20 @@ class Protected:
         return self._number("small") + self._number("hidden")
 
     def intervals(self) -> dict[Key, tuple[float, float]]:
-        """For every hidden count, printed or not, the bounds that a reader can work out from what is shown."""
+        """For every count that is hidden or must not be worked out, the bounds that a reader can find for it."""
         found = {}
         for part in self.parts:
             attack = Attack(part.system, part.hidden)
-            for index in np.flatnonzero(part.hidden[: len(part.keys)]):
+            wanted = part.hidden & (part.system.sensitive | ~part.system.unseen)
+            for index in np.flatnonzero(wanted[: len(part.keys)]):
                 found[part.keys[index]] = attack.interval(int(index))
         return found
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences for below a table."""
-        return self.rule.notes(small=self.n_small > 0, hidden=self.n_hidden > self.n_small)
+        notes = self.rule.notes(small=self.n_small > 0, hidden=self.n_hidden > self.n_small)
+        return (*notes, EXPOSED) if self.exposed else notes
 
     def _number(self, status: Status) -> int:
         return sum(1 for key in self.printed if self.status[key] == status)
@@ -226,7 +235,7 @@ class Protected:
         return self.status[key]
 
 
-def protect(rule: DisclosureRule, *counts: Counts) -> Protected:
+def protect(rule: DisclosureRule, *counts: Counts, exposed: Literal["report", "error"] = "report") -> Protected:
     """Decide what of all counts of a report may be shown.
 
     Small counts are hidden; then further ones, at the least loss, until a reader who knows everything shown and
@@ -238,6 +247,8 @@ def protect(rule: DisclosureRule, *counts: Counts) -> Protected:
         Threshold and profile.
     counts : Counts
         Counts of every table, flow and sample of the report.
+    exposed : {"report", "error"}
+        What to do about small counts that follow exactly from ``fixed`` ones: name them in the result, or raise.
 
     Returns
     -------
@@ -246,23 +257,26 @@ def protect(rule: DisclosureRule, *counts: Counts) -> Protected:
     Raises
     ------
     DisclosureError
-        If a small count can be worked out exactly whatever is hidden, because the rest is shown elsewhere.
+        If a small count can be worked out exactly whatever is hidden, and ``exposed="error"``.
     """
     joined = Counts().join(*counts)
     values = {cell.key: int(cell.value) for cell in joined.cells}
     status: dict[Key, Status] = dict.fromkeys(values, "shown")
-    parts, methods = [], set()
+    check_choice("exposed", exposed, ("report", "error"))
+    parts = []
     for stage in _stages(joined) if rule.active else ():
         for cells, sums in _connected(stage, rule):
-            part, method = _protect_part(rule, cells, sums, status)
-            parts.append(part)
-            methods.add(method)
+            parts.append(_protect_part(rule, cells, sums, status))
+    open_keys = tuple(key for part in parts for key in part.exposed)
+    if open_keys and exposed == "error":
+        raise DisclosureError(problems=[_exposure(key, rule) for key in open_keys])
     return Protected(
         rule=rule,
         values=values,
         status=status,
         printed=frozenset(cell.key for cell in joined.cells if cell.shown),
-        method="greedy" if "greedy" in methods else "exact",
+        method="greedy" if any(part.method == "greedy" for part in parts) else "exact",
+        exposed=open_keys,
         parts=tuple(parts),
     )
 
@@ -309,35 +323,40 @@ def _connected(counts: Counts, rule: DisclosureRule) -> list[tuple[list[Cell], l
 
 def _protect_part(
     rule: DisclosureRule, cells: list[Cell], sums: list[tuple[Key, Sequence[Key]]], status: dict[Key, Status]
-) -> tuple[_Part, str]:
+) -> _Part:
     """Protect one connected part and enter what is hidden into ``status``."""
     system = _system(rule, cells, sums, told_apart=True)
     protection = protect_cells(system)
     # merged groups come after the counts themselves; they are protected as far as that is possible
     own = np.arange(system.n) < len(cells)
-    told_apart = bool(np.all(protection.attainable[system.sensitive & own] >= system.width))
-    if not told_apart:
-        # "fewer than 10" and "c" together would give a count away: all hidden counts get the label "c"
-        system = _system(rule, cells, sums, told_apart=False)
-        protection = protect_cells(system)
-    exposed = np.flatnonzero(system.sensitive & own & (protection.attainable < 1))
-    if len(exposed):
-        raise DisclosureError(
-            problems=[
-                Problem(
-                    message=f"small count {cells[index].key!r} follows from counts that are shown elsewhere",
-                    rule=f"counts below {rule.threshold} are not shown",
-                    fix="leave out this breakdown, merge its small groups, or do not show the other counts",
-                    code="D90",
-                )
-                for index in exposed
-            ]
-        )
+    narrow = system.sensitive & own & (protection.attainable < system.width)
+    told_apart = True
+    if narrow.any():
+        # "<10" and "c" together would give a count away: all hidden counts get the label "c", if that helps
+        alike = _system(rule, cells, sums, told_apart=False)
+        other = protect_cells(alike)
+        if (other.attainable[narrow] >= 1).any():
+            system, protection, told_apart = alike, other, False
     for index in np.flatnonzero(protection.hidden & own):
         small = bool(system.sensitive[index]) and told_apart
         status[cells[index].key] = "small" if small else "hidden"
-    keys = tuple(cell.key for cell in cells)
-    return _Part(keys=keys, system=system, hidden=protection.hidden), protection.method
+    exposed = np.flatnonzero(system.sensitive & own & (protection.attainable < 1))
+    return _Part(
+        keys=tuple(cell.key for cell in cells),
+        system=system,
+        hidden=protection.hidden,
+        method=protection.method,
+        exposed=tuple(cells[index].key for index in exposed),
+    )
+
+
+def _exposure(key: Key, rule: DisclosureRule) -> Problem:
+    return Problem(
+        message=f"small count {key!r} follows from counts that are shown elsewhere",
+        rule=f"counts below {rule.threshold} are not shown",
+        fix="leave out this breakdown, merge its small groups, or do not show the other counts",
+        code="D90",
+    )
 
 
 def _small_together(

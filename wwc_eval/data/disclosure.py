@@ -257,6 +257,13 @@ def suppress_counts(
     -------
     SuppressedCounts
 
+    Raises
+    ------
+    DataError
+        If the matrix does not hold whole counts.
+    DisclosureError
+        If known totals give a small count away whatever is hidden.
+
     Examples
     --------
     >>> table = suppress_counts([[3, 40, 57], [60, 70, 80], [90, 55, 35]], DisclosureRule())
@@ -293,7 +300,7 @@ def suppress_counts(
     if row_totals and with_columns:
         add((None, None), [(i, None) for i in range(n_rows)], int(counts.sum()))
         sums.append(((None, None), [(None, j) for j in range(n_columns)]))
-    protected = protect(rule, Counts(cells, sums))
+    protected = protect(rule, Counts(cells, sums), exposed="error")
     return SuppressedCounts(
         rows=tuple(tuple(protected[i, j] for j in range(n_columns)) for i in range(n_rows)),
         row_totals=tuple(protected[i, None] for i in range(n_rows)) if row_totals else None,
@@ -367,7 +374,7 @@ def suppress_table(
         sums += [((i, total_column), [(i, name) for name in counts]) for i in places]
     if last is not None:
         sums += [((last, name), [(i, name) for i in places if i != last]) for name in columns]
-    protected = protect(rule, Counts(cells, sums))
+    protected = protect(rule, Counts(cells, sums), exposed="error")
     rows = []
     for i, row in enumerate(table):
         new = {**row, **{name: protected[i, name] for name in columns}}

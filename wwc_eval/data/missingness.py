@@ -41,9 +41,9 @@ class Missingness:
         cells = [Cell(key=("rows", "allocated", arm), value=self.n[arm], size=True) for arm in self.arms]
         cells.append(Cell(key=("rows", "allocated"), value=sum(self.n.values()), size=True, weight=3.0))
         sums: list[Any] = [(("rows", "allocated"), [("rows", "allocated", arm) for arm in self.arms])]
-        cells += [Cell(key=("rows", "by", place), value=n, size=True) for place, n in self.places.items()]
+        cells += [Cell(key=("rows", "by", self.by, place), value=n, size=True) for place, n in self.places.items()]
         if self.places:
-            sums.append((("rows", "allocated"), [("rows", "by", place) for place in self.places]))
+            sums.append((("rows", "allocated"), [("rows", "by", self.by, place) for place in self.places]))
         for name, arms in self.by_arm.items():
             total = ("rows", "missing", name)
             cells.append(Cell(key=total, value=sum(arms.values()), plain_zero=True))
@@ -53,11 +53,11 @@ class Missingness:
                 sums.append((("rows", "allocated", arm), [(*total, arm), ("rows", "present", name, arm)]))
             if self.by is None:
                 continue
-            sums.append((total, [(*total, "by", place) for place in self.places]))
+            sums.append((total, [(*total, "by", self.by, place) for place in self.places]))
             for place, n in self.places.items():
-                present = ("rows", "present", name, "by", place)
-                cells += self._group((*total, "by", place), self.by_place[name][place], present, n)
-                sums.append((("rows", "by", place), [(*total, "by", place), present]))
+                present = ("rows", "present", name, "by", self.by, place)
+                cells += self._group((*total, "by", self.by, place), self.by_place[name][place], present, n)
+                sums.append((("rows", "by", self.by, place), [(*total, "by", self.by, place), present]))
         return Counts(cells, sums)
 
     @staticmethod
@@ -96,7 +96,10 @@ class Missingness:
             groups: list[tuple[str, str, Key, Key]] = [
                 ("arm", arm, (*key, arm), ("rows", "allocated", arm)) for arm in self.arms
             ]
-            groups += [(str(self.by), place, (*key, "by", place), ("rows", "by", place)) for place in self.places]
+            groups += [
+                (str(self.by), place, (*key, "by", self.by, place), ("rows", "by", self.by, place))
+                for place in self.places
+            ]
             for of, group, count, size in groups:
                 missing, n = protected[count], protected[size]
                 rows.append(
@@ -138,9 +141,9 @@ class Missingness:
         ]
         rows = []
         for place in self.places:
-            size = protected["rows", "by", place]
+            size = protected["rows", "by", self.by, place]
             cells = {
-                f"missing_{name}": _cell(protected["rows", "missing", name, "by", place], size, protected)
+                f"missing_{name}": _cell(protected["rows", "missing", name, "by", self.by, place], size, protected)
                 for name in names
             }
             rows.append({"place": place, "n": size, **cells})

@@ -75,9 +75,8 @@ def protect_cells(cells: CellSystem, *, nodes: int = NODES) -> Protection:
     -------
     Protection
     """
-    allowed = cells.always | cells.hideable
-    attainable = _attainable(cells, allowed)
-    cuts = _first_cuts(cells, allowed)
+    reader = _Reader(cells)
+    cuts = _first_cuts(cells)
     hidden, method = cells.always.copy(), "exact"
     for _ in range(ROUNDS):
         chosen = _cheapest(cells, cuts, nodes) if nodes and method == "exact" else None
@@ -85,23 +84,61 @@ def protect_cells(cells: CellSystem, *, nodes: int = NODES) -> Protection:
             method = "greedy"
             chosen = _greedy(cells, cuts, hidden)
         hidden = chosen
-        if not _attack(cells, cuts, hidden, attainable):
-            return Protection(hidden=_reveal(cells, hidden), attainable=attainable, method=method)
+        if not reader.attack(hidden, cuts):
+            return Protection(hidden=reader.reveal(hidden), attainable=reader.attainable, method=method)
     # each round of the greedy method hides more, so it ends
-    while _attack(cells, cuts, hidden, attainable):
+    while reader.attack(hidden, cuts):
         hidden = _greedy(cells, cuts, hidden)
-    return Protection(hidden=_reveal(cells, hidden), attainable=attainable, method="greedy")
+    return Protection(hidden=reader.reveal(hidden), attainable=reader.attainable, method="greedy")
 
 
-def _attainable(cells: CellSystem, allowed: Bools) -> Floats:
-    """Width that each sensitive count has when everything that may be hidden is, at most the width asked for."""
-    attack = Attack(cells, allowed)
-    attack.sweep(cells.sensitive)
-    widths = np.zeros(cells.n)
-    for index in np.flatnonzero(cells.sensitive):
-        _measure(attack, int(index), cells.width)
-        widths[index] = min(attack.width(int(index)), cells.width)
-    return widths
+class _Reader:
+    """Attacks one set of hidden counts after another and remembers what it learnt.
+
+    ``attainable`` is the width asked for until a count is found that cannot have it, whatever is hidden.
+    """
+
+    def __init__(self, cells: CellSystem) -> None:
+        self.cells = cells
+        self.witnesses: list[Floats] = []
+        self.attainable = np.where(cells.sensitive, cells.width, 0.0)
+        self._best: Attack | None = None
+        self._known: set[int] = set()
+
+    def attack(self, hidden: Bools, cuts: _Cuts) -> bool:
+        """Attack a set of hidden counts; add a cut for every sensitive count that is worked out too well."""
+        attack = Attack(self.cells, hidden, self.witnesses)
+        succeeded = False
+        for index in (int(one) for one in np.flatnonzero(self.cells.sensitive)):
+            coefficients, width = _measure(attack, index, float(self.attainable[index]))
+            if width >= self.attainable[index] - SLACK or width >= self._limit(index) - SLACK:
+                continue
+            succeeded = True
+            need = float(self.attainable[index])
+            cuts.add(coefficients, need)
+            if float(cuts.rows[-1][hidden].sum()) >= cuts.least[-1] - SLACK:
+                # protected in fractions but not in whole numbers: at least one more must be hidden
+                cuts.add((~hidden & self.cells.hideable).astype(float), 1.0)
+        return succeeded
+
+    def reveal(self, hidden: Bools) -> Bools:
+        """Show again what a reader could work out anyhow among the counts hidden for others' sake."""
+        attack = Attack(self.cells, hidden, self.witnesses)
+        kept = hidden.copy()
+        for index in np.flatnonzero(hidden & ~self.cells.always):
+            _, width = _measure(attack, int(index), 1.0)
+            kept[index] = width >= 1.0
+        return kept
+
+    def _limit(self, index: int) -> float:
+        """Width that a count has when everything that may be hidden is, at most the width asked for."""
+        if index not in self._known:
+            if self._best is None:
+                self._best = Attack(self.cells, self.cells.always | self.cells.hideable)
+            _, width = _measure(self._best, index, self.cells.width)
+            self.attainable[index] = min(width, self.cells.width)
+            self._known.add(index)
+        return float(self.attainable[index])
 
 
 def _measure(attack: Attack, index: int, enough: float) -> tuple[Floats, float]:
@@ -114,9 +151,9 @@ def _measure(attack: Attack, index: int, enough: float) -> tuple[Floats, float]:
     return total, attack.width(index)
 
 
-def _first_cuts(cells: CellSystem, allowed: Bools) -> _Cuts:
+def _first_cuts(cells: CellSystem) -> _Cuts:
     """What every sum needs: a count that must not be shown has hidden company in it."""
-    cuts = _Cuts(cells)
+    cuts, allowed = _Cuts(cells), cells.always | cells.hideable
     for row in cells.equations:
         members = row != 0
         for index in np.flatnonzero(members & cells.sensitive):
@@ -125,26 +162,6 @@ def _first_cuts(cells: CellSystem, allowed: Bools) -> _Cuts:
             if (others & allowed).any():
                 cuts.add(others.astype(float), 1.0)
     return cuts
-
-
-def _attack(cells: CellSystem, cuts: _Cuts, hidden: Bools, attainable: Floats) -> bool:
-    """Attack a set of hidden counts; add a cut for every sensitive count that is worked out too well."""
-    attack = Attack(cells, hidden)
-    attack.sweep(cells.sensitive)
-    succeeded = False
-    for index in np.flatnonzero(cells.sensitive):
-        need = float(attainable[index])
-        if attack.width(int(index)) >= need - SLACK:
-            continue
-        coefficients, width = _measure(attack, int(index), need)
-        if width >= need - SLACK:
-            continue
-        succeeded = True
-        cuts.add(coefficients, need)
-        if not cuts.rows or float(cuts.rows[-1][hidden].sum()) >= cuts.least[-1] - SLACK:
-            # protected in fractions but not in whole numbers: at least one more must be hidden
-            cuts.add((~hidden & cells.hideable).astype(float), 1.0)
-    return succeeded
 
 
 def _cheapest(cells: CellSystem, cuts: _Cuts, nodes: int) -> Bools | None:
@@ -196,17 +213,3 @@ def _greedy(cells: CellSystem, cuts: _Cuts, start: Bools) -> Bools:
                 break
             hidden[index] = True
     return hidden
-
-
-def _reveal(cells: CellSystem, hidden: Bools) -> Bools:
-    """Show again what a reader could work out anyhow among the counts hidden for others' sake."""
-    extra = hidden & ~cells.always
-    if not extra.any():
-        return hidden
-    attack = Attack(cells, hidden)
-    attack.sweep(extra)
-    kept = hidden.copy()
-    for index in np.flatnonzero(extra):
-        _, width = _measure(attack, int(index), 1.0)
-        kept[index] = width >= 1.0
-    return kept
