@@ -267,7 +267,7 @@ class _Writer:
 
 def _shares(lines: Sequence[Sequence[Cell]], width: int) -> list[float]:
     """Width of each column in centimetres, by its longest text within limits."""
-    longest = [10.0] * width
+    longest = [8.0] * width
     open_until = [0] * width
     for top, line in enumerate(lines):
         column = 0
@@ -275,7 +275,10 @@ def _shares(lines: Sequence[Sequence[Cell]], width: int) -> list[float]:
             while open_until[column] > top:
                 column += 1
             if item.span == 1:
-                longest[column] = max(longest[column], min(len(item.text) + 2, 26), min(len(item.detail), 18))
+                words = max(map(len, item.text.split()), default=0) + 3
+                # a heading may take several lines, so only its longest word counts
+                text = words if top == 0 else max(min(len(item.text) + 3, 26), min(words, 20))
+                longest[column] = max(longest[column], text, min(len(item.detail), 18))
             for covered in range(column, column + item.span):
                 open_until[covered] = top + item.rows
             column += item.span
