@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints
 
 __all__ = ["Block", "ColumnName", "DateText", "Identifier", "Number", "OneOrMany", "Text"]
 
@@ -34,22 +34,20 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-Text = Annotated[str, StringConstraints(min_length=1), Field(description="Text")]
-Identifier = Annotated[
-    str,
-    StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=64),
-    Field(description="A short name: letters, digits, '-' and '_', beginning with a letter"),
-]
+def _not_empty(names: list[str]) -> list[str]:
+    if not names:
+        raise ValueError("the list names no column; leave the field out instead")
+    return names
+
+
+# no Field() in these: a FieldInfo inside an alias is shared by every field that uses it, and pydantic 2.10 changes it
+Text = Annotated[str, StringConstraints(min_length=1)]
+Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=64)]
 ColumnName = Annotated[str, StringConstraints(min_length=1), AfterValidator(_not_padded)]
-DateText = Annotated[
-    str,
-    StringConstraints(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"),
-    AfterValidator(_a_date),
-    Field(description="A date, YYYY-MM-DD"),
-]
-Number = Annotated[int | float, Field(description="A number")]
+DateText = Annotated[str, StringConstraints(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"), AfterValidator(_a_date)]
+Number = int | float
 OneOrMany = Annotated[
     list[ColumnName],
     BeforeValidator(_as_list, json_schema_input_type=str | list[str]),
-    Field(min_length=1, description="One column name or a list of them"),
+    AfterValidator(_not_empty),
 ]
