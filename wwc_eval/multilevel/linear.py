@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wwc_eval.errors import ConvergenceError, DesignError, check_choice, check_number, did_you_mean
+from wwc_eval.errors import ConvergenceError, DataError, DesignError, check_choice, check_number, did_you_mean
 from wwc_eval.inference.clusters import Clusters, read_clusters
-from wwc_eval.multilevel.engine.crossed import CrossedEngine
-from wwc_eval.multilevel.engine.modes import Modes, crossed_modes, nested_modes
-from wwc_eval.multilevel.engine.solve import Solution
+from wwc_eval.multilevel.core import LinearCore, message_of, status_of
 from wwc_eval.multilevel.engine.structure import Array
 from wwc_eval.multilevel.fit import MultilevelFit
-from wwc_eval.multilevel.optimiser import Optimiser, Parameter
+from wwc_eval.multilevel.optimiser import Optimiser
 from wwc_eval.multilevel.small_sample.inference import (
     INFERENCES,
     Inference,
@@ -25,9 +22,8 @@ from wwc_eval.multilevel.small_sample.inference import (
     kenward_roger_inference,
     robust_inference,
 )
-from wwc_eval.multilevel.small_sample.kenward_roger import KenwardRoger, kenward_roger
-from wwc_eval.multilevel.small_sample.robust import mixed_robust
-from wwc_eval.multilevel.small_sample.satterthwaite import SatterthwaiteReference, Sensitivity, sensitivity
+from wwc_eval.multilevel.small_sample.robust import MixedRobust, mixed_robust
+from wwc_eval.multilevel.small_sample.satterthwaite import SatterthwaiteReference
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,50 +33,7 @@ if TYPE_CHECKING:
     from wwc_eval.multilevel.advice import Advice
     from wwc_eval.table import Table
 
-__all__ = ["LinearCore", "LinearFit"]
-
-
-@dataclass(frozen=True, eq=False)
-class LinearCore:
-    """A solution with what is worked out from it once, whatever the inference.
-
-    Parameters
-    ----------
-    solution : Solution
-        The model at its minimum.
-    """
-
-    solution: Solution
-
-    @cached_property
-    def sensitivity(self) -> Sensitivity:
-        """Derivatives behind Satterthwaite's degrees of freedom."""
-        return sensitivity(self.solution)
-
-    @cached_property
-    def kenward_roger(self) -> KenwardRoger:
-        """Kenward and Roger's adjustment."""
-        return kenward_roger(self.solution)
-
-    @cached_property
-    def modes(self) -> dict[str, Modes]:
-        """Conditional modes of every grouping factor, in the units of the data."""
-        solution = self.solution
-        prepared, engine = solution.problem.prepared, solution.problem.engine
-        factors, profile = solution.minimum.face.factors, solution.profile
-        if isinstance(engine, CrossedEngine):
-            found = crossed_modes(engine, factors, profile.beta, profile.inverse)
-        else:
-            found = nested_modes(engine, factors, profile.beta, profile.inverse)
-        scaled = {}
-        for grouping, root, modes in zip(prepared.groupings, prepared.roots, found, strict=True):
-            back = np.linalg.inv(root)
-            scaled[grouping.name] = Modes(
-                mean=prepared.y_scale * modes.mean @ back.T,
-                conditional=solution.sigma2 * back @ modes.conditional @ back.T,
-                prediction=solution.sigma2 * back @ modes.prediction @ back.T,
-            )
-        return scaled
+__all__ = ["LinearFit"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -174,56 +127,17 @@ class LinearFit(MultilevelFit):
     @property
     def status(self) -> str:
         """``ok``, ``boundary`` (a variance is zero), ``dropped_columns`` or ``failed``."""
-        if self.core.solution.minimum.message:
-            return "failed"
-        if self.data.design.aliased:
-            return "dropped_columns"
-        return "boundary" if self.optimiser.boundary else "ok"
+        return status_of(self.core, self.data.design.aliased)
 
     @property
     def message(self) -> str:
-        """The status in a sentence."""
-        parts = []
-        if self.core.solution.minimum.message:
-            parts.append(f"The fit has no trustworthy optimum: {self.core.solution.minimum.message}.")
-        if self.data.design.aliased:
-            listed = "; ".join(str(alias) for alias in self.data.design.aliased)
-            parts.append(f"Left out, for earlier columns determine it: {listed}.")
-        if self.optimiser.boundary:
-            listed = ", ".join(self.optimiser.boundary)
-            parts.append(
-                f"On the boundary: no variation of its own was found for {listed}; estimates and errors are those "
-                "of the model without it."
-            )
-        return " ".join(parts) or "The search ended at a minimum inside the parameter space."
+        """The status in sentences."""
+        return message_of(self.core, self.data.design.aliased)
 
-    @cached_property
+    @property
     def optimiser(self) -> Optimiser:
         """Record of the search."""
-        solution = self.core.solution
-        minimum, parameters = solution.minimum, solution.problem.parameters
-        values = parameters.theta(solution.relative_covariances)
-        moving = parameters.theta(solution.gammas)
-        found = [
-            Parameter(name=name, value=float(value), at_boundary=bool(pivot and inner == 0.0))
-            for name, value, inner, pivot in zip(
-                parameters.names, values, moving, parameters.diagonal, strict=True
-            )
-        ]
-        curvature = np.linalg.eigvalsh(minimum.hessian) if len(minimum.gradient) else np.array([math.nan])
-        return Optimiser(
-            criterion_name="REML criterion" if self.method == "reml" else "ML deviance",
-            criterion=solution.criterion,
-            parameters=tuple(found),
-            gradient_norm=float(np.abs(minimum.gradient).max(initial=0.0)),
-            smallest_curvature=float(curvature[0]),
-            evaluations=minimum.evaluations,
-            starts=minimum.starts,
-            descents=minimum.descents,
-            polishing=minimum.polishing,
-            converged=not minimum.message,
-            message=minimum.message,
-        )
+        return self.core.optimiser
 
     # --- other inferences of the same fit
 
@@ -256,7 +170,7 @@ class LinearFit(MultilevelFit):
         check_choice("kind", kind, INFERENCES)
         clusters = None
         if kind.startswith("CR"):
-            clusters = self._clusters(cluster)
+            clusters = self.cluster_of(cluster)
         elif cluster is not None:
             raise DesignError(f"'{kind}' has no clusters", fix="leave out cluster, or use CR2")
         if kind == "kenward_roger" and self.method != "reml":
@@ -267,7 +181,8 @@ class LinearFit(MultilevelFit):
         coverage = self.level if level is None else check_number("level", level, above=0, below=1)
         return replace(self, inference_kind=kind, clusters=clusters, level=coverage)
 
-    def _clusters(self, cluster: str | Sequence[Any] | None) -> Clusters:
+    def cluster_of(self, cluster: str | Sequence[Any] | None = None) -> Clusters:
+        """Clusters of the rows used: a column, a grouping factor, an array; the highest factor by default."""
         names = list(self.groups)
         if cluster is None:
             if not self.core.solution.problem.nested:
@@ -398,11 +313,38 @@ class LinearFit(MultilevelFit):
 
     # --- refits
 
+    def refit(self, outcome: Any) -> LinearFit:
+        """The same model with another outcome over the rows used (n,)."""
+        y = np.asarray(outcome, dtype=float)
+        if y.shape != (self.n,):
+            raise DataError(f"outcome has shape {y.shape}, must be ({self.n:,},)")
+        from wwc_eval.multilevel.model import solution_of
+
+        design = replace(self.data.design, outcome=y)
+        data = replace(self.data, design=design)
+        return replace(self, data=data, core=LinearCore(solution_of(data, reml=self.method == "reml")))
+
     def refit_many(self, outcomes: Any = None, arms: Any = None, **options: Any) -> pd.DataFrame:
-        """Many refits at once; see :func:`wwc_eval.refit_many`."""
+        """Many refits at once; see :func:`wwc_eval.multilevel.refit.refit_many`."""
         from wwc_eval.multilevel.refit import refit_many
 
         return refit_many(self, outcomes, arms, **options)
+
+    def refit_resampled(self, times: Any, *, cluster: Any = None, **options: Any) -> pd.DataFrame:
+        """Refits to clusters drawn with replacement; see :func:`wwc_eval.multilevel.resample.refit_resampled`."""
+        from wwc_eval.multilevel.resample import refit_resampled
+
+        return refit_resampled(self, times, self.cluster_of(cluster).codes, **options)
+
+    def simulate(self, reps: int, *, rng: Any, coefficients: Mapping[str, float] | None = None) -> Array:
+        """Outcomes (reps, n) drawn from the model; see :func:`wwc_eval.multilevel.simulate.simulate`."""
+        from wwc_eval.multilevel.simulate import simulate
+
+        return simulate(self, reps, rng=rng, coefficients=coefficients)
+
+    def cluster_moments(self, cluster: Any = None) -> MixedRobust:
+        """Scores and information of each cluster under the fitted covariance (CR0), for the wild bootstrap."""
+        return mixed_robust(self.core.solution, self.cluster_of(cluster).codes, "CR0")
 
     # --- plots
 

@@ -9,12 +9,13 @@ import numpy as np
 
 from wwc_eval.errors import DataError, DesignError, Place, check_choice, check_number
 from wwc_eval.formula import Formula
-from wwc_eval.multilevel.engine.solve import problem_of, solve
+from wwc_eval.multilevel.core import LinearCore
+from wwc_eval.multilevel.engine.solve import Solution, problem_of, solve
 from wwc_eval.multilevel.fit import MultilevelFit
-from wwc_eval.multilevel.linear import LinearCore, LinearFit
+from wwc_eval.multilevel.linear import LinearFit
 from wwc_eval.multilevel.reading import ModelData, read_model
 
-__all__ = ["FITTERS", "fit_linear", "multilevel_model"]
+__all__ = ["FITTERS", "fit_linear", "multilevel_model", "solution_of"]
 
 
 def multilevel_model(
@@ -114,8 +115,12 @@ def fit_linear(data: ModelData, method: str | None, quadrature_points: int, leve
             fix="use family='binomial'",
         )
     _check_outcome(data)
-    problem = problem_of(data.design.y, data.design.X, data.groupings, reml=kind == "reml", weights=data.weights)
-    return LinearFit(data=data, level=level, core=LinearCore(solve(problem)))
+    return LinearFit(data=data, level=level, core=LinearCore(solution_of(data, reml=kind == "reml")))
+
+
+def solution_of(data: ModelData, *, reml: bool) -> Solution:
+    """Minimise the criterion of a linear mixed model."""
+    return solve(problem_of(data.design.y, data.design.X, data.groupings, reml=reml, weights=data.weights))
 
 
 def _check_outcome(data: ModelData) -> None:

@@ -59,7 +59,7 @@ class Compressed:
     @property
     def width(self) -> int:
         """Columns of X and the outcome."""
-        return self.total.shape[0]
+        return int(self.total.shape[0])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -90,9 +90,7 @@ class Fits:
     failed: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
 
-def compress(
-    zz: Array, sums: Sequence[Array], total: Array, n: Array, times: Array | None = None
-) -> Compressed:
+def compress(zz: Array, sums: Sequence[Array], total: Array, n: Array, times: Array | None = None) -> Compressed:
     """Bring groups of the same size together.
 
     Parameters
@@ -271,7 +269,7 @@ def _search(data: Compressed, replicates: int, reml: bool) -> tuple[Array, NDBoo
     values = np.stack(
         [np.broadcast_to(_point(data, np.full(1, g), reml, derivatives=False).value, replicates) for g in grid]
     )
-    failed = ~np.isfinite(values).all(axis=0)
+    failed = np.asarray(~np.isfinite(values).all(axis=0))
     best = np.where(failed, 0, np.argmin(np.where(np.isfinite(values), values, np.inf), axis=0))
     scaled = np.log1p(grid * average)  # the search runs in s = log(1 + g average)
     low = scaled[np.maximum(best - 1, 0)]
@@ -346,7 +344,9 @@ def _summary(
             variance = sigma2 * size
             df = np.full_like(variance, np.inf)
             if inference == "satterthwaite":
-                moved = variance * point.rest * point.T_1[p, p] / point.df / sigma2 - sigma2 * (a * turned).sum(axis=0)
+                moved = variance * point.rest * point.T_1[p, p] / point.df / sigma2 - sigma2 * (a * turned).sum(
+                    axis=0
+                )
                 own = np.where(boundary | ~(point.second > 0), 0.0, 2.0 * moved**2 / point.second)
                 df = 2.0 * variance**2 / (own + 2.0 * variance**2 / point.df)
         se = np.sqrt(variance)

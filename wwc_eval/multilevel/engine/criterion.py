@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from math import inf, log, pi
 
 import numpy as np
-from scipy.linalg import LinAlgError, lapack
+from numpy.linalg import LinAlgError
 
 from wwc_eval.multilevel.engine.covariance import Face, Parameters
 from wwc_eval.multilevel.engine.expansion import Expansion
@@ -61,7 +61,8 @@ def profile_of(A: Array, log_det: float, n: int, reml: bool) -> Profile | None:
         value += 2.0 * float(np.log(np.diag(lower)[:p]).sum())
     if p == 0:
         return Profile(value, np.zeros(0), rest / df, np.zeros((0, 0)))
-    half = lapack.dtrtri(lower[:p, :p], lower=1)[0]
+    # the general inverse of NumPy wakes no threads for so small a matrix
+    half = np.tril(np.linalg.inv(lower[:p, :p]))
     return Profile(value, half.T @ lower[p, :p], rest / df, half.T @ half)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wwc_eval.multilevel.engine.fold import dot, eliminator, transpose
+from wwc_eval.multilevel.engine.fold import Finest, dot, eliminator, transpose
 from wwc_eval.multilevel.engine.structure import Array, Index
 
 __all__ = ["Expansion", "Level", "expand"]
@@ -91,12 +91,12 @@ class _Group:
         return np.asarray(transpose(wide) @ tall)
 
 
-def expand(cross: Array, levels: Sequence[Level], times: Array | None = None) -> Expansion:
+def expand(base: Array | Finest, levels: Sequence[Level], times: Array | None = None) -> Expansion:
     """Fold with derivatives.
 
     Parameters
     ----------
-    cross : (.., G, m, m) array
+    base : (.., G, m, m) array or Finest
         Cross-products of the finest groups; leading axes are replicates.
     levels : sequence of Level
         Finest first.
@@ -110,12 +110,45 @@ def expand(cross: Array, levels: Sequence[Level], times: Array | None = None) ->
         S_ab = W' A_ab W - U_a' N U_b - ...   (both below)   S_ab = -(F E_b H)' U_a - ... (b of this factor)
         S_ab = H' (E_a K E_b + E_b K E_a) H   (both of this factor)
     """
-    shape = cross.shape[:-2]
-    state = Expansion(cross, np.zeros(shape), [], [], {}, {})
-    for level in levels:
+    rest = list(levels)
+    if isinstance(base, Finest):
+        state = _eliminate_finest(base, levels[0].gamma[..., 0, 0])
+        if levels[0].starts is None:
+            return _summed(state)
+        rest = rest[1:]
+    else:
+        state = Expansion(base, np.zeros(base.shape[:-2]), [], [], {}, {})
+    for level in rest:
         top = level.starts is None
         state = _eliminate(state, level, times if top else None)
     return state
+
+
+def _eliminate_finest(finest: Finest, gamma: Array) -> Expansion:
+    """The finest factor with one varying column, by classes."""
+    grown = np.asarray(gamma)[..., None] * finest.zz
+    shrink = 1.0 / (1.0 + grown)
+    spread = finest.zz * shrink
+    return Expansion(
+        A=finest.rest - finest.total(gamma[..., None] * shrink),
+        log_det=finest.total_number(finest.counts * np.log1p(grown)),
+        A_1=[-finest.total(shrink**2)],
+        log_det_1=[finest.total_number(finest.counts * spread)],
+        A_2={(0, 0): finest.total(2.0 * spread * shrink**2)},
+        log_det_2={(0, 0): -finest.total_number(finest.counts * spread**2)},
+    )
+
+
+def _summed(state: Expansion) -> Expansion:
+    """Without the axis of parents, of which there is one."""
+    return Expansion(
+        A=state.A[..., 0, :, :],
+        log_det=state.log_det[..., 0],
+        A_1=[a[..., 0, :, :] for a in state.A_1],
+        log_det_1=[a[..., 0] for a in state.log_det_1],
+        A_2={key: a[..., 0, :, :] for key, a in state.A_2.items()},
+        log_det_2={key: a[..., 0] for key, a in state.log_det_2.items()},
+    )
 
 
 def _eliminate(below: Expansion, level: Level, times: Array | None) -> Expansion:

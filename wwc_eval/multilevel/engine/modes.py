@@ -53,7 +53,7 @@ def nested_modes(engine: NestedFold, factors: Sequence[Array], beta: Array, inve
     beta, inverse : arrays
         Coefficients of X, and the inverse of ``X' V^-1 X``.
     """
-    _, _, tape = engine.reduce(factors)
+    tape = engine.steps(factors)
     p = len(beta)
     top = len(engine.widths) - 1
     # what lies above a group: coefficients, and two covariances of their errors (X held, X estimated)

@@ -12,7 +12,7 @@ from wwc_eval.multilevel.engine.covariance import Face, Parameters
 from wwc_eval.multilevel.engine.criterion import Criterion, Profile, Slopes, on_face, slopes_of
 from wwc_eval.multilevel.engine.crossed import CrossedEngine
 from wwc_eval.multilevel.engine.expansion import Level, expand
-from wwc_eval.multilevel.engine.fold import NestedFold
+from wwc_eval.multilevel.engine.fold import Finest, NestedFold
 from wwc_eval.multilevel.engine.optimise import Minimum, minimise
 from wwc_eval.multilevel.engine.prepare import Prepared, prepare
 from wwc_eval.multilevel.engine.structure import Array, Grouping, arrange, check_groupings
@@ -68,16 +68,16 @@ class Problem:
 
     def slopes(self, gammas: Sequence[Array]) -> Slopes:
         """Exact derivatives in the free covariance entries."""
-        cross, levels = self.levels(gammas)
-        return slopes_of(expand(cross, levels), self.prepared.n, self.reml)
+        base, levels = self.levels(gammas)
+        return slopes_of(expand(base, levels), self.prepared.n, self.reml)
 
-    def levels(self, gammas: Sequence[Array]) -> tuple[Array, list[Level]]:
-        """Cross-products and levels of an expansion."""
+    def levels(self, gammas: Sequence[Array]) -> tuple[Array | Finest, list[Level]]:
+        """Base and levels of an expansion."""
         if isinstance(self.engine, CrossedEngine):
             return self.engine.levels(gammas, [g.unit_matrices for g in self.prepared.groupings])
         starts = [*self.engine.starts, None]
         groupings = self.prepared.groupings
-        return self.engine.cross, [
+        return self.engine.base, [
             Level(gamma, grouping.unit_matrices, begin)
             for gamma, grouping, begin in zip(gammas, groupings, starts, strict=True)
         ]
@@ -231,7 +231,7 @@ def _starts(problem: Problem) -> list[Array]:
     parameters = problem.parameters
     diagonal = np.flatnonzero(parameters.diagonal)
     engine = problem.engine
-    cheap = engine.cross.size <= CHEAP if isinstance(engine, NestedFold) else problem.expandable
+    cheap = engine.numbers <= CHEAP if isinstance(engine, NestedFold) else problem.expandable
     if not cheap or len(diagonal) > 3:
         return [parameters.start(0.5)]
     found = []

@@ -24,7 +24,7 @@ from wwc_eval.multilevel.engine.expansion import Expansion, expand
 from wwc_eval.multilevel.engine.solve import Solution
 from wwc_eval.multilevel.engine.structure import Array
 
-__all__ = ["KenwardRoger", "kenward_roger"]
+__all__ = ["KenwardRoger", "assemble", "kenward_roger"]
 
 LARGEST_CROSSED = 2_500
 """Random effects of a crossed model beyond which the dense expansion is refused."""
@@ -126,23 +126,51 @@ def kenward_roger(solution: Solution) -> KenwardRoger:
             rule=f"at most {LARGEST_CROSSED:,}",
             fix="use with_inference('satterthwaite')",
         )
-    cross, levels = problem.levels(solution.gammas)
-    expansion = expand(cross, levels)
+    base, levels = problem.levels(solution.gammas)
+    expansion = expand(base, levels)
     entries = np.concatenate(
         [
             [gamma[i, j] for i, j in grouping.entries]
             for gamma, grouping in zip(solution.gammas, problem.prepared.groupings, strict=True)
         ]
     )
-    return _assemble(expansion, entries, solution)
+    return assemble(
+        expansion,
+        entries,
+        n=solution.n,
+        sigma2=solution.profile.sigma2,
+        inverse=solution.profile.inverse,
+        way_back=(problem.prepared.X_root, problem.prepared.y_scale),
+    )
 
 
-def _assemble(expansion: Expansion, g: Array, solution: Solution) -> KenwardRoger:
+def assemble(
+    expansion: Expansion,
+    g: Array,
+    *,
+    n: float,
+    sigma2: float,
+    inverse: Array,
+    way_back: tuple[Array, float],
+) -> KenwardRoger:
     """From derivatives in the relative covariances to those in the variances themselves.
 
     With residual variance s and ``g = gamma / s``: ``X' V^-1 X = A(g) / s`` and ``log|V| = n log s + l(g)``.
+
+    Parameters
+    ----------
+    expansion : Expansion
+        At the minimum.
+    g : (e,) array
+        Free entries of the relative covariances.
+    n, sigma2 : float
+        Rows and residual variance, in the engine's units.
+    inverse : (p, p) array
+        Inverse of ``X' V^-1 X``, V relative to the residual variance.
+    way_back : pair
+        ``X_root`` and ``y_scale``.
     """
-    s, p, t = solution.profile.sigma2, solution.p, len(g)
+    s, p, t = sigma2, len(inverse), len(g)
     A = expansion.A[:p, :p]
     first = np.array([a[:p, :p] for a in expansion.A_1]).reshape(t, p, p)
     second = np.empty((t, t, p, p))
@@ -161,8 +189,8 @@ def _assemble(expansion: Expansion, g: Array, solution: Solution) -> KenwardRoge
     traces = np.empty((t + 1, t + 1))
     traces[:t, :t] = -trace / s**2
     traces[:t, t] = traces[t, :t] = (log_1 + trace @ g) / s**2
-    traces[t, t] = (solution.n - 2.0 * g @ log_1 - g @ trace @ g) / s**2
-    phi = solution.profile.inverse * s
+    traces[t, t] = (n - 2.0 * g @ log_1 - g @ trace @ g) / s**2
+    phi = inverse * s
     # 'curves' is Q_rs + Q_sr: half of it is the symmetric part, all that traces and symmetric sums see
     inside = np.einsum("rij,jk,skl,li->rs", slopes, phi, slopes, phi, optimize=True)
     information = traces - np.einsum("ij,rsji->rs", phi, curves) + inside
@@ -170,12 +198,5 @@ def _assemble(expansion: Expansion, g: Array, solution: Solution) -> KenwardRoge
     middle = np.tensordot(weights, curves / 2.0, axes=([0, 1], [0, 1]))
     middle = middle - np.einsum("rs,rij,jk,skl->il", weights, slopes, phi, slopes, optimize=True)
     adjusted = phi + phi @ (middle + middle.T) @ phi
-    prepared = solution.problem.prepared
-    return KenwardRoger(
-        phi=phi,
-        adjusted=adjusted,
-        slopes=slopes,
-        weights=weights,
-        X_root=prepared.X_root,
-        y_scale=prepared.y_scale,
-    )
+    X_root, y_scale = way_back
+    return KenwardRoger(phi=phi, adjusted=adjusted, slopes=slopes, weights=weights, X_root=X_root, y_scale=y_scale)
