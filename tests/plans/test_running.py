@@ -173,6 +173,16 @@ def test_row_order_and_hash_seed_do_not_matter(project_with_data):
     assert first.record.flow == second.record.flow
 
 
+def test_the_report_alone_as_html_and_word(finished, tmp_path):
+    _, _, out, results = finished
+    page = results.report(tmp_path / "report.html").read_text(encoding="utf-8")
+    assert page == (out / "report.html").read_text(encoding="utf-8")
+    docx = pytest.importorskip("docx")
+    document = docx.Document(str(results.report(tmp_path / "report.docx")))
+    text = "\n".join(paragraph.text for paragraph in document.paragraphs)
+    assert "Family conferencing before care proceedings" in text
+
+
 # --- refusals
 
 

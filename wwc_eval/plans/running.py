@@ -21,6 +21,7 @@ from wwc_eval.plans.locking import Lock
 from wwc_eval.plans.outputs import run_folder, write_run
 from wwc_eval.plans.run_log import RunLog, Started
 from wwc_eval.plans.vocabulary.base import INTENTION_TO_TREAT, Context
+from wwc_eval.plans.wording import guarded, reason_of
 from wwc_eval.report.record import AnalysisResult, RunRecord
 
 if TYPE_CHECKING:
@@ -86,11 +87,16 @@ class RunResults:
         return estimates_frame(self.record)
 
     def report(self, path: str | os.PathLike[str]) -> Path:
-        """Write the report alone to a file."""
+        """Write the report alone: HTML, or Word where the name ends in ``.docx`` (extra ``word``)."""
         from wwc_eval.report import render_html
 
         target = Path(path)
-        target.write_text(render_html(self.record), encoding="utf-8")
+        if target.suffix == ".docx":
+            from wwc_eval.report.word import write_word
+
+            write_word(self.record, target)
+        else:
+            target.write_text(render_html(self.record), encoding="utf-8", newline="\n")
         return target
 
     def __str__(self) -> str:
@@ -215,10 +221,13 @@ def _run_task(
             formula="; ".join(analysis.formulas.values()),
             estimates=(),
             status="failed",
-            message=str(error),
+            message=reason_of(error, rule),
         )
     return replace(
         result,
+        message=guarded(result.message, rule),
+        estimates=tuple(_guarded_warnings(item, rule) for item in result.estimates),
+        coefficients=tuple(_guarded_warnings(item, rule) for item in result.coefficients),
         id=task.id,
         role=task.role,
         title=task.title or result.title or context.label,
@@ -227,6 +236,11 @@ def _run_task(
         sample={**result.sample, "population": task.analysis.population},
         notes=(*result.notes, *([f"Why: {task.why}"] if task.why else [])),
     )
+
+
+def _guarded_warnings(item: Estimate, rule: DisclosureRule) -> Estimate:
+    safe = tuple(guarded(warning, rule) for warning in item.warnings)
+    return item if safe == item.warnings else item.replace(warnings=safe)
 
 
 def _context(facts: Facts, task: Task, frame: pd.DataFrame, assembled: Assembled, rule: DisclosureRule) -> Context:
