@@ -1,0 +1,178 @@
+"""The wild cluster bootstrap from cluster-level moments: no row is touched after the moments are made."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wwc_eval.errors import DesignError
+from wwc_eval.inference.families import Floats
+from wwc_eval.inference.fit import RegressionFit
+
+__all__ = ["Draws", "Moments", "WildTest", "draw_weights", "regression_moments", "wild_test"]
+
+BISECTIONS = 50
+WIDEST = 64
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Moments:
+    """Least squares (perhaps weighted) by cluster.
+
+    Parameters
+    ----------
+    information : ndarray, shape (G, p, p)
+        ``X_g' W_g X_g``.
+    scores : ndarray, shape (G, p)
+        ``X_g' W_g e_g`` at the estimate.
+    M : ndarray, shape (p, p)
+        Inverse of the sum of ``information``.
+    direction : ndarray, shape (p,)
+        The coefficient as a contrast of these columns.
+    estimate : float
+        Its estimate in the units of the data.
+    scale : float
+        Units of the data for one unit here.
+    """
+
+    information: Floats
+    scores: Floats
+    M: Floats
+    direction: Floats
+    estimate: float
+    scale: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Draws:
+    """Weights of the clusters, shape (R, G); ``complete`` if they are all there are."""
+
+    values: Floats
+    complete: bool
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class WildTest:
+    """Cluster-robust t, its p-value among the replicates, and the interval that inverts the test."""
+
+    statistic: float
+    se: float
+    p_value: float
+    ci_low: float
+    ci_high: float
+    replicates: Floats
+
+
+def regression_moments(fit: RegressionFit, codes: NDArray[np.intp], place: int) -> Moments:
+    """Moments of a linear regression.
+
+    Raises
+    ------
+    DesignError
+        For other families.
+    """
+    solution = fit.fitted.solution
+    if fit.family != "gaussian" or solution is None:
+        raise DesignError(
+            f"the wild bootstrap is for linear models, and family == '{fit.family}'",
+            fix="use cluster_bootstrap with interval='percentile'",
+        )
+    kernel = solution.kernel
+    order = np.argsort(codes, kind="stable")
+    starts = np.flatnonzero(np.r_[True, codes[order][1:] != codes[order][:-1]])
+    Q, residual = kernel.Q[order], kernel.residual[order]
+    ends = np.r_[starts[1:], len(order)]
+    information = np.array([Q[a:b].T @ Q[a:b] for a, b in zip(starts, ends, strict=True)])
+    contrast = np.eye(kernel.p)[np.searchsorted(fit.fitted.columns, place)]
+    return Moments(
+        information=information,
+        scores=np.add.reduceat(Q * residual[:, None], starts, axis=0),
+        M=np.eye(kernel.p),
+        direction=kernel.to_q(contrast[:, None])[:, 0],
+        estimate=float(solution.beta[np.searchsorted(fit.fitted.columns, place)]),
+        scale=1.0,
+    )
+
+
+def draw_weights(kind: str, groups: int, reps: int, source: np.random.Generator) -> Draws:
+    """Rademacher or Webb weights; every sign change where there are at most ``reps`` of them."""
+    if kind == "rademacher" and groups < 30 and 2**groups <= reps:
+        return Draws(values=np.array(list(product((-1.0, 1.0), repeat=groups))), complete=True)
+    if kind == "rademacher":
+        points = np.array([-1.0, 1.0])
+    else:
+        points = np.sqrt([0.5, 1.0, 1.5])
+        points = np.r_[-points, points]
+    return Draws(values=points[source.integers(0, len(points), (reps, groups))], complete=False)
+
+
+def wild_test(moments: Moments, null: float, draws: Draws, level: float) -> WildTest:
+    """Test one value of the coefficient and invert the test.
+
+    Parameters
+    ----------
+    moments : Moments
+        The model by cluster.
+    null : float
+        Value tested, in the units of the data.
+    draws : Draws
+        Weights of the clusters.
+    level : float
+        Coverage of the interval.
+    """
+    b = moments.M @ moments.direction
+    size = float(moments.direction @ b)
+    own = moments.scores @ b
+    se = math.sqrt(float((own**2).sum()))
+    if not se > 0:
+        raise DesignError("the coefficient has no variance between clusters", fix="cluster at a lower level")
+
+    def replicates(value: float) -> tuple[float, Floats]:
+        gap = (moments.estimate - value) / moments.scale
+        scores = moments.scores + (moments.information @ b) * (gap / size)
+        moved = draws.values @ scores @ moments.M
+        each = draws.values * (scores @ b) - moved @ (moments.information @ b).T
+        with np.errstate(divide="ignore", invalid="ignore"):
+            t = (moved @ moments.direction) / np.sqrt((each**2).sum(axis=1))
+        return gap / se, np.where(np.isnan(t), 0.0, t)
+
+    def p_of(value: float) -> float:
+        observed, t = replicates(value)
+        # ties with the observed statistic (the identity among the sign changes) must count
+        far = float((np.abs(t) >= abs(observed) * (1.0 - 1e-10)).sum())
+        return far / len(t) if draws.complete else (1.0 + far) / (1.0 + len(t))
+
+    observed, t = replicates(null)
+    low = _limit(p_of, moments.estimate, -se * moments.scale, 1.0 - level)
+    high = _limit(p_of, moments.estimate, se * moments.scale, 1.0 - level)
+    return WildTest(
+        statistic=observed,
+        se=se * moments.scale,
+        p_value=p_of(null),
+        ci_low=low,
+        ci_high=high,
+        replicates=t,
+    )
+
+
+def _limit(p_of: object, centre: float, step: float, alpha: float) -> float:
+    """Farthest value on one side that the test does not reject; infinite where it rejects none."""
+    assert callable(p_of)
+    inside, outside = centre, centre + 2.0 * step
+    while p_of(outside) > alpha:
+        inside, outside = outside, centre + 2.0 * (outside - centre)
+        if abs(outside - centre) > WIDEST * abs(step):
+            return math.copysign(math.inf, step)
+    for _ in range(BISECTIONS):
+        middle = 0.5 * (inside + outside)
+        if p_of(middle) > alpha:
+            inside = middle
+        else:
+            outside = middle
+        if abs(outside - inside) < 1e-9 * abs(step):
+            break
+    return inside
