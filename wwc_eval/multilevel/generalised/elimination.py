@@ -120,21 +120,28 @@ def _times(matrices: Array, vectors: Array) -> Array:
     return np.asarray((matrices @ vectors[..., None])[..., 0])
 
 
-@dataclass(frozen=True, eq=False)
 class NestedElimination:
     """Elimination for factors that nest in a chain."""
 
-    layout: Layout
+    def __init__(self, layout: Layout) -> None:
+        self.widths = layout.widths
+        self.identities = tuple(np.eye(q) for q in layout.widths)
+        starts, counts = [], []
+        cells = np.arange(len(layout.starts))
+        for codes in layout.groups[1:]:
+            parent = codes[cells]
+            first = np.flatnonzero(np.r_[True, parent[1:] != parent[:-1]])
+            starts.append(first)
+            counts.append(np.diff(np.r_[first, len(parent)]))
+            cells = cells[first]
+        self.starts, self.counts = tuple(starts), tuple(counts)
 
     def factorise(self, gram: Array) -> NestedFactorisation | None:
         """Fold from the finest factor upwards."""
-        layout = self.layout
         A, log_determinant = gram, 0.0
-        inverses, gains, starts, counts = [], [], [], []
-        cells = np.arange(len(layout.starts))
-        for level, q in enumerate(layout.widths):
-            block = A[:, :q, :q] + np.eye(q)
-            done = _inverted(block)
+        inverses, gains = [], []
+        for level, q in enumerate(self.widths):
+            done = _inverted(A[:, :q, :q] + self.identities[level])
             if done is None:
                 return None
             inverses.append(done[0])
@@ -142,19 +149,13 @@ class NestedElimination:
             side = A[:, :q, q:]
             gain = done[0] * side if q == 1 else done[0] @ side
             gains.append(gain)
-            if level == len(layout.widths) - 1:
-                break
-            A = A[:, q:, q:] - side.swapaxes(1, 2) @ gain
-            parent = layout.groups[level + 1][cells]
-            first = np.flatnonzero(np.r_[True, parent[1:] != parent[:-1]])
-            A = np.add.reduceat(A, first, axis=0)
-            starts.append(first)
-            counts.append(np.diff(np.r_[first, len(parent)]))
-            cells = cells[first]
+            if level < len(self.starts):
+                inner = side.swapaxes(1, 2) * gain if q == 1 else side.swapaxes(1, 2) @ gain
+                A = np.add.reduceat(A[:, q:, q:] - inner, self.starts[level], axis=0)
         return NestedFactorisation(
-            widths=layout.widths,
-            counts=tuple(counts),
-            starts=tuple(starts),
+            widths=self.widths,
+            counts=self.counts,
+            starts=self.starts,
             inverses=tuple(inverses),
             gains=tuple(gains),
             log_determinant=log_determinant,

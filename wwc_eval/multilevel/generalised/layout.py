@@ -56,6 +56,11 @@ class Layout:
         """Rows of each cell."""
         return np.asarray(np.diff(np.r_[self.starts, self.n]), dtype=np.intp)
 
+    @cached_property
+    def ones(self) -> tuple[int, ...]:
+        """Varying columns that are ones."""
+        return tuple(k for k, z in enumerate(self.Z) if z is None)
+
     @property
     def m(self) -> int:
         """Varying columns of all factors."""
@@ -100,7 +105,8 @@ class Layout:
 
     def expand(self, effects: Effects) -> Array:
         """Effects of groups, by factor (G, q), as an array over cells (C, m)."""
-        return np.concatenate([each[codes] for each, codes in zip(effects, self.groups, strict=True)], axis=1)
+        parts = [each[codes] for each, codes in zip(effects, self.groups, strict=True)]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
     def collect(self, cells: Array) -> Effects:
         """Sums over the cells of each group, by factor: the transpose of :meth:`expand`."""
@@ -112,7 +118,9 @@ class Layout:
 
     def eta(self, cells: Array) -> Array:
         """Contribution of random effects (C, m) to the linear predictor of rows."""
-        ones = [k for k, z in enumerate(self.Z) if z is None]
+        ones = list(self.ones)
+        if len(ones) == self.m:
+            return self.to_rows(cells[:, 0] if self.m == 1 else cells.sum(1))
         total = self.to_rows(cells[:, ones].sum(1)) if ones else np.zeros(self.n)
         for k, z in enumerate(self.Z):
             if z is not None:
@@ -148,7 +156,7 @@ class Layout:
 
     def quadratic(self, cells: Array) -> Array:
         """``z_i' V z_i`` of rows for matrices V of cells (C, m, m)."""
-        ones = [k for k, z in enumerate(self.Z) if z is None]
+        ones = list(self.ones)
         total = self.to_rows(cells[:, ones][:, :, ones].sum((1, 2))) if ones else np.zeros(self.n)
         for k, z in enumerate(self.Z):
             if z is None:

@@ -8,8 +8,10 @@ Hessian (central differences of the exact gradient) take the last digits. That H
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations, product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +31,9 @@ DISPERSION_BOUNDS = (-14.0, 12.0)
 DIFFERENCE = 1e-3
 NEAR_ZERO = 0.03
 PROBES = (0.1, 0.3, 1.0)
+PAIR_SIZES = [0.03, 0.1, 0.3]
+THIN = 0.1
+"""Pivots below this leave a block of correlated columns nearly singular."""
 GAIN = 1e-8
 MAX_DESCENTS = 8
 MAX_POLISH = 12
@@ -36,6 +41,8 @@ POLISHED = 1e-9
 FAR_STEP = 0.02
 """Newton steps longer than this, in standard errors, ask for a new Hessian."""
 SADDLE = 1e-4
+SLIGHTLY_NEGATIVE = 1e-6
+"""Curvatures below minus this are followed down before anything is reported."""
 WORST_SLOPE = 1e-4
 FAR = 1e15
 CHEAP = 100_000
@@ -241,6 +248,29 @@ class _Run:
                 point[places] = size
                 if self.objective.value(point) < self.best - GAIN:
                     return point
+        return self.probe_pairs()
+
+    def probe_pairs(self) -> Array | None:
+        """The same for pairs of correlated columns, where a singular covariance may hide a correlated one."""
+        roots = self.objective.roots
+        root = roots.root(self.psi[: self.k])
+        whole = root @ root.T
+        fixed = {roots.rows[k] for k in self.held}
+        for block in self.blocks:
+            thin = min(abs(root[j, j]) for j in block) < THIN
+            for i, j in combinations(block, 2):
+                if not thin or fixed & set(block):
+                    continue
+                sizes = [[math.sqrt(whole[c, c])] if whole[c, c] > THIN**2 else PAIR_SIZES for c in (i, j)]
+                for first, second, rho in product(*sizes, (-0.9, 0.0, 0.9)):
+                    moved = whole.copy()
+                    moved[i, i], moved[j, j] = first**2, second**2
+                    moved[i, j] = moved[j, i] = rho * first * second
+                    point = self.psi.copy()
+                    lower = lower_root(moved, self.blocks)
+                    point[: self.k] = lower[list(roots.rows), list(roots.columns)]
+                    if self.objective.value(point) < self.best - GAIN:
+                        return point
         return None
 
     # --- curvature
@@ -275,11 +305,11 @@ class _Run:
         at = np.flatnonzero(free)
         hessian, value, gradient = self.polish(T, free)
         values, vectors = np.linalg.eigh(hessian)
-        if values.min(initial=1.0) < -SADDLE:
+        if values.min(initial=1.0) < -SLIGHTLY_NEGATIVE:
             step = T[:, at] @ vectors[:, 0]
-            points = [self.psi + size * step for size in (1.0, -1.0, 0.2, -0.2)]
+            points = [self.psi + size * step for size in (1.0, -1.0, 0.2, -0.2, 5.0, -5.0)]
             lowest = min(points, key=self.objective.value)
-            if self.descend(lowest, gtol=1e-5):
+            if not self.outside(lowest) and self.descend(lowest, gtol=1e-5):
                 self.improve(gtol=1e-5)
                 T, free = self.units(self.psi), self.free()
                 at = np.flatnonzero(free)
@@ -325,6 +355,8 @@ class _Run:
             if size < POLISHED or size > 3.0:
                 break
             point = self.psi + T[:, at] @ step
+            if self.outside(point):
+                break
             there, slope = self.objective.slope(point)
             shrunk = np.abs(T[:, at].T @ slope).max(initial=0.0) < 0.7 * np.abs(left).max(initial=0.0)
             if not (there <= value + 1e-9 * max(1.0, abs(value) * 1e-3) and shrunk):
@@ -371,27 +403,19 @@ def search(
     Optimum
     """
     first = coarse or objective
-    small = len(first.X) * first.size < CHEAP
-    if sizes is None:
-        sizes = (0.2, 0.7, 2.0) if small else (0.6,)
-    run = _Run(first, blocks, held)
-    gtol = 1e-5 if coarse is None else 1e-2
-    points = [run.settle(start, size) for size in sizes] if sizes else [start]
-    values = [first.value(point) for point in points]
-    run.starts = len(points)
-    for which in np.argsort(values, kind="stable")[: 2 if small else 1]:
-        if np.isfinite(values[which]):
-            run.descend(points[which], gtol=gtol)
-    if np.isfinite(run.best):
-        run.improve(gtol=gtol)
+    run = _explore(_Run(first, blocks, held), start, sizes, gtol=1e-5 if coarse is None else 1e-2)
     if coarse is not None and np.isfinite(run.best):
         after = _Run(objective, blocks, held)
-        after.starts, after.descents = run.starts, run.descents
-        after.transform = run.metric()
-        after.descend(run.psi, gtol=1e-5)
-        if np.isfinite(after.best):
+        if np.abs(run.psi[: run.k]).max(initial=0.0) > LARGEST_SD / 4.0:
+            # the cheaper function may have no minimum where this one has
+            after = _explore(after, start, sizes, gtol=1e-5)
+        else:
+            after.transform = run.metric()
+            after.descend(run.psi, gtol=1e-5)
             after.transform = None
-            after.improve(gtol=1e-5)
+            if np.isfinite(after.best):
+                after.improve(gtol=1e-5)
+        after.starts, after.descents = run.starts + after.starts, run.descents + after.descents
         run = after
     if np.isfinite(run.best) and not curvature:
         return replace(_failed(run, run.psi, ""), value=run.best)
@@ -399,6 +423,22 @@ def search(
         return _failed(run, start, "the likelihood could not be evaluated where the search began")
     found = run.finish()
     return replace(found, evaluations=objective.evaluations + (0 if coarse is None else first.evaluations))
+
+
+def _explore(run: _Run, start: Array, sizes: Sequence[float] | None, *, gtol: float) -> _Run:
+    """Descents from the best starting points, boundaries probed."""
+    small = len(run.objective.X) * run.objective.size < CHEAP
+    if sizes is None:
+        sizes = (0.2, 0.7, 2.0) if small else (0.6,)
+    points = [run.settle(start, size) for size in sizes] if sizes else [start]
+    values = [run.objective.value(point) for point in points]
+    run.starts = len(points)
+    for which in np.argsort(values, kind="stable")[: 2 if small else 1]:
+        if np.isfinite(values[which]):
+            run.descend(points[which], gtol=gtol)
+    if np.isfinite(run.best):
+        run.improve(gtol=gtol)
+    return run
 
 
 def _failed(run: _Run, psi: Array, message: str) -> Optimum:
