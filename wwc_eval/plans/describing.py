@@ -78,7 +78,7 @@ def describe_sample(
     flow = _flow(facts, assembled)
     baseline = _baseline(facts, frame)
     missing = _missingness(facts, frame)
-    samples = Samples(facts=facts, frame=frame, results=results)
+    samples = Samples(facts=facts, frame=frame, results=results, variables=_checked_for_missing(facts))
     parts = [flow_counts(flow, outcome=facts.primary.name if facts.primary else None), baseline.counts]
     protected: Protected = protect(rule, *parts, *(table.counts for table in missing), samples.counts)
     return Description(
@@ -87,7 +87,7 @@ def describe_sample(
         missingness=tuple(shown for table in missing for shown in table.tables(protected)),
         analyses=tuple(samples.show(protected)),
         hidden=protected.n_hidden,
-        warnings=tuple(samples.close_pairs(rule.threshold)),
+        warnings=(*samples.close_pairs(rule.threshold), *_exposed(protected)),
     )
 
 
@@ -127,7 +127,7 @@ def _baseline(facts: Facts, frame: pd.DataFrame) -> Baseline:
 
 def _missingness(facts: Facts, frame: pd.DataFrame) -> list[Missingness]:
     labels, _ = _labels(facts)
-    shown = [name for name, column in facts.columns.items() if column.baseline or name in facts.outcomes]
+    shown = _checked_for_missing(facts)
     blocks = facts.document.design.within[:1]
     return [
         missingness_table(
@@ -139,4 +139,23 @@ def _missingness(facts: Facts, frame: pd.DataFrame) -> list[Missingness]:
             labels=labels,
             row_words=facts.words["rows"],
         )
+    ]
+
+
+def _checked_for_missing(facts: Facts) -> list[str]:
+    return [name for name, column in facts.columns.items() if column.baseline or name in facts.outcomes]
+
+
+def _exposed(protected: Protected) -> list[str]:
+    """Sentence on small counts that are not shown but follow from others that are."""
+    named = [
+        " ".join(str(part) for part in key)
+        for key in protected.exposed
+        if isinstance(key, tuple) and key in protected.printed and all(isinstance(part, str) for part in key)
+    ]
+    if not protected.exposed:
+        return []
+    listed = f" ({', '.join(named[:5])}{' ...' if len(named) > 5 else ''})" if named else ""
+    return [
+        f"Small counts that are not shown follow from counts that are{listed}: check the output before release."
     ]

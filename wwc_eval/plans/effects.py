@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from wwc_eval.report.record import AnalysisResult
 
 __all__ = [
-    "completion_notes",
     "effects",
     "group_counts",
     "modified_effects",
     "one_sided",
     "sample_by_arm",
+    "saturated_cells",
+    "shown_coefficients",
     "with_groups",
     "with_interaction",
     "withheld",
@@ -131,8 +132,8 @@ def modified_effects(fit: RegressionFit, context: Context, column: str, scale: s
 def sample_by_arm(context: Context, fit: RegressionFit, cluster: str | None) -> dict[str, Any]:
     """What the analysis used: rows, clusters, and the outcome by arm.
 
-    ``rows`` holds the positions of the rows used among the included ones; :class:`wwc_eval.plans.samples.Samples`
-    takes it away when it decides which of these counts may be shown.
+    ``rows``, ``population_rows`` and ``dropped_rows`` hold positions among the included rows;
+    :class:`wwc_eval.plans.samples.Samples` takes them away when it decides which of these counts may be shown.
     """
     import numpy as np
 
@@ -151,6 +152,11 @@ def sample_by_arm(context: Context, fit: RegressionFit, cluster: str | None) -> 
         else:
             entry["sd"] = float(values.std(ddof=1)) if len(values) > 1 else math.nan
         by_arm[arm] = entry
+    gone = {
+        name: context.frame.index[context.frame[name].isna()]
+        for name in fit.dropped
+        if name in context.frame.columns
+    }
     return {
         "n": fit.n,
         "n_clusters": fit.n_clusters,
@@ -159,20 +165,14 @@ def sample_by_arm(context: Context, fit: RegressionFit, cluster: str | None) -> 
         "dropped": dict(fit.dropped),
         "reference_levels": dict(fit.reference_levels),
         "rows": np.asarray(frame.index, dtype=np.int64),
+        "population_rows": np.asarray(context.frame.index, dtype=np.int64),
+        "dropped_rows": {name: np.asarray(rows, dtype=np.int64) for name, rows in gone.items()},
     }
-
-
-def completion_notes(completed: Mapping[str, tuple[int, str]], context: Context) -> list[str]:
-    """Sentences on completed covariates, with small counts hidden."""
-    return [
-        f"{name}: missing in {safe_count(count, context.rule)} rows, {how}."
-        for name, (count, how) in completed.items()
-    ]
 
 
 def withheld(result: AnalysisResult, counts: Sequence[int], context: Context, what: str) -> AnalysisResult:
     """The result itself, or one without figures where a group it shows is smaller than the threshold."""
-    if not any(isinstance(safe_count(count, context.rule), str) for count in counts):
+    if not any(context.rule.is_small(count) for count in counts):
         return result
     return replace(
         result,
@@ -180,13 +180,46 @@ def withheld(result: AnalysisResult, counts: Sequence[int], context: Context, wh
         coefficients=(),
         status="withheld",
         message=f"Not shown: {what} fewer than {context.rule.threshold}.",
-        sample={"n": result.sample.get("n")},
+        sample={"n": safe_count(int(result.sample["n"]), context.rule)},
+        notes=(),
     )
 
 
-def group_counts(frame: pd.DataFrame, context: Context, column: str | None = None) -> list[int]:
-    """Rows, and for a binary outcome events and non-events, by arm (and group)."""
-    keys = [context.arm] if column is None else [context.arm, column]
+def saturated_cells(fit: RegressionFit, context: Context) -> list[int]:
+    """Rows, events and non-events of each cell of a model that has a coefficient for every cell; else empty.
+
+    The figures of such a model, the arms alone or the arms crossed with a group, give back the counts behind them.
+    """
+    import numpy as np
+
+    X = fit.design_info.X
+    cells, cell_of = np.unique(X, axis=0, return_inverse=True)
+    if len(cells) > X.shape[1]:
+        return []
+    frame = context.frame.iloc[fit.design_info.rows.tolist()]
+    return _cell_counts(frame, context, cell_of.ravel())
+
+
+def shown_coefficients(fit: RegressionFit, context: Context) -> list[Estimate]:
+    """Coefficients but for those of groups smaller than the threshold, which stand for single people."""
+    X, rule = fit.design_info.X, context.rule
+    items = list(fit.estimates)
+    if X.shape[1] != len(items):
+        return items
+    small = []
+    for column in X.T:
+        indicator = bool(((column == 0) | (column == 1)).all()) and not (column == 1).all()
+        few = int(min(column.sum(), len(column) - column.sum())) if indicator else len(column)
+        small.append(rule.is_small(few))
+    return [item for item, few in zip(items, small, strict=True) if not few]
+
+
+def group_counts(frame: pd.DataFrame, context: Context, column: str) -> list[int]:
+    """Rows, and for a binary outcome events and non-events, by arm and group."""
+    return _cell_counts(frame, context, [frame[context.arm], frame[column]])
+
+
+def _cell_counts(frame: pd.DataFrame, context: Context, keys: Any) -> list[int]:
     counts: list[int] = []
     for _, group in frame.groupby(keys, observed=True):
         counts.append(len(group))

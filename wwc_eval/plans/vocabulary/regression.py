@@ -11,12 +11,13 @@ from wwc_eval.errors import WwcError, did_you_mean
 from wwc_eval.estimate import Estimate
 from wwc_eval.plans.document import Outcome
 from wwc_eval.plans.effects import (
-    completion_notes,
     effects,
     group_counts,
     modified_effects,
     one_sided,
     sample_by_arm,
+    saturated_cells,
+    shown_coefficients,
     with_groups,
     with_interaction,
     withheld,
@@ -63,8 +64,11 @@ OUTCOME_FAMILIES: Mapping[str, frozenset[str]] = {
 class Inference(Block):
     """How standard errors, degrees of freedom and intervals are made."""
 
-    vcov: Literal["classical", "HC0", "HC1", "HC2", "HC3", "CR0", "CR1", "CR1S"] = Field(
+    vcov: Literal["classical", "HC0", "HC1", "HC2", "HC3", "CR0", "CR1", "CR1S", "CR2", "CR3"] = Field(
         description="Classical, robust (HC) or cluster-robust (CR) errors"
+    )
+    df: Literal["clusters", "satterthwaite"] | None = Field(
+        None, description="Degrees of freedom of CR errors; CR2 and CR3 have Satterthwaite's where nothing is said"
     )
     cluster: ColumnName | None = Field(None, description="Column that errors are clustered by (CR)")
 
@@ -133,6 +137,13 @@ class RegressionAnalysis(AnalysisFields):
                 path=("inference", "cluster"),
                 message=f"{self.inference.vcov} does not use a cluster",
                 fix="write vcov: CR1S, or remove the cluster",
+            )
+        if not clustered and self.inference.df is not None:
+            yield Finding(
+                code="P14",
+                path=("inference", "df"),
+                message=f"{self.inference.vcov} has its own degrees of freedom",
+                fix="remove df",
             )
         formula = formula_or_error(self.formula)
         if isinstance(formula, WwcError):
@@ -205,41 +216,34 @@ class RegressionAnalysis(AnalysisFields):
 
     def run(self, context: Context) -> AnalysisResult:
         """Fit, and report every effect measure asked for."""
-        fit, notes = self._fit(context, self.formula)
+        fit, completed = self._fit(context, self.formula)
         estimates = [item for scale in self.scales for item in effects(fit, context, scale)]
-        result = self._result(context, fit, estimates, notes)
-        if _saturated(fit, context):
-            counts = group_counts(context.frame.iloc[fit.design_info.rows.tolist()], context)
-            return withheld(result, counts, context, "an unadjusted comparison with cells of")
-        return result
+        return self._result(context, fit, estimates, completed)
 
     def run_subgroup(self, context: Context, by: str) -> AnalysisResult:
         """Fit with the effect differing by ``by``; the interaction comes first, then the effect in each group."""
         inner, column = with_groups(context, by)
-        fit, notes = self._fit(inner, with_interaction(self.formula, context.arm, column))
+        fit, completed = self._fit(inner, with_interaction(self.formula, context.arm, column))
         estimates = modified_effects(fit, inner, column, self.scales[0])
-        result = self._result(inner, fit, estimates, [*notes, f"Subgroups by: {by}."])
+        result = self._result(inner, fit, estimates, completed, f"Subgroups by: {by}.")
         counts = group_counts(inner.frame.iloc[fit.design_info.rows.tolist()], inner, column)
         return withheld(result, counts, context, "a subgroup by arm has cells of")
 
-    def _fit(self, context: Context, formula_text: str) -> tuple[RegressionFit, list[str]]:
+    def _fit(self, context: Context, formula_text: str) -> tuple[RegressionFit, dict[str, str]]:
+        """The fit, and how each covariate with missing values was completed."""
         from wwc_eval.formula import parse_formula
         from wwc_eval.inference import regression
         from wwc_eval.inference.missing_data import missing_indicator
 
         formula = parse_formula(formula_text)
-        frame, notes = context.frame, []
+        frame, completed = context.frame, {}
         levels: Mapping[str, Sequence[str]] = context.levels
         if self.missing.method == "missing_indicator":
             filled = missing_indicator(
                 frame, formula, columns=self.missing.columns or None, levels=levels, keep=(context.arm,)
             )
-            frame, formula, levels, notes = (
-                filled.frame,
-                filled.formula,
-                filled.levels,
-                completion_notes(filled.completed, context),
-            )
+            frame, formula, levels = filled.frame, filled.formula, filled.levels
+            completed = {name: how for name, (_, how) in filled.completed.items()}
         fit = regression(
             formula.text,
             frame,
@@ -248,19 +252,28 @@ class RegressionAnalysis(AnalysisFields):
             weights=self.weights,
             vcov=self.inference.vcov,
             cluster=self.inference.cluster,
+            df=self.inference.df,
             levels=levels,
             level=context.level,
         )
-        return fit, notes
+        return fit, completed
 
     def _result(
-        self, context: Context, fit: RegressionFit, estimates: list[Estimate], notes: list[str]
+        self,
+        context: Context,
+        fit: RegressionFit,
+        estimates: list[Estimate],
+        completed: Mapping[str, str],
+        *notes: str,
     ) -> AnalysisResult:
         from wwc_eval.report.record import AnalysisResult
 
         if context.sides == 1:
             estimates = [one_sided(item, context.outcome.better) for item in estimates]
-        return AnalysisResult(
+        cells = saturated_cells(fit, context)
+        coefficients = shown_coefficients(fit, context)
+        left_out = len(fit.estimates) - len(coefficients)
+        result = AnalysisResult(
             id=self.id,
             title=self.title or context.label,
             role=context.outcome.role,
@@ -271,17 +284,20 @@ class RegressionAnalysis(AnalysisFields):
             method=fit.estimates.items[0].method,
             formula=fit.formula,
             estimates=tuple(estimates),
-            coefficients=tuple(fit.estimates),
+            coefficients=tuple(coefficients),
             status=fit.status,
             message=fit.message,
-            sample=sample_by_arm(context, fit, self.cluster),
-            notes=tuple(notes),
+            sample={
+                **sample_by_arm(context, fit, self.cluster),
+                "completed": completed,
+                "saturated": bool(cells),
+            },
+            notes=(
+                *notes,
+                *(["Coefficients of groups too small to show are left out."] if left_out else []),
+            ),
         )
-
-
-def _saturated(fit: RegressionFit, context: Context) -> bool:
-    """Whether the model is the arms alone, so that its figures give back the counts behind them."""
-    return len(fit.estimates) == len(context.arms)
+        return withheld(result, cells, context, "an unadjusted comparison has cells of")
 
 
 ANALYSES: tuple[type[AnalysisFields], ...] = (RegressionAnalysis,)
