@@ -524,3 +524,14 @@ def test_samples_that_differ_by_few_are_named():
     found = small_differences({"primary": 2380, "complete": 2376, "unadjusted": 2380, "other": 1200}, RULE)
     assert [problem.place.field for problem in found] == ["primary, complete", "complete, unadjusted"]
     assert {problem.severity for problem in found} == {"warning"}
+
+
+def test_the_search_ends_with_everything_hidden_at_the_worst(monkeypatch):
+    monkeypatch.setattr("wwc_eval.data.protection.ROUNDS", 1)
+    for seed in range(6):
+        system = _system(random_table(300 + seed, 5, 4))
+        protection = protect_cells(system, nodes=0)
+        view = Attack(system, protection.hidden)
+        for index in np.flatnonzero(system.sensitive):
+            low, high = view.interval(int(index))
+            assert high - low >= min(4.0, protection.attainable[index]) - 1e-6

@@ -86,9 +86,11 @@ def protect_cells(cells: CellSystem, *, nodes: int = NODES) -> Protection:
         hidden = chosen
         if not reader.attack(hidden, cuts):
             return Protection(hidden=reader.reveal(hidden), attainable=reader.attainable, method=method)
-    # each round of the greedy method hides more, so it ends
-    while reader.attack(hidden, cuts):
-        hidden = _greedy(cells, cuts, hidden)
+    everything = cells.always | cells.hideable
+    while reader.attack(hidden, cuts) and not np.array_equal(hidden, everything):
+        more = _greedy(cells, cuts, hidden)
+        # every round hides more, so this ends
+        hidden = everything if np.array_equal(more, hidden) else more
     return Protection(hidden=reader.reveal(hidden), attainable=reader.attainable, method="greedy")
 
 
