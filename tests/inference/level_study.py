@@ -93,6 +93,18 @@ def study(repeats=2000, seed=2026):
     }
 
 
+def table(record):
+    """The record as the table of the documentation."""
+    head = ("outcome", "design", "clusters", *METHODS)
+    lines = ["| " + " | ".join(head) + " |", "| " + " | ".join(["---"] * len(head)) + " |"]
+    for case in record["cases"]:
+        rates = [f"{100 * case['rejections'][name]:.1f}" for name in METHODS]
+        design = "balanced" if case["balanced"] else "unbalanced"
+        outcome = "score" if case["family"] == "gaussian" else "0/1"
+        lines.append("| " + " | ".join([outcome, design, str(case["clusters"]), *rates]) + " |")
+    return "\n".join(lines)
+
+
 if __name__ == "__main__":
     with Path(sys.argv[1]).open("w", encoding="utf-8") as file:
         json.dump(study(), file, indent=1)

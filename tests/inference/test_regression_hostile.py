@@ -43,6 +43,7 @@ CASES = [
     ("event ~ arm", {}, {"family": "binomial", "exposure": "x"}, DesignError, "exposure goes with a count"),
     ("count ~ arm", {}, {"family": "poisson", "exposure": "x"}, DataError, "exposure must be above 0"),
     ("count ~ arm", {}, {"family": "poisson", "exposure": "arm"}, DataError, "not numbers"),
+    ("count ~ arm", {"e": "2"}, {"family": "poisson", "exposure": "e"}, DataError, "holds '2', not numbers"),
     ("count ~ arm", {}, {"family": "poisson", "exposure": np.zeros(40)}, DataError, "above 0"),
     ("y ~ arm", {}, {"weights": np.r_[0.0, np.ones(39)]}, DataError, "weights must be above 0"),
     ("y ~ arm", {}, {"weights": -np.ones(40)}, DataError, "so in 40 rows in all"),

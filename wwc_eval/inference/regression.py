@@ -177,14 +177,14 @@ def _relevant(levels: Mapping[str, Sequence[Any]] | None, formula: Formula) -> d
 
 def _numbers(design: Design, name: str, role: str) -> Floats:
     """Values of exposure or weights, all above 0."""
-    try:
-        values = np.asarray(design.kept[name], dtype=float)
-    except (TypeError, ValueError):
+    kept = design.kept[name]
+    if kept.dtype.kind not in "iuf":  # text that looks like numbers is still text
         raise DataError(
-            f"{role} '{name}' holds {shown(design.kept[name][0])}, not numbers",
+            f"{role} '{name}' holds {shown(kept[0])}, not numbers",
             place=Place(column=name),
             fix="declare the column as a number when it is read",
-        ) from None
+        )
+    values = np.asarray(kept, dtype=float)
     _refuse_rows(
         design,
         ~((values > 0) & np.isfinite(values)),

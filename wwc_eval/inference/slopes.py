@@ -40,8 +40,8 @@ def average_slope(
     change = _matrix_slope(fit, variable)
     moments = fitted.moments(X)
     columns = fitted.columns
-    beta = fitted.coefficients[columns]
-    moved = change[:, columns] @ np.nan_to_num(beta)
+    beta = fitted.solution.beta if fitted.solution is not None else np.zeros(len(columns))
+    moved = change[:, columns] @ beta
     estimate = float(share @ (moments.slope * moved)) if not _loses(fit, variable) else math.nan
     gradient = X[:, columns].T @ (share * moments.curvature * moved)
     gradient += change[:, columns].T @ (share * moments.slope)
