@@ -207,7 +207,7 @@ def _clustered_difference(seen: pd.DataFrame) -> tuple[float, float, float]:
 @pytest.mark.simulation
 def test_the_planted_effect_is_recovered_and_needs_clustering():
     found = []
-    for seed in range(200):
+    for seed in range(100):
         trial = family_conferencing_trial(10_000 + seed)
         kept = trial[(trial["age"] < 18) & (trial["consent_withdrawn"] == 0)].dropna(subset=["in_care_12m"])
         found.append(_clustered_difference(kept))
@@ -215,8 +215,8 @@ def test_the_planted_effect_is_recovered_and_needs_clustering():
     error = estimate.std(ddof=1) / np.sqrt(len(estimate))
     assert abs(estimate.mean() + 0.09) < 3.5 * error
     covered = np.mean(np.abs(estimate + 0.09) < 1.96 * clustered)
-    # 95% within 3.3 Monte Carlo standard errors of 200 replicates
-    assert 0.899 <= covered <= 1.0
+    # 95% within 3.3 Monte Carlo standard errors of 100 replicates
+    assert 0.878 <= covered <= 1.0
     assert np.mean(np.abs(estimate + 0.09) < 1.96 * plain) < 0.915
 
 
@@ -262,7 +262,7 @@ def test_the_committed_panel_is_calibrated(committed, name):
 
 @pytest.mark.simulation
 def test_the_generator_is_calibrated_on_average():
-    panels = [la_panel(seed, effect=(0,)) for seed in range(40)]
+    panels = [la_panel(seed, effect=(0,)) for seed in range(20)]
     for name, target in CALIBRATION["measures"].items():
         found = [_moments(panel, name, target["years"]) for panel in panels]
         for year, mean in target["mean_by_year"].items():
