@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -107,12 +107,10 @@ class Problem:
     def __str__(self) -> str:
         """One line: ``place code message (value ...; rule ...). Fix: ...``."""
         head = " ".join(part for part in (str(self.place), self.code) if part)
-        facts = "; ".join(
-            f"{name}: {text}" for name, text in (("value", self.value), ("rule", self.rule)) if text
-        )
+        facts = "; ".join(f"{name}: {text}" for name, text in (("value", self.value), ("rule", self.rule)) if text)
         line = f"{head}: {self.message}" if head else self.message
         line += f" ({facts})" if facts else ""
-        return f"{line}. Fix: {self.fix}" if self.fix else line
+        return _one_line(f"{line}. Fix: {self.fix}" if self.fix else line)
 
     def at(self, **place: Any) -> Problem:
         """Copy of the problem with parts of its place filled in."""
@@ -194,7 +192,8 @@ class WwcError(Exception):
             }
             for problem in self.problems
         ]
-        return pd.DataFrame(rows)
+        columns = ["code", "severity", *(item.name for item in fields(Place)), "message", "value", "rule", "fix"]
+        return pd.DataFrame(rows, columns=columns)
 
 
 def _rebuild(kind: type[WwcError], problems: tuple[Problem, ...]) -> WwcError:
@@ -241,8 +240,16 @@ def shown(value: object) -> str:
     >>> shown("01/02/2023")
     "'01/02/2023'"
     """
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an integer of thousands of digits has no text
+        text = f"a value of type {type(value).__name__}"
     return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 3] + "..."
+
+
+def _one_line(text: str) -> str:
+    """Text in which what a terminal would obey or hide, such as a line feed or an escape, is written out."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:
@@ -266,9 +273,7 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     return f"choose one of {listed}" + (f" and {len(known) - 12} more" if len(known) > 12 else "")
 
 
-def check_choice(
-    name: str, value: object, choices: Sequence[str], *, error: type[WwcError] = DesignError
-) -> str:
+def check_choice(name: str, value: object, choices: Sequence[str], *, error: type[WwcError] = DesignError) -> str:
     """The value itself if it is one of the choices, else an error that names them."""
     if isinstance(value, str) and value in choices:
         return value
@@ -301,7 +306,10 @@ def check_number(
 
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise error(f"{name} == {shown(value)}, must be a number")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
     rules = (
         (math.isfinite(number), "must be finite"),
         (above is None or number > above, f"must be > {above}"),
@@ -311,5 +319,6 @@ def check_number(
     )
     for holds, rule in rules:
         if not holds:
-            raise error(f"{name} == {value}, {rule}")
+            text = f"{value}" if math.isfinite(number) else shown(value)
+            raise error(f"{name} == {text}, {rule}")
     return number

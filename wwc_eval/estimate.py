@@ -7,10 +7,11 @@ interval), the scale and units it is in, the sample behind it and the paper behi
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from wwc_eval.errors import DataError, check_number, did_you_mean
 from wwc_eval.table import MISSING, Grid, Rendered, format_number, format_p_value
@@ -103,14 +104,18 @@ class Estimate(Rendered):
     n_clusters: int | None = None
     warnings: tuple[str, ...] = ()
     citation: str = ""
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         """Freeze what is mutable and make NumPy numbers plain."""
         for name in COLUMNS[1:]:
             object.__setattr__(self, name, float(getattr(self, name)))
         object.__setattr__(self, "level", check_number("level", self.level, above=0, below=1))
-        object.__setattr__(self, "warnings", tuple(self.warnings))
+        object.__setattr__(self, "n", int(self.n))
+        if self.n_clusters is not None:
+            object.__setattr__(self, "n_clusters", int(self.n_clusters))
+        warnings = (self.warnings,) if isinstance(self.warnings, str) else self.warnings
+        object.__setattr__(self, "warnings", tuple(warnings))
         object.__setattr__(self, "details", MappingProxyType(dict(self.details)))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -154,9 +159,11 @@ class Estimate(Rendered):
 
         ratio = scale in RATIO_SCALES
         centre = math.log(estimate) if ratio and estimate > 0 else (math.nan if ratio else estimate)
+        if null is not None:
+            null = check_number("null", null, above=0 if ratio else None)
         against = (math.log(null) if null is not None else 0.0) if ratio else (null or 0.0)
         # a fit may have no residual degrees of freedom: the estimate stands, its inference does not
-        usable = se > 0 and df > 0
+        usable = se > 0 and df > 0 and math.isfinite(centre)
         statistic = (centre - against) / se if usable else math.nan
         if not usable:
             p_value = low = high = math.nan
@@ -211,7 +218,9 @@ class Estimate(Rendered):
 
     @property
     def shown_interval(self) -> str:
-        """Interval as a reader wants it, ``low to high``."""
+        """Interval as a reader wants it, ``low to high``; an em dash where there is none."""
+        if math.isnan(self.ci_low) and math.isnan(self.ci_high):
+            return MISSING
         return f"{self._show(self.ci_low)} to {self._show(self.ci_high)}"
 
     @property
@@ -229,17 +238,15 @@ class Estimate(Rendered):
         spread = self.se * self._factor()
         if self.scale in RATIO_SCALES:
             spread = self.se * abs(self.estimate)
-        if not (math.isfinite(spread) and spread > 0):
-            return 3
-        return min(max(1 - math.floor(math.log10(spread)), 0), 6)
+        return _digits_of(spread)
 
     def _show(self, value: float) -> str:
-        return format_number(value * self._factor(), self._digits())
+        return _rounded(value * self._factor(), self._digits())
 
     def _show_se(self) -> str:
         if self.scale in RATIO_SCALES:
-            return format_number(self.se, 3)
-        return format_number(self.se * self._factor(), self._digits())
+            return _rounded(self.se, max(_digits_of(self.se), 3))
+        return _rounded(self.se * self._factor(), self._digits())
 
     def _grid(self) -> Grid:
         return Estimates([self])._grid()
@@ -299,7 +306,7 @@ class Estimates(Rendered):
         """Whether there is an estimate of that term."""
         return any(item.term == term for item in self.items)
 
-    def __getitem__(self, key: int | str) -> Estimate:
+    def __getitem__(self, key: SupportsIndex | str) -> Estimate:
         """Estimate at a position or of a term.
 
         Raises
@@ -307,13 +314,14 @@ class Estimates(Rendered):
         DataError
             If no estimate, or more than one, has that term.
         """
-        if isinstance(key, int):
-            return self.items[key]
+        if not isinstance(key, str):
+            return self.items[operator.index(key)]
         found = [item for item in self.items if item.term == key]
         if len(found) == 1:
             return found[0]
-        fault = "is not among the estimates" if not found else f"names {len(found)} estimates"
-        raise DataError(f"term '{key}' {fault}", fix=did_you_mean(key, [item.term for item in self.items]))
+        if found:
+            raise DataError(f"term '{key}' names {len(found)} estimates", fix="take one by its position")
+        raise DataError(f"term '{key}' is not among the estimates", fix=did_you_mean(key, self.terms))
 
     @property
     def terms(self) -> tuple[str, ...]:
@@ -340,7 +348,7 @@ class Estimates(Rendered):
             (
                 item.term,
                 item.shown_estimate,
-                item.shown_interval if not math.isnan(item.ci_low) else MISSING,
+                item.shown_interval,
                 item._show_se(),
                 "normal" if math.isinf(item.df) else format_number(item.df, 1),
                 format_p_value(item.p_value),
@@ -358,8 +366,26 @@ class Estimates(Rendered):
         return tuple(dict.fromkeys((*self.notes, *warned)))
 
 
+MOST_DIGITS = 6
+"""Decimals shown at most; figures that need more are shown in scientific notation."""
+
+
+def _digits_of(spread: float) -> int:
+    """Decimals that show two significant digits of a standard error."""
+    if not (math.isfinite(spread) and spread > 0):
+        return 3
+    return max(1 - math.floor(math.log10(spread)), 0)
+
+
+def _rounded(value: float, digits: int) -> str:
+    if digits <= MOST_DIGITS or not math.isfinite(value) or value == 0:
+        return format_number(value, min(digits, MOST_DIGITS))
+    significant = max(digits + math.floor(math.log10(abs(value))), 0)
+    return f"{value:.{min(significant, MOST_DIGITS)}e}"
+
+
 def _exp(value: float) -> float:
-    return math.exp(value) if value < 700 else math.inf
+    return math.inf if value > 700 else math.exp(value)  # not a number stays so
 
 
 def _rebuild(state: dict[str, Any]) -> Estimate:

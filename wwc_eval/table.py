@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import html
 import math
+import numbers
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from wwc_eval.errors import DataError, did_you_mean
@@ -30,6 +33,8 @@ __all__ = [
 ]
 
 MISSING = "—"
+SCIENTIFIC = 1e15
+"""Numbers as large as this are shown in scientific notation: their last digits mean nothing."""
 Kind = Literal["text", "number", "count", "percent", "p_value"]
 
 
@@ -66,19 +71,19 @@ class Column:
 
     def show(self, value: object) -> str:
         """Text of one value."""
-        if value is None or (isinstance(value, float) and math.isnan(value)):
+        if is_missing(value):
             return MISSING
         if isinstance(value, str):
             return value
+        if self.kind == "text" or isinstance(value, bool):
+            return str(value)
         if self.kind == "p_value":
             return format_p_value(float(value))  # type: ignore[arg-type]
         if self.kind == "percent":
             return format_percent(float(value), self.digits)  # type: ignore[arg-type]
         if self.kind == "count":
             return format_count(value)
-        if self.kind == "number":
-            return format_number(float(value), self.digits)  # type: ignore[arg-type]
-        return str(value)
+        return format_number(float(value), self.digits)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -149,7 +154,9 @@ class Rendered:
         )
         body = "".join(
             "<tr>"
-            + "".join(f'<td class="{side}">{_html_text(cell)}</td>' for cell, side in zip(row, sides, strict=True))
+            + "".join(
+                f'<td class="{side}">{_html_text(cell, side)}</td>' for cell, side in zip(row, sides, strict=True)
+            )
             + "</tr>"
             for row in grid.rows
         )
@@ -168,7 +175,7 @@ class Rendered:
     def __str__(self) -> str:
         """Plain text with aligned columns."""
         grid = self._grid()
-        lines = [grid.headings, *grid.rows]
+        lines = [tuple(_plain_text(cell) for cell in row) for row in (grid.headings, *grid.rows)]
         widths = [max(len(row[j]) for row in lines) for j in range(len(grid.headings))]
         shown = [
             "  ".join(
@@ -214,13 +221,19 @@ class Table(Rendered):
     def __post_init__(self) -> None:
         """Freeze the rows and refuse a row that has other columns than declared."""
         names = {column.name for column in self.columns}
+        if len(names) < len(tuple(self.columns)):
+            raise DataError(f"table '{self.title}' has two columns of one name", fix="give each column its own")
         for index, row in enumerate(self.rows):
             if set(row) != names:
                 odd = sorted(set(row) ^ names)
                 raise DataError(f"row {index} of table '{self.title}' and its columns differ in {odd}")
-        object.__setattr__(self, "rows", tuple(dict(row) for row in self.rows))
+        object.__setattr__(self, "rows", tuple(MappingProxyType(dict(row)) for row in self.rows))
         object.__setattr__(self, "columns", tuple(self.columns))
         object.__setattr__(self, "notes", tuple(self.notes))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Read-only rows do not pickle; tables must (joblib workers)."""
+        return type(self), (self.to_dicts(), self.columns, self.title, self.notes)
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -277,16 +290,19 @@ def format_number(value: float, digits: int = 3) -> str:
         return MISSING
     if math.isinf(value):
         return "∞" if value > 0 else "-∞"
+    if abs(value) >= SCIENTIFIC:
+        return f"{value:.{max(digits, 1)}e}"
     text = f"{value:,.{digits}f}"
     return text[1:] if text.startswith("-") and not text.strip("-0.,") else text
 
 
 def format_count(value: object) -> str:
     """Whole number with thousands separated; weighted counts keep one decimal."""
+    if isinstance(value, numbers.Integral):
+        return f"{int(value):,}"
     number = float(value)  # type: ignore[arg-type]
-    if math.isnan(number):
-        return MISSING
-    return f"{int(number):,}" if number == int(number) else f"{number:,.1f}"
+    whole = math.isfinite(number) and number == int(number)
+    return format_number(number, 0 if whole else 1)
 
 
 def format_percent(proportion: float, digits: int = 1) -> str:
@@ -313,13 +329,30 @@ def format_p_value(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
+def is_missing(value: object) -> bool:
+    """Whether a value is None, not a number, or a missing value of pandas."""
+    if value is None or type(value).__name__ in {"NAType", "NaTType"}:
+        return True
+    return isinstance(value, numbers.Real) and not isinstance(value, numbers.Rational) and math.isnan(value)
+
+
+_SPACE = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
+_MARKDOWN = re.compile(r"[\\|`*]|\](?=\()")
+_MINUS = re.compile(r"(?<![\w.)\]])-(?=[\d∞])")
+
+
+def _plain_text(text: str) -> str:
+    """Text on one line, without control characters."""
+    return _SPACE.sub(" ", text)
+
+
 def _markdown_text(text: str) -> str:
-    return html.escape(text.replace("\n", " "), quote=False).replace("\\", "\\\\").replace("|", "\\|")
+    return _MARKDOWN.sub(r"\\\g<0>", html.escape(_plain_text(text), quote=False))
 
 
-def _html_text(text: str) -> str:
-    escaped = html.escape(text)
-    return "&minus;" + escaped[1:] if len(text) > 1 and text[0] == "-" and text[1].isdigit() else escaped
+def _html_text(text: str, side: str) -> str:
+    escaped = html.escape(_plain_text(text))
+    return _MINUS.sub("&minus;", escaped) if side == "num" else escaped
 
 
 _LATEX = {
@@ -337,8 +370,11 @@ _LATEX = {
     ">": r"\textgreater{}",
     MISSING: "---",
     "∞": r"$\infty$",
+    "−": r"$-$",
 }
 
 
 def _latex_text(text: str) -> str:
-    return "".join(_LATEX.get(character, character) for character in text)
+    plain = "".join(_LATEX.get(character, character) for character in _plain_text(text))
+    # after a line break or a rule, [ and * would be read as its option
+    return "{" + plain[0] + "}" + plain[1:] if plain.startswith(("[", "*")) else plain
