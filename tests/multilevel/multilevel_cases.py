@@ -27,7 +27,7 @@ def figures(name: str) -> dict:
     return json.loads((REFERENCE / f"{name}.json").read_text())
 
 
-def generated_trial(seed, shape, spread, effect, sizes=None, missing=0, collinear=False) -> pd.DataFrame:
+def generated_trial(seed, shape, spread, effect, *, sizes=None, missing=0, collinear=False) -> pd.DataFrame:
     """Pupils in schools in local authorities, treatment by school, by the frozen legacy generator."""
     r = np.random.RandomState(seed)
     las, schools, pupils = shape

@@ -48,6 +48,8 @@ class Prepared:
         Root mean square of the least-squares residual.
     log_weights : float
         Sum of the logarithms of the weights.
+    weights : (n,) array, optional
+        Precision weights in the order of ``W``.
     """
 
     n: int
@@ -60,6 +62,7 @@ class Prepared:
     beta_0: Array
     y_scale: float
     log_weights: float
+    weights: Array | None
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -155,6 +158,7 @@ def prepare(
         beta_0=np.linalg.solve(X_root, inner + inner_more),
         y_scale=spread,
         log_weights=log_weights,
+        weights=None if weights is None else weights[order],
     )
 
 

@@ -32,6 +32,8 @@ LOST = 1e-12
 """Eigenvalues at or below this share of the largest are zero: the cluster has full leverage there."""
 THIN = 1e-13
 """Directions of a cluster's cross-products at or below this share of the largest do not exist."""
+LARGEST_CLUSTER = 4_000
+"""Rows of a cluster that CR2 with weights can take."""
 STACK = 4_000_000
 """Numbers in one stack of clusters."""
 
@@ -189,7 +191,7 @@ def mixed_robust(solution: Solution, clusters: Index, kind: str) -> MixedRobust:
     M = solution.profile.inverse
     p = solution.p
     scores, own, shared = np.empty((groups, p)), np.empty((groups, p, p)), np.empty((groups, p, p))
-    for at, pieces in cluster_pieces(solution, clusters, groups):
+    for at, pieces in cluster_pieces(solution, clusters, groups, plain_rows=kind == "CR2"):
         scores[at], own[at], shared[at] = _adjusted(pieces, M, kind)
     correction = groups / (groups - 1.0) if kind in ("CR1", "CR1S") else 1.0
     if kind == "CR1S":
@@ -239,9 +241,18 @@ def _power(a: Array, power: float) -> Array:
     return np.asarray((vectors * raised[..., None, :]) @ vectors.swapaxes(-1, -2))
 
 
-def cluster_pieces(solution: Solution, clusters: Index, groups: int) -> Iterator[tuple[Index, ClusterPieces]]:
-    """Clusters in stacks, each in an orthonormal basis of its own Z and X."""
+def cluster_pieces(
+    solution: Solution, clusters: Index, groups: int, *, plain_rows: bool = False
+) -> Iterator[tuple[Index, ClusterPieces]]:
+    """Clusters in stacks, each in an orthonormal basis of its own Z and X.
+
+    With ``plain_rows`` and precision weights each cluster comes with its rows as they are: the root in CR2 is that
+    of the covariance of the rows themselves, which no small basis holds when their variances differ.
+    """
     prepared = solution.problem.prepared
+    if plain_rows and prepared.weights is not None:
+        yield from _by_rows(solution, clusters, groups)
+        return
     if len(prepared.groupings) == 1 and prepared.groupings[0].n_groups == groups:
         yield from _single(solution, clusters, groups)
         return
@@ -268,6 +279,34 @@ def cluster_pieces(solution: Solution, clusters: Index, groups: int) -> Iterator
         gram = np.block([[(Zs.T @ Zs).toarray(), Zs.T @ own], [(Zs.T @ own).T, own.T @ own]])
         gamma = sparse.block_diag(covariance).toarray()
         yield np.array([g]), _in_basis(gram[None], gamma)
+
+
+def _by_rows(solution: Solution, clusters: Index, groups: int) -> Iterator[tuple[Index, ClusterPieces]]:
+    """Clusters one by one, in their own rows."""
+    prepared = solution.problem.prepared
+    assert prepared.weights is not None
+    codes = clusters[prepared.order]
+    order = np.argsort(codes, kind="stable")
+    bounds = np.searchsorted(codes[order], np.arange(groups + 1))
+    ends = np.cumsum([0, *prepared.widths])
+    direction = np.r_[-solution.profile.beta, 1.0]
+    for g in range(groups):
+        rows = order[bounds[g] : bounds[g + 1]]
+        if len(rows) > LARGEST_CLUSTER:
+            raise DesignError(
+                f"CR2 with weights needs the rows of each cluster at once, and one has {len(rows):,}",
+                rule=f"at most {LARGEST_CLUSTER:,}",
+                fix="use CR3 or CR1S",
+            )
+        root = np.sqrt(prepared.weights[rows])[:, None]
+        W = prepared.W[rows] / root
+        V = np.diag(1.0 / prepared.weights[rows])
+        for level, grouping in enumerate(prepared.groupings):
+            Z = W[:, ends[level] : ends[level + 1]]
+            of_row = grouping.codes[prepared.order[rows]]
+            V += (Z @ solution.gammas[level] @ Z.T) * (of_row[:, None] == of_row)
+        X, e = W[:, ends[-1] : -1], W[:, ends[-1] :] @ direction
+        yield np.array([g]), ClusterPieces(X=X[None], V=V[None], e=e[None])
 
 
 def _single(solution: Solution, clusters: Index, groups: int) -> Iterator[tuple[Index, ClusterPieces]]:
