@@ -26,9 +26,11 @@ _HOMES = {
     "PlanError": "wwc_eval.errors",
     "Table": "wwc_eval.table",
     "WwcError": "wwc_eval.errors",
+    "multilevel_model": "wwc_eval.multilevel",
     "parse_condition": "wwc_eval.formula",
     "parse_formula": "wwc_eval.formula",
     "read_table": "wwc_eval.data",
+    "refit_many": "wwc_eval.multilevel.refit",
     "regression": "wwc_eval.inference",
 }
 
