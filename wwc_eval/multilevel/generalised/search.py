@@ -31,7 +31,7 @@ DISPERSION_BOUNDS = (-14.0, 12.0)
 DIFFERENCE = 1e-3
 NEAR_ZERO = 0.03
 PROBES = (0.1, 0.3, 1.0)
-PAIR_SIZES = [0.03, 0.1, 0.3]
+PAIR_SIZES = [0.03, 0.1, 0.3, 1.0]
 THIN = 0.1
 """Pivots below this leave a block of correlated columns nearly singular."""
 GAIN = 1e-8
@@ -40,6 +40,8 @@ MAX_POLISH = 12
 POLISHED = 1e-9
 FAR_STEP = 0.02
 """Newton steps longer than this, in standard errors, ask for a new Hessian."""
+CORRELATIONS = (0.0, 1.0, -1.0)
+"""Off-diagonal roots to start from, in units of the pivots."""
 SADDLE = 1e-4
 SLIGHTLY_NEGATIVE = 1e-6
 """Curvatures below minus this are followed down before anything is reported."""
@@ -122,11 +124,11 @@ class _Run:
         low, high = DISPERSION_BOUNDS
         return self.objective.outcome.dispersed and not low < phi < high
 
-    def settle(self, start: Array, size: float) -> Array:
-        """The start with standard deviations ``size`` and coefficients moved by two Newton steps."""
+    def settle(self, start: Array, size: float, tilt: float = 0.0) -> Array:
+        """The start with standard deviations ``size``, correlations and coefficients moved by two Newton steps."""
         psi, k = start.copy(), self.k
         free = [i for i in range(k) if i not in self.held]
-        psi[free] = np.where(self.objective.roots.diagonal, size, 0.0)[free]
+        psi[free] = np.where(self.objective.roots.diagonal, size, size * tilt)[free]
         p = self.objective.X.shape[1]
         for _ in range(2):
             at = self.objective.at(psi)
@@ -180,8 +182,11 @@ class _Run:
         self.descents += 1
         T = self.transform if self.transform is not None else self.units(start)
         held = list(self.held)
+        # the lowest point is kept here: a failed line search may end elsewhere
+        lowest: tuple[float, Array] = (FAR, start)
 
         def slope(x: Array) -> tuple[float, Array]:
+            nonlocal lowest
             psi = start + T @ x
             if self.outside(psi):
                 return FAR, np.zeros_like(x)
@@ -189,19 +194,21 @@ class _Run:
             if not np.isfinite(value):
                 return FAR, np.zeros_like(x)
             gradient[held] = 0.0
+            if value < lowest[0]:
+                lowest = (value, psi)
             return value, T.T @ gradient
 
-        found = optimize.minimize(
+        optimize.minimize(
             slope,
             np.zeros(len(start)),
             jac=True,
             method="L-BFGS-B",
             options={"ftol": 1e-15, "gtol": gtol, "maxiter": 400, "maxcor": 30},
         )
-        value = float(found.fun)
+        value, psi = lowest
         better = value < self.best - GAIN
         if value < min(self.best, FAR):
-            self.best, self.psi = value, start + T @ found.x
+            self.best, self.psi = value, psi
         return better
 
     def improve(self, *, gtol: float) -> None:
@@ -430,10 +437,13 @@ def _explore(run: _Run, start: Array, sizes: Sequence[float] | None, *, gtol: fl
     small = len(run.objective.X) * run.objective.size < CHEAP
     if sizes is None:
         sizes = (0.2, 0.7, 2.0) if small else (0.6,)
-    points = [run.settle(start, size) for size in sizes] if sizes else [start]
+    correlated = small and any(len(block) > 1 for block in run.blocks)
+    tilts = CORRELATIONS if correlated else (0.0,)
+    points = [run.settle(start, size, tilt) for tilt in tilts for size in sizes] if sizes else [start]
     values = [run.objective.value(point) for point in points]
     run.starts = len(points)
-    for which in np.argsort(values, kind="stable")[: 2 if small else 1]:
+    # correlated effects have more than one minimum more often than others
+    for which in np.argsort(values, kind="stable")[: 4 if correlated else 2 if small else 1]:
         if np.isfinite(values[which]):
             run.descend(points[which], gtol=gtol)
     if np.isfinite(run.best):

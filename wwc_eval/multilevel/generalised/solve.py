@@ -9,13 +9,14 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from wwc_eval.errors import DesignError
 from wwc_eval.inference.families import FAMILIES
 from wwc_eval.inference.glm import Solution as GlmSolution
 from wwc_eval.inference.glm import at_edge
 from wwc_eval.inference.glm import solve as solve_glm
 from wwc_eval.inference.separation import Separation, find_separation
 from wwc_eval.multilevel.engine.modes import Modes
-from wwc_eval.multilevel.engine.structure import Array, Index
+from wwc_eval.multilevel.engine.structure import Array, Index, arrange
 from wwc_eval.multilevel.generalised.laplace import Laplace, Moment
 from wwc_eval.multilevel.generalised.outcomes import Binomial, Outcome, Poisson
 from wwc_eval.multilevel.generalised.prepare import Prepared, Sample, poisson_of, prepare
@@ -79,12 +80,14 @@ class Solution:
             return (
                 f"the variance of {self.runaway[0]} grows without bound: outcomes within its groups are all alike"
             )
+        if not np.isfinite(self.optimum.value):
+            return self.optimum.message or "the likelihood could not be evaluated at the end of the search"
         return self.optimum.message
 
     @cached_property
     def runaway(self) -> tuple[str, ...]:
         """Factors whose variance has no finite estimate."""
-        if self.prepared is None or self.optimum is None or not np.isfinite(self.optimum.value):
+        if self.prepared is None or self.optimum is None:
             return ()
         k = self.prepared.roots.size
         root = self.prepared.roots.root(self.optimum.psi[:k])
@@ -415,7 +418,13 @@ def _enough(sample: Sample) -> bool:
     """Whether rows and groups remain that a model can be fitted to."""
     if not len(sample.y) or len(sample.y) <= sample.X.shape[1] or not sample.X.shape[1]:
         return False
-    return all(grouping.n_groups > 1 for grouping in sample.groupings)
+    if any(grouping.n_groups < 2 for grouping in sample.groupings):
+        return False
+    try:
+        arrange(sample.groupings)
+    except DesignError:
+        return False  # two factors divide the remaining rows in the same way
+    return True
 
 
 def _spanning(X: Array, first: Sequence[bool] | NDArray[np.bool_]) -> Index:
