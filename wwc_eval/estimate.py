@@ -258,7 +258,9 @@ class Estimate(Rendered):
         sample = f"n = {self.n:,}" if self.n else ""
         if self.n_clusters is not None:
             sample += f", {self.n_clusters:,} clusters"
-        return tuple(note for note in (sample, *self.warnings, self.citation) if note)
+        reference = self.details.get("reference")
+        against = f"Reference level: {reference}." if reference is not None else ""
+        return tuple(note for note in (sample, against, *self.warnings, self.citation) if note)
 
     def __str__(self) -> str:
         """Table of one row with method, sample and warnings."""
