@@ -29,6 +29,7 @@ from wwc_eval.multilevel.linear import LinearFit
 from wwc_eval.multilevel.model import multilevel_model
 from wwc_eval.multilevel.optimiser import Optimiser, Parameter
 from wwc_eval.multilevel.reading import ModelData
+from wwc_eval.multilevel.refit import refit_many
 
 __all__ = [
     "Advice",
@@ -38,4 +39,5 @@ __all__ = [
     "Optimiser",
     "Parameter",
     "multilevel_model",
+    "refit_many",
 ]

@@ -17,7 +17,7 @@ import numpy as np
 from scipy import special
 
 from wwc_eval.errors import DesignError, did_you_mean
-from wwc_eval.estimate import Estimate, Estimates
+from wwc_eval.estimate import COLUMNS, Estimate, Estimates
 from wwc_eval.inference.wald import WaldTest
 from wwc_eval.multilevel.engine.structure import Array
 from wwc_eval.multilevel.optimiser import Optimiser
@@ -184,7 +184,17 @@ class MultilevelFit(Rendered):
         return self._estimate(term or text, vector)
 
     def _estimate(self, term: str, contrast: Array, **changes: Any) -> Estimate:
-        """Estimate of one contrast of the fixed effects."""
+        """Estimate of one contrast of the fixed effects; missing values where the fit failed."""
+        if self.status == "failed":
+            return Estimate(
+                term=term,
+                **dict.fromkeys(COLUMNS[1:], math.nan),
+                level=self.level,
+                scale=self._coefficient_scale,
+                method=f"{self._words}; no inference",
+                n=self.n,
+                warnings=(self.message,),
+            )
         inference = self.inference
         value = float(contrast @ self.coefficients)
         variance = float(contrast @ inference.vcov @ contrast)
@@ -263,7 +273,7 @@ class MultilevelFit(Rendered):
                 continue
             inside = [k for k, owner in enumerate(self.data.design.assign) if owner == fixed.get(name)]
             if name not in fixed or not inside:
-                raise DesignError(f"the model has no term '{name}'", fix=did_you_mean(name, [*fixed, *self.terms]))
+                raise DesignError(f"the model has no term '{name}'", fix=did_you_mean(name, dict.fromkeys([*fixed, *self.terms])))
             found += inside
         if not found:
             raise DesignError("no term is named", fix="name at least one term of the formula")
@@ -317,7 +327,8 @@ class MultilevelFit(Rendered):
         return self.estimates._notes()
 
     def _title_text(self) -> str:
-        return f"{self._words}: {self.formula}; {self.inference.words}"
+        words = "no inference" if self.status == "failed" else self.inference.words
+        return f"{self._words}: {self.formula}; {words}"
 
     def _note_texts(self) -> list[str]:
         listed = ", ".join(f"{count:,} {name}" for name, count in self.groups.items())

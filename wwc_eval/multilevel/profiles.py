@@ -235,12 +235,15 @@ def chart_limits(
             return found, chart.pull(point, inside, slopes, along)
 
         begin = chart.start(solution.gammas, log_sigma, inside)
-        starts = [*last[-1:], begin, np.where(pivots, np.maximum(begin, 0.3), begin)]
-        found = [_descend(objective, start, edges) for start in starts] if len(begin) else []
-        best = min(found, key=lambda each: float(each.fun)) if found else None
-        if best is not None:
-            last.append(np.asarray(best.x))
-        return (float(best.fun) if best is not None else objective(begin)[0]) - solution.minimum.value
+        if not len(begin):
+            return objective(begin)[0] - solution.minimum.value
+        best = _descend(objective, last[-1] if last else begin, edges)
+        if not last or bool(np.any(best.x[pivots] < 1e-3)):
+            # zero is a stationary point of a pivot: come from inside as well
+            inner = _descend(objective, np.where(pivots, np.maximum(begin, 0.3), begin), edges)
+            best = inner if inner.fun < best.fun else best
+        last.append(np.asarray(best.x))
+        return float(best.fun) - solution.minimum.value
 
     return limits(rise, *guess, bounds, level)
 
