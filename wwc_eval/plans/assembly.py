@@ -134,6 +134,7 @@ def _read_all(facts: Facts, folder: Path) -> tuple[dict[str, pd.DataFrame], list
             problems.extend(error.problems)
             continue
         source = frame.attrs["source"]
+        frame.attrs = {}  # pandas would copy them, deeply, with every selection
         frames[name] = frame
         files.append(
             DataFile(

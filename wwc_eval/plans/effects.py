@@ -193,11 +193,14 @@ def saturated_cells(fit: RegressionFit, context: Context) -> list[int]:
     import numpy as np
 
     X = fit.design_info.X
-    cells, cell_of = np.unique(X, axis=0, return_inverse=True)
-    if len(cells) > X.shape[1]:
-        return []
+    cells: dict[bytes, int] = {}
+    cell_of = np.empty(len(X), dtype=np.int64)
+    for index, row in enumerate(X):
+        cell_of[index] = cells.setdefault(row.tobytes(), len(cells))
+        if len(cells) > X.shape[1]:
+            return []
     frame = context.frame.iloc[fit.design_info.rows.tolist()]
-    return _cell_counts(frame, context, cell_of.ravel())
+    return _cell_counts(frame, context, cell_of)
 
 
 def shown_coefficients(fit: RegressionFit, context: Context) -> list[Estimate]:

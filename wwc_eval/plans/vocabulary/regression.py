@@ -123,6 +123,13 @@ class RegressionAnalysis(AnalysisFields):
         from wwc_eval.plans.facts import formula_or_error
 
         yield from self._scale_findings(outcome)
+        if self.exposure is not None and self.family not in {"poisson", "quasipoisson"}:
+            yield Finding(
+                code="P14",
+                path=("exposure",),
+                message=f"exposure goes with a count, and the family is {self.family}",
+                fix="write family: poisson or quasipoisson, or remove the exposure",
+            )
         clustered = self.inference.vcov.startswith("CR")
         if clustered and self.inference.cluster is None:
             yield Finding(
