@@ -39,12 +39,12 @@ def multilevel_model(
         ``||`` makes the effects of a bracket independent; several brackets may cross.
     data : DataFrame
         One row per unit; pandas, or anything narwhals reads. Not changed.
-    family : str
-        Outcome family.
+    family : {"gaussian", "binomial", "poisson", "negative_binomial", "negative_binomial_1"}
+        Outcome family: identity link for the first, logit for the second, log for the others.
     method : str, optional
-        ``"reml"`` (default) or ``"ml"`` for a gaussian outcome.
+        ``"reml"`` (default) or ``"ml"`` for a gaussian outcome, ``"laplace"`` (default) or ``"agq"`` for others.
     quadrature_points : int
-        Points of adaptive Gauss-Hermite quadrature; a gaussian outcome needs none.
+        Points of adaptive Gauss-Hermite quadrature, for one random intercept; a gaussian outcome needs none.
     exposure : str or array, optional
         Time or population at risk, for counts.
     weights : str or array, optional
@@ -141,5 +141,22 @@ def _check_outcome(data: ModelData) -> None:
         )
 
 
-FITTERS: dict[str, Callable[[ModelData, str | None, int, float], MultilevelFit]] = {"gaussian": fit_linear}
+def _fit_generalised(family: str) -> Callable[[ModelData, str | None, int, float], MultilevelFit]:
+    """Fitter of a generalised family, loaded when it is used."""
+
+    def fit(data: ModelData, method: str | None, quadrature_points: int, level: float) -> MultilevelFit:
+        from wwc_eval.multilevel.generalised import fit_generalised
+
+        return fit_generalised(data, method, quadrature_points, level, family=family)
+
+    return fit
+
+
+FITTERS: dict[str, Callable[[ModelData, str | None, int, float], MultilevelFit]] = {
+    "gaussian": fit_linear,
+    **{
+        family: _fit_generalised(family)
+        for family in ("binomial", "poisson", "negative_binomial", "negative_binomial_1")
+    },
+}
 """What fits each family."""
