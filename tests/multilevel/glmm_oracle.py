@@ -54,7 +54,7 @@ def slopes(family, y, m, eta, extra):
 class Dense:
     """Laplace's approximation with one dense matrix Z; parameters (roots..., beta..., log alpha)."""
 
-    def __init__(self, family, y, m, X, Z, owners):
+    def __init__(self, family, y, m, X, Z, owners):  # noqa: PLR0917 - a likelihood has that many parts
         # owners: for each column of Z the parameter that multiplies it
         self.family, self.y, self.m, self.X, self.Z, self.owners = family, y, m, X, Z, owners
         self.k = max(owners) + 1

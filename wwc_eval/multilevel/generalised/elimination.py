@@ -58,6 +58,16 @@ def _inverted(blocks: Array) -> tuple[Array, float] | None:
         if not np.all(values > 0):
             return None
         return (1.0 / values)[:, None, None], float(np.log(values).sum())
+    if blocks.shape[-1] == 2:
+        a, b, d = blocks[:, 0, 0], blocks[:, 0, 1], blocks[:, 1, 1]
+        # H is at least the identity at a mode: its determinant has no cancellation to speak of
+        determinant = a * d - b * b
+        if not (np.all(determinant > 0) and np.all(a > 0)):
+            return None
+        inverse = np.empty_like(blocks)
+        inverse[:, 0, 0], inverse[:, 1, 1] = d / determinant, a / determinant
+        inverse[:, 0, 1] = inverse[:, 1, 0] = -b / determinant
+        return inverse, float(np.log(determinant).sum())
     try:
         roots = np.linalg.cholesky(blocks)
     except np.linalg.LinAlgError:

@@ -25,8 +25,9 @@ from wwc_eval.multilevel.generalised.search import LARGEST_SD, Optimum, search
 
 __all__ = ["Solution", "blocks_of", "objective_of", "solve"]
 
-POISSON_LIMIT = -7.0
-"""Log dispersion below which the Poisson limit is tried in its place."""
+POISSON_LIMIT = -10.0
+"""Log dispersion below which a negative binomial is its Poisson limit for any purpose."""
+NEAR_POISSON = -3.0
 START_DISPERSION = -0.7
 """Log dispersion to start from."""
 RUNAWAY = LARGEST_SD / 2.0
@@ -332,19 +333,24 @@ def _minimise(prepared: Prepared, gamma: Array, points: int) -> tuple[Optimum, b
     """Optimum, and whether it is the Poisson limit of a negative binomial model."""
     blocks = blocks_of(prepared)
 
-    def found(outcome: Outcome) -> Optimum:
+    def found(outcome: Outcome, begin: Array | None = None) -> Optimum:
         extra = [START_DISPERSION] if outcome.dispersed else []
-        start = np.concatenate([np.zeros(prepared.roots.size), gamma, extra])
+        start = np.concatenate([np.zeros(prepared.roots.size), gamma, extra]) if begin is None else begin
+        sizes = None if begin is None else ()
         coarse = objective_of(prepared, 1, outcome) if points > 1 else None
-        return search(objective_of(prepared, points, outcome), start, blocks=blocks, coarse=coarse)
+        return search(objective_of(prepared, points, outcome), start, blocks=blocks, coarse=coarse, sizes=sizes)
 
     optimum = found(prepared.outcome)
     if not prepared.outcome.dispersed:
         return optimum, False
-    if np.isfinite(optimum.value) and optimum.psi[-1] > POISSON_LIMIT and not optimum.message:
-        return optimum, False
+    # the Poisson limit may be a minimum of its own, far from the one found
     limit = found(poisson_of(prepared.outcome))
-    return (limit, True) if limit.value <= optimum.value + 1e-6 else (optimum, False)
+    if limit.value < optimum.value:
+        near = found(prepared.outcome, np.append(limit.psi, NEAR_POISSON))
+        optimum = min(optimum, near, key=lambda each: (bool(each.message), each.value))
+    if limit.value <= optimum.value + 1e-6 or optimum.psi[-1] < POISSON_LIMIT:
+        return limit, True
+    return optimum, False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
