@@ -65,6 +65,20 @@ def icc(fit: GeneralisedFit, *, level: float | None = None) -> Estimates:
     of ``z' Sigma_l z``. Intervals: profile likelihood of the standard deviation for a single random intercept, else
     by the delta method (on the logit of a share, the logarithm of k). Sources: Nakagawa, Johnson and Schielzeth
     (2017), doi:10.1098/rsif.2017.0213; Hayes and Moulton (2017), Cluster Randomised Trials.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from wwc_eval.multilevel.generalised import fit_generalised
+    >>> from wwc_eval.multilevel.reading import read_model
+    >>> rng = np.random.default_rng(3)
+    >>> team = np.repeat(np.arange(20), 30)
+    >>> hit = (rng.random(600) < 1 / (1 + np.exp(rng.normal(size=20)[team]))) * 1
+    >>> children = pd.DataFrame({"hit": hit, "team": team})
+    >>> model = read_model("hit ~ 1 + (1 | team)", children, levels=None, weights=None, exposure=None)
+    >>> found = icc(fit_generalised(model, None, 1, 0.95, family="binomial"))["team"]
+    >>> bool(0 < found.ci_low < found.estimate < found.ci_high < 1)
+    True
     """
     require_fit(fit)
     coverage = fit.level if level is None else check_number("level", level, above=0, below=1)

@@ -79,6 +79,21 @@ def marginal_effect(
     link, a trapezoid rule (error below 1e-14) for the logit. Rows count by weight times trials or exposure. Standard
     errors by the delta method with the analytic gradient in the coefficients and the variance parameters.
     Source: Hedeker, du Toit, Demirtas and Gibbons (2018), doi:10.1111/biom.12707.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from wwc_eval.multilevel.generalised import fit_generalised
+    >>> from wwc_eval.multilevel.reading import read_model
+    >>> rng = np.random.default_rng(2)
+    >>> team = np.repeat(np.arange(30), 20)
+    >>> rate = np.exp(0.3 * (team % 2) + 0.4 * rng.normal(size=30)[team])
+    >>> children = pd.DataFrame({"visits": rng.poisson(rate), "arm": team % 2, "team": team})
+    >>> model = read_model("visits ~ arm + (1 | team)", children, levels=None, weights=None, exposure=None)
+    >>> fit = fit_generalised(model, None, 1, 0.95, family="poisson")
+    >>> ratio = marginal_effect(fit, "arm")
+    >>> bool(np.isclose(ratio.estimate, np.exp(fit.coefficients[1])))  # a random intercept leaves a rate ratio alone
+    True
     """
     require_fit(fit)
     coverage = fit.level if level is None else check_number("level", level, above=0, below=1)

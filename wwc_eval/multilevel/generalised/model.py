@@ -55,6 +55,25 @@ def fit_generalised(
         carry a variance.
     DataError
         If the outcome does not vary, or holds values that the family cannot have.
+
+    Notes
+    -----
+    Formula: ``g(E(y | b)) = X beta + Z b + log(exposure)``, ``b ~ N(0, Sigma)``; the integral of the likelihood over b
+    is approximated and maximised over all parameters with exact gradients. Sources: Pinheiro and Chao (2006),
+    doi:10.1198/106186006X96962; Pinheiro and Bates (1995), doi:10.1080/10618600.1995.10474663.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from wwc_eval.multilevel.reading import read_model
+    >>> rng = np.random.default_rng(1)
+    >>> team = np.repeat(np.arange(20), 30)
+    >>> risk = 1 / (1 + np.exp(1 - rng.normal(size=20)[team]))
+    >>> children = pd.DataFrame({"y": (rng.random(600) < risk) * 1, "arm": team % 2, "team": team})
+    >>> model = read_model("y ~ arm + (1 | team)", children, levels=None, weights=None, exposure=None)
+    >>> fit = fit_generalised(model, None, 9, 0.95, family="binomial")
+    >>> fit.status, fit.method, len(fit.estimates)
+    ('ok', 'agq', 2)
     """
     check_choice("family", family, GENERALISED_FAMILIES)
     points = _points(method, quadrature_points, data)
