@@ -5,7 +5,8 @@
 - ``elimination``: solving with the Hessian of the random effects, nested and crossed.
 - ``laplace``: the Laplace approximation with its exact gradient; ``quadrature``: adaptive Gauss-Hermite.
 - ``prepare``: rows collapsed to covariate patterns, bases of the search, the way back.
-- ``search``: starts, descents, boundary probes, Newton's polish, the Hessian behind standard errors.
+- ``starting``: the model without random effects, separation.
+- ``descent``: descents, boundary probes, Newton's polish, the Hessian behind standard errors; ``search``: starts.
 - ``solve``: one fit from arrays, separation included.
 - ``model``: what is asked, checked; ``fit``: the result; ``predictions``, ``marginal``, ``heterogeneity``: what is
   reported from it.
