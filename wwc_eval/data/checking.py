@@ -84,10 +84,9 @@ def _rendered(source: Source, specs: Mapping[str, ColumnSpec], used: Sequence[st
     done: dict[str, set[int]] = {}
     for name in used:
         cells = source.cells[name]
-        if not source.typed:
-            texts[name], faults = cells, {}
-        else:
-            texts[name], faults = cells_as_text(cells, specs.get(name), excel=source.excel)
+        texts[name], faults = (
+            cells_as_text(cells, specs.get(name), excel=source.excel) if source.typed else (cells, {})
+        )
         findings.add_cells(name, list(faults), source.rows, cells, faults.__getitem__)
         done[name] = {*source.noted.get(name, ()), *faults}
     return Work(source=source, specs=specs, texts=texts, findings=findings, done=done)

@@ -17,7 +17,7 @@ import numpy as np
 from scipy import special
 
 from wwc_eval.errors import DesignError, did_you_mean
-from wwc_eval.estimate import COLUMNS, Estimate, Estimates
+from wwc_eval.estimate import Estimate, Estimates
 from wwc_eval.inference.wald import WaldTest
 from wwc_eval.multilevel.engine.structure import Array
 from wwc_eval.multilevel.optimiser import Optimiser
@@ -188,7 +188,13 @@ class MultilevelFit(Rendered):
         if self.status == "failed":
             return Estimate(
                 term=term,
-                **dict.fromkeys(COLUMNS[1:], math.nan),
+                estimate=math.nan,
+                se=math.nan,
+                df=math.nan,
+                statistic=math.nan,
+                p_value=math.nan,
+                ci_low=math.nan,
+                ci_high=math.nan,
                 level=self.level,
                 scale=self._coefficient_scale,
                 method=f"{self._words}; no inference",
