@@ -238,11 +238,25 @@ def test_what_the_result_says_of_itself():
     assert nb.optimiser.parameters[-1].name == "dispersion"
 
 
+def test_plots_and_what_there_is_none_of():
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    fit = fitted("syn_bin")
+    assert len(fit.plot().lines) + len(fit.plot().collections) > 0
+    assert fit.plot_random_effects("school").get_xlabel().startswith("random effect")
+    plt.close("all")
+    with pytest.raises(DesignError, match="marginal_effect"):
+        fit.effect_size("treat")
+
+
 @pytest.mark.simulation
 def test_recovery_and_coverage():
     """60 schools of 20: estimates within Monte Carlo error of the truth, intervals near 95%."""
     rng = np.random.default_rng(12)
-    hits, estimates, spreads, reps = 0, [], [], 120
+    hits, estimates, spreads, reps = 0, [], [], 80
     school = np.repeat(np.arange(60), 20)
     arm = school % 2
     for _ in range(reps):

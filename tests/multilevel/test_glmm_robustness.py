@@ -74,7 +74,7 @@ def test_no_restart_does_better():
 
 @pytest.mark.simulation
 def test_every_fit_keeps_its_promises():
-    counts, _ = study(range(50, 220), restarts=0, largest=8)
+    counts, _ = study(range(50, 150), restarts=0, largest=8)
     assert counts["failed"] < 10
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from wwc_eval.multilevel.optimiser import Optimiser, Parameter
 from wwc_eval.multilevel.small_sample.inference import INFERENCES, Inference, Normal
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from wwc_eval.estimate import Estimates
     from wwc_eval.table import Table
 
@@ -348,3 +350,25 @@ class GeneralisedFit(MultilevelFit):
         from wwc_eval.multilevel.generalised.heterogeneity import variance_intervals
 
         return variance_intervals(self, level=level)
+
+    def effect_size(self, term: str, **options: Any) -> Estimate:
+        """Refused: a standardised mean difference needs a standard deviation of the outcome.
+
+        Raises
+        ------
+        DesignError
+            Always, naming what to report instead.
+        """
+        del options
+        raise DesignError(
+            f"a standardised mean difference of '{term}' needs an outcome with a standard deviation of its own, and "
+            f"this is a {WORDS[self.family].lower()}",
+            fix=f"report fit.marginal_effect('{term.split('[', maxsplit=1)[0]}'), or a linear model of the outcome",
+        )
+
+    def plot_random_effects(self, group: str | None = None, ax: Axes | None = None) -> Axes:
+        """Caterpillar plot: random intercepts of a factor in order, with their intervals."""
+        from wwc_eval.multilevel.plots import plot_caterpillar
+
+        # it asks only for what every fit has: groups, random effects, level
+        return plot_caterpillar(cast("Any", self), group, ax)
