@@ -243,7 +243,10 @@ PASSING = {
     "P11 one family each": [("{secondary: [proceedings, days]}", "{a: [proceedings], b: [days]}")],
     "P03 no arms in the estimand": [("  treatment_arm: conference\n  comparator_arm: usual\n", "")],
     "P02 a list of values": [("rule: age >= 18", "rule: \"ethnicity in ['other', 'black'] and age >= 18\"")],
-    "P14 a quadratic and an interaction": [(PRIMARY, PRIMARY + " + age^2 + arm:age")],
+    "P14 a quadratic and an interaction": [
+        (PRIMARY, PRIMARY + " + age^2 + arm:age"),
+        ("report: [risk_difference, risk_ratio, odds_ratio]", "report: [risk_difference, risk_ratio]"),
+    ],
     "P16 exclusion by a date": [("rule: age >= 18", "rule: referred_on < '2020-01-01'")],
     "no disclosure block": [("disclosure: {profile: dfe, threshold: 10}\n", "")],
 }

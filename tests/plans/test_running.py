@@ -280,11 +280,12 @@ def test_deviations_run_beside_the_planned_analysis(project_with_data):
     project = project_with_data.edit((
         "deviations: []",
         "deviations: [{id: no_sex, field: analyses.primary.formula, of: primary, change: {formula: in_care_12m ~ arm"
-        " + local_authority + age}, who: AB, when: 2026-03-01, knowledge: unmasked data, reason: sex was recorded"
+        " + local_authority + age, missing: {method: complete_case}}, who: AB, when: 2026-03-01, knowledge: unmasked data, reason: sex was recorded"
         " late, impact: none expected}]",
     ))  # fmt: skip
     results = project.load().run(out=project.folder / "out", draft=True)
     assert results.analyses["no_sex"].role == "deviation"
+    assert results.analyses["no_sex"].estimates
     assert results.analyses["primary"].formula != results.analyses["no_sex"].formula
     assert "sex was recorded late" in (project.folder / "out" / "report.html").read_text(encoding="utf-8")
 

@@ -62,9 +62,21 @@ def effects(fit: RegressionFit, context: Context, scale: str) -> list[Estimate]:
 
 
 def arm_terms(fit: RegressionFit, context: Context) -> list[str]:
-    """Terms of the arms other than the reference, in declared order."""
-    terms = [f"{context.arm}[{arm}]" for arm in context.arms[1:]]
-    return [term for term in terms if term in fit.estimates]
+    """Terms of the arms other than the reference, in declared order.
+
+    Raises
+    ------
+    DesignError
+        If no coefficient is the effect of an arm against the reference.
+    """
+    reference, *others = (f"{context.arm}[{arm}]" for arm in context.arms)
+    found = [term for term in others if term in fit.estimates]
+    if not found or reference in fit.estimates:
+        raise DesignError(
+            f"no coefficient of the model is the effect of '{context.arm}' against '{context.arms[0]}'",
+            fix=f"write ~ {context.arm} + ..., with an intercept",
+        )
+    return found
 
 
 def _with_units(item: Estimate, context: Context) -> Estimate:
@@ -90,27 +102,28 @@ def one_sided(item: Estimate, better: str) -> Estimate:
 def with_groups(context: Context, by: str) -> tuple[Context, str]:
     """Context whose frame has the subgroup as a categorical column, and the column's name.
 
-    A declared categorical column is used as it is; a 0/1 column or a condition becomes ``no`` and ``yes``. Rows
-    for which the condition cannot be told are left out of the subgroup analysis.
+    A categorical column is used as it is, and one of text by its values in order; a 0/1 column or a condition becomes
+    ``no`` and ``yes``. Rows whose group is not known are left out.
     """
     import pandas as pd
 
     frame = context.frame
-    if by in context.levels:
-        return context, by
-    if by in frame.columns:
-        values = pd.to_numeric(frame[by], errors="coerce")
-        if not set(values.dropna().unique()) <= {0, 1}:
-            raise DesignError(
-                f"subgroups by '{by}' have no groups: it is a number", fix=f"write a condition such as '{by} >= 5'"
-            )
-        flag = values.map({0: "no", 1: "yes"})
-    else:
-        flag = parse_condition(by).evaluate(frame).astype(object).map({False: "no", True: "yes"})
-    groups = ("no", "yes")
+    groups: tuple[str, ...] = ("no", "yes")
+    values = frame[by] if by in frame.columns else parse_condition(by).evaluate(frame)
     column = by.replace("`", "'")
-    grown = frame.assign(**{column: pd.Categorical(flag, categories=list(groups))})
-    return replace(context, frame=grown, levels={**context.levels, column: groups}), column
+    if by in context.levels:
+        groups = context.levels[by]
+    elif by in frame.columns and not pd.api.types.is_numeric_dtype(values):
+        groups = tuple(sorted(str(value) for value in values.dropna().unique()))
+    elif not set(values.dropna().unique()) <= {0, 1}:
+        raise DesignError(
+            f"subgroups by '{by}' have no groups: it is a number", fix=f"write a condition such as '{by} >= 5'"
+        )
+    else:
+        values = values.astype("Float64").eq(1).astype(object).map({False: "no", True: "yes"})
+    grown = frame.assign(**{column: pd.Categorical(values.astype(object), categories=pd.Index(list(groups)))})
+    grown = grown.loc[grown[column].notna()]
+    return replace(context, frame=grown, levels={**context.levels, column: tuple(groups)}), column
 
 
 def with_interaction(formula: str, arm: str, column: str) -> str:
@@ -129,8 +142,12 @@ def modified_effects(fit: RegressionFit, context: Context, column: str, scale: s
     return [_with_units(item, context) for item in fit.effect_modification(context.arm, column, scale=scale)]
 
 
-def sample_by_arm(context: Context, fit: RegressionFit, cluster: str | None) -> dict[str, Any]:
+def sample_by_arm(
+    context: Context, fit: RegressionFit, cluster: str | None, *, by: tuple[str, pd.DataFrame] | None = None
+) -> dict[str, Any]:
     """What the analysis used: rows, clusters, and the outcome by arm.
+
+    ``by`` is the column of a subgroup analysis and the frame before rows without a group were left out.
 
     ``rows``, ``population_rows`` and ``dropped_rows`` hold positions among the included rows;
     :class:`wwc_eval.plans.samples.Samples` takes them away when it decides which of these counts may be shown.
@@ -157,15 +174,20 @@ def sample_by_arm(context: Context, fit: RegressionFit, cluster: str | None) -> 
         for name in fit.dropped
         if name in context.frame.columns
     }
+    dropped = dict(fit.dropped)
+    received = context.frame.index if by is None else by[1].index
+    if by is not None and len(received) > len(context.frame):
+        gone[by[0]] = received.difference(context.frame.index)
+        dropped[by[0]] = len(gone[by[0]])
     return {
         "n": fit.n,
         "n_clusters": fit.n_clusters,
         "cluster": cluster,
         "by_arm": by_arm,
-        "dropped": dict(fit.dropped),
+        "dropped": dropped,
         "reference_levels": dict(fit.reference_levels),
         "rows": np.asarray(frame.index, dtype=np.int64),
-        "population_rows": np.asarray(context.frame.index, dtype=np.int64),
+        "population_rows": np.asarray(received, dtype=np.int64),
         "dropped_rows": {name: np.asarray(rows, dtype=np.int64) for name, rows in gone.items()},
     }
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wwc_eval.data.disclosure import safe_count
-from wwc_eval.errors import Place, WwcError
+from wwc_eval.errors import Place, Problem, WwcError
 
 if TYPE_CHECKING:
     from wwc_eval.data.disclosure import DisclosureRule
@@ -16,8 +16,9 @@ __all__ = ["guarded", "reason_of"]
 
 _NUMBER = r"[0-9][0-9,]*"
 _ROWS = re.compile(
-    rf"\b({_NUMBER})((?: [a-z]+)? rows?\b| of {_NUMBER}(?: [a-z]+)? rows?\b)|\b(left of )({_NUMBER})\b"
+    rf"\b({_NUMBER})((?: [a-z]+)? rows?\b| of <?{_NUMBER}(?: [a-z]+)? rows?\b)|\b(left of )({_NUMBER})\b"
 )
+_SAME = re.compile(rf"\bin all ({_NUMBER}) rows\b")
 _OF_ROWS = re.compile(rf"\b(of )({_NUMBER})((?: [a-z]+)? rows?\b)")
 
 
@@ -47,5 +48,9 @@ def reason_of(error: WwcError, rule: DisclosureRule) -> str:
     sentences = []
     for problem in error.problems:
         plain = replace(problem, place=Place(), value=None, code="") if rule.active else problem
+        same = _SAME.search(plain.message)
+        if same and (rule.hides_zero or rule.is_small(int(same[1].replace(",", "")))):
+            # what all of a few people have in common is known of each of them
+            plain = Problem(message="a column that must vary is the same in all rows used", fix=problem.fix)
         sentences.append(guarded(str(plain), rule))
     return " ".join(f"{sentence}." for sentence in dict.fromkeys(sentences))

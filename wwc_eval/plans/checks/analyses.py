@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path as FilePath
 
 from wwc_eval.errors import FormulaError, Problem, did_you_mean
-from wwc_eval.formula import Formula
+from wwc_eval.formula import Formula, quote_name
 from wwc_eval.plans.checks.registry import (
     CHECKS,
     check,
@@ -37,6 +37,11 @@ def _covariates(facts: Facts, _: FilePath | None) -> Iterator[Problem]:
                         "declare baseline: true if it was measured before randomisation, else remove it",
                     )  # fmt: skip
     for index, subgroup in enumerate(facts.document.subgroups):
+        if facts.document.design.arm_column in names_in(facts, subgroup.by):
+            yield problem_at(
+                facts, "P06", ("subgroups", index, "by"), "the subgroups are formed by the arm",
+                "subgroups are formed by what was known before randomisation",
+            )  # fmt: skip
         for name in sorted(names_in(facts, subgroup.by) & facts.post_treatment):
             yield problem_at(
                 facts, "P06", ("subgroups", index, "by"), f"subgroup column '{name}' is not declared as baseline",
@@ -63,6 +68,12 @@ def _scales(facts: Facts, _: FilePath | None) -> Iterator[Problem]:
 @check("P10", "subgroups are compared by interaction")
 def _subgroups(facts: Facts, _: FilePath | None) -> Iterator[Problem]:
     for index, subgroup in enumerate(facts.document.subgroups):
+        column = facts.columns.get(subgroup.by)
+        if column is not None and column.type in {"integer", "number", "date"}:
+            yield problem_at(
+                facts, "P10", ("subgroups", index, "by"), f"subgroups by '{subgroup.by}' have no groups",
+                f"write a condition such as '{subgroup.by} >= 5'",
+            )  # fmt: skip
         if subgroup.method == "separate":
             yield problem_at(
                 facts, "P10", ("subgroups", index, "method"), "separate fits do not say whether the effect differs",
@@ -124,3 +135,36 @@ def _allow_list(facts: Facts, _: FilePath | None) -> Iterator[Problem]:
                 offset = (problem.place.character or 1) - 1
                 yield replace(problem, code="P14", place=facts.parsed.place(path, offset=offset))
     yield from from_room("P14")(facts, None)
+    yield from _arm_terms(facts)
+
+
+def _arm_terms(facts: Facts) -> Iterator[Problem]:
+    """The effect reported is that of the arm: it stands in the formula on its own, beside an intercept."""
+    arm = facts.document.design.arm_column
+    for task in tasks_of(facts):
+        if task.role == "subgroup" or not task.analysis.arm_in_formula:
+            continue
+        for path, text in formulas_of(task):
+            formula = formula_or_error(text)
+            if isinstance(formula, Formula):
+                fault = _arm_fault(formula, arm, task.analysis.scales)
+                if fault:
+                    yield problem_at(facts, "P14", path, *fault)
+
+
+def _arm_fault(formula: Formula, arm: str, scales: tuple[str, ...]) -> tuple[str, str] | None:
+    if not any(term.columns == {arm} and term.text in {arm, quote_name(arm)} for term in formula.fixed):
+        return (
+            f"'{arm}', whose effect is reported, is not a term of the formula",
+            f"write ~ {quote_name(arm)} + ...",
+        )
+    if not formula.intercept:
+        return f"without an intercept the terms of '{arm}' are not effects", "remove 0 + or - 1"
+    crossed = [term.text for term in formula.fixed if arm in term.columns and len(term.columns) > 1]
+    conditional = [scale for scale in scales if scale in {"coefficient", "odds_ratio"}]
+    if crossed and conditional:
+        return (
+            f"with {crossed[0]} in the formula, {conditional[0]} is the effect only where the other column is 0",
+            "report another measure, or move the interaction to subgroups:",
+        )
+    return None

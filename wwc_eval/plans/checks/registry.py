@@ -90,11 +90,17 @@ def from_room(code: str) -> Check:
     """A check that passes on what the analyses find in themselves."""
 
     def check(facts: Facts, _: FilePath | None) -> Iterator[Problem]:
+        seen: set[tuple[str, str]] = set()
         for task in tasks_of(facts):
             if task.role == "subgroup":
                 continue
             for finding in task.analysis.findings(facts.outcomes.get(task.analysis.outcome)):
-                if finding.code == code and (not task.of or finding.path[0] in task.changed):
+                if finding.code != code:
+                    continue
+                if not task.of:
+                    seen.add((task.id, finding.message))
+                # what is wrong with the analysis that is varied is said there
+                if (task.of, finding.message) not in seen:
                     yield problem_at(facts, code, (*task.path, *finding.path), finding.message, finding.fix)
 
     return check

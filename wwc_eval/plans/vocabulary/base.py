@@ -92,6 +92,8 @@ class AnalysisFields(Block):
     population: Identifier = Field(INTENTION_TO_TREAT, description="intention_to_treat or a named population")
     model: str = Field(description="Which room runs it")
 
+    arm_in_formula: ClassVar[bool] = False
+    """Whether the effect is that of the arm column, which the formula must then hold as a term of its own."""
     scales_by_outcome: ClassVar[Mapping[str, frozenset[str]]] = {}
 
     @property

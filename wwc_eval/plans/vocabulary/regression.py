@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
@@ -26,6 +27,8 @@ from wwc_eval.plans.fields import Block, ColumnName, Text
 from wwc_eval.plans.vocabulary.base import AnalysisFields, Context, Finding, Missing
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from wwc_eval.formula import Formula
     from wwc_eval.inference import RegressionFit
     from wwc_eval.report.record import AnalysisResult
@@ -85,6 +88,7 @@ class RegressionAnalysis(AnalysisFields):
     weights: ColumnName | None = Field(None, description="Column with precision weights")
     missing: Missing = Missing()
 
+    arm_in_formula: ClassVar[bool] = True
     default_scale: ClassVar[Mapping[str, str]] = {
         "gaussian": "mean_difference",
         "binomial": "risk_difference",
@@ -204,6 +208,7 @@ class RegressionAnalysis(AnalysisFields):
                 message=f"the formula's outcome is {', '.join(sorted(response))}, the analysis is of {outcome.name}",
                 fix=f"write {outcome.name} ~ ...",
             )
+        yield from self._transformed_findings(formula, outcome)
         covariates = formula.columns - response
         for index, name in enumerate(self.missing.columns):
             if name not in covariates:
@@ -221,6 +226,24 @@ class RegressionAnalysis(AnalysisFields):
                 fix="write method: missing_indicator, or remove the columns",
             )
 
+    def _transformed_findings(self, formula: Formula, outcome: Outcome | None) -> Iterator[Finding]:
+        from wwc_eval.formula import quote_name
+
+        if (
+            outcome is None
+            or formula.response is None
+            or formula.response.text in {outcome.name, quote_name(outcome.name)}
+        ):
+            return
+        for index, scale in enumerate(self.scales):
+            if scale != "coefficient":
+                yield Finding(
+                    code="P09",
+                    path=("report", index),
+                    message=f"{scale} would be of {formula.response.text}, not of {outcome.name}",
+                    fix=f"report [coefficient], or write {outcome.name} ~ ...",
+                )
+
     def run(self, context: Context) -> AnalysisResult:
         """Fit, and report every effect measure asked for."""
         fit, completed = self._fit(context, self.formula)
@@ -232,7 +255,8 @@ class RegressionAnalysis(AnalysisFields):
         inner, column = with_groups(context, by)
         fit, completed = self._fit(inner, with_interaction(self.formula, context.arm, column))
         estimates = modified_effects(fit, inner, column, self.scales[0])
-        result = self._result(inner, fit, estimates, completed, f"Subgroups by: {by}.")
+        result = self._result(inner, fit, estimates, completed, by=(column, context.frame))
+        result = replace(result, notes=(f"Subgroups by: {by}.", *result.notes))
         counts = group_counts(inner.frame.iloc[fit.design_info.rows.tolist()], inner, column)
         return withheld(result, counts, context, "a subgroup by arm has cells of")
 
@@ -271,7 +295,8 @@ class RegressionAnalysis(AnalysisFields):
         fit: RegressionFit,
         estimates: list[Estimate],
         completed: Mapping[str, str],
-        *notes: str,
+        *,
+        by: tuple[str, pd.DataFrame] | None = None,
     ) -> AnalysisResult:
         from wwc_eval.report.record import AnalysisResult
 
@@ -295,14 +320,11 @@ class RegressionAnalysis(AnalysisFields):
             status=fit.status,
             message=fit.message,
             sample={
-                **sample_by_arm(context, fit, self.cluster),
+                **sample_by_arm(context, fit, self.cluster, by=by),
                 "completed": completed,
                 "saturated": bool(cells),
             },
-            notes=(
-                *notes,
-                *(["Coefficients of groups too small to show are left out."] if left_out else []),
-            ),
+            notes=("Coefficients of groups too small to show are left out.",) if left_out else (),
         )
         return withheld(result, cells, context, "an unadjusted comparison has cells of")
 
