@@ -6,6 +6,7 @@ Most runs are computed without report and files; a few go all the way.
 from __future__ import annotations
 
 import copy
+import hashlib
 import io
 import json
 import re
@@ -459,6 +460,84 @@ def test_reports_of_odd_runs_are_whole_and_verify(folder, plan, trial, kind):
     text = re.sub(r"(?s)<(style|script|svg)\b.*?</\1>|<[^>]+>", " ", page)
     assert not re.search(r"\b(nan|NaN|inf|NaT|<NA>)\b", text)
     assert verify_run(out).ok
+
+
+@pytest.fixture(scope="module")
+def finished(trial, tmp_path_factory):
+    """A finished run that tests damage."""
+    home = Folder(tmp_path_factory.mktemp("finished"))
+    plan = alone(YAML(typ="safe", pure=True).load(SAMPLE.read_text(encoding="utf-8")))
+    plan["data"]["children"]["expected_rows"] = [1, 100_000]
+    out = home.home / "out"
+    home.load(plan, trial[150]).run(out=out, draft=True)
+    return out
+
+
+FIELDS = [
+    "plan",
+    "plan.file",
+    "plan.sha256",
+    "draft",
+    "lock",
+    "run",
+    "run.log_entry",
+    "files",
+    "files.children",
+    "outputs",
+    "environment",
+]
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_a_damaged_record_of_a_run_is_an_error_not_a_traceback(finished, field):
+    content = (finished / "run.json").read_text(encoding="utf-8")
+    *parents, last = field.split(".")
+    try:
+        for value in ("gone", None, [], {}, "x", -1):
+            damaged = json.loads(content)
+            inner = damaged
+            for name in parents:
+                inner = inner[name]
+            inner[last] = value
+            if value == "gone":
+                del inner[last]
+            (finished / "run.json").write_text(json.dumps(damaged), encoding="utf-8")
+            try:
+                verdict = verify_run(finished)
+            except WwcError as error:
+                assert "run.json is damaged" in str(error) or "is not there" in str(error)
+            else:
+                # a draft has no lock, and another environment is a note
+                assert not verdict.ok or field in {"lock", "environment"}
+    finally:
+        (finished / "run.json").write_text(content, encoding="utf-8")
+
+
+def test_a_report_forged_with_its_hash_is_found_by_the_log(finished):
+    page, record = finished / "report.html", finished / "run.json"
+    before = page.read_bytes(), record.read_bytes()
+    page.write_bytes(before[0].replace(b"</body>", b"<p>It works.</p></body>"))
+    run = json.loads(before[1])
+    run["outputs"]["report.html"] = hashlib.sha256(page.read_bytes()).hexdigest()
+    record.write_text(json.dumps(run), encoding="utf-8")
+    verdict = verify_run(finished)
+    page.write_bytes(before[0])
+    record.write_bytes(before[1])
+    assert "report.html is not the one that the log recorded" in str(verdict)
+
+
+def test_a_draft_cannot_pass_as_confirmatory(finished):
+    record = finished / "run.json"
+    before = record.read_bytes()
+    record.write_text(json.dumps(json.loads(before) | {"draft": False}), encoding="utf-8")
+    verdict = verify_run(finished)
+    record.write_bytes(before)
+    assert "the log calls this a draft run" in str(verdict)
+
+
+def test_a_pattern_that_is_none_is_found_before_the_run(folder, plan, trial):
+    plan["data"]["children"]["columns"]["child_id"]["pattern"] = "(["
+    assert any("not a regular expression" in line for line in folder.check(plan, trial[150]))
 
 
 # --- sentences

@@ -81,7 +81,7 @@ def verify_run(folder: str | os.PathLike[str], *, plan: str | os.PathLike[str] |
         If the folder holds no run.
     """
     home = Path(folder)
-    run = _read_json(home, "run.json")
+    run = _whole(_read_json(home, "run.json"), home)
     source = Path(plan) if plan is not None else home / run["plan"]["file"]
     if not source.exists():
         raise DataError(
@@ -131,6 +131,32 @@ def _read_json(home: Path, name: str) -> dict[str, Any]:
     return content
 
 
+RUN_FIELDS: Mapping[str, tuple[type, ...]] = {
+    "draft": (bool,), "plan": (dict,), "plan.file": (str,), "plan.sha256": (str,), "lock": (dict, type(None)),
+    "run": (dict,), "run.log_entry": (str,), "files": (dict,), "outputs": (dict,), "environment": (dict,),
+}  # fmt: skip
+
+
+def _whole(run: dict[str, Any], home: Path) -> dict[str, Any]:
+    """The content of run.json, if it has every field that is compared; what they hold is judged afterwards."""
+    faults = []
+    for path, kinds in RUN_FIELDS.items():
+        value: Any = run
+        for name in path.split("."):
+            value = value.get(name, ...) if isinstance(value, dict) else ...
+        if not isinstance(value, kinds):
+            faults.append(path)
+    for name, file in run["files"].items() if "files" not in faults else ():
+        fields = (file.get("file"), file.get("sha256")) if isinstance(file, dict) else (None,)
+        if not all(isinstance(field, str) for field in fields):
+            faults.append(f"files.{name}")
+    if faults:
+        raise DataError(
+            f"run.json is damaged: {', '.join(faults)}", place=Place(file=str(home)), fix="run the plan again"
+        )
+    return run
+
+
 def _plan_difference(run: Mapping[str, Any], plan: Plan) -> str | None:
     if plan.hash == run["plan"]["sha256"]:
         return None
@@ -157,13 +183,18 @@ def _log_difference(home: Path, run: Mapping[str, Any], plan: Plan) -> str | Non
         return "the log does not hold this run"
     if started["plan_sha256"] != run["plan"]["sha256"]:
         return "the log names another plan for this run"
+    if (started["kind"] == "draft") != run["draft"]:
+        return f"the log calls this a {started['kind']} run"
+    if started["files"] != {name: file["sha256"] for name, file in run["files"].items()}:
+        return "the log names other data for this run"
     finished = next((line for line in entries if line["event"] == "finished" and line["run"] == entry), None)
     if finished is None:
         return "the log does not say that this run finished"
-    recorded = hashlib.sha256((home / "results.json").read_bytes()).hexdigest()
-    if finished["outputs"].get("results.json") != recorded:
-        return "results.json is not the one that the log recorded"
-    return None
+    for name, recorded in finished["outputs"].items():
+        file = home / name
+        if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != recorded:
+            return f"{name} is not the one that the log recorded"
+    return None if finished["outputs"] == run["outputs"] else "the log recorded other outputs"
 
 
 def _output_difference(home: Path, run: Mapping[str, Any]) -> str | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path as FilePath
 
-from wwc_eval.errors import Problem, did_you_mean, shown
+from wwc_eval.errors import Problem, WwcError, did_you_mean, shown
 from wwc_eval.formula import Condition, Formula
 from wwc_eval.plans.checks.registry import check, conditions_of, formulas_of, names_in, problem_at, tasks_of
 from wwc_eval.plans.facts import Facts, condition_or_error, formula_or_error
@@ -36,6 +37,7 @@ def _declared(facts: Facts, _: FilePath | None) -> Iterator[Problem]:
             facts, "P02", ("design", "unit"), f"no declared column identifies a {unit}", "name it in unit_column"
         )
     yield from _condition_columns(facts)
+    yield from _declarations(facts)
     for name, file in facts.document.data.files.items():
         for key in file.key:
             if key not in file.columns:
@@ -43,6 +45,20 @@ def _declared(facts: Facts, _: FilePath | None) -> Iterator[Problem]:
                     facts, "P02", ("data", name, "key"), f"key column '{key}' is not declared",
                     did_you_mean(key, file.columns),
                 )  # fmt: skip
+
+
+def _declarations(facts: Facts) -> Iterator[Problem]:
+    """What is wrong with a column's declaration itself, such as a pattern that is none."""
+    from wwc_eval.data.schema import ColumnSpec
+
+    for file_name, file in facts.document.data.files.items():
+        for name, column in file.columns.items():
+            try:
+                ColumnSpec.parse(name, column.model_dump(exclude_none=True, exclude={"label"}))
+            except WwcError as error:
+                for problem in error.problems:
+                    path: Path = ("data", file_name, "columns", name)
+                    yield replace(problem, place=facts.parsed.place(path))
 
 
 def _used_columns(facts: Facts) -> Iterator[tuple[Path, str]]:
