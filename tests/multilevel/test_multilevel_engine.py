@@ -295,7 +295,7 @@ def test_modes_against_the_mixed_model_equations(kind):
         for matrix, middle in ((modes.conditional, Vi), (modes.prediction, P)):
             whole = D - D @ Z.T @ middle @ Z @ D
             blocks = np.array([whole[g * q : g * q + q, g * q : g * q + q] for g in range(grouping.n_groups)])
-            got = solution.sigma2 * back @ matrix @ back.T
+            got = solution.unit * back @ matrix @ back.T
             np.testing.assert_allclose(got, blocks, atol=1e-8)
 
 

@@ -26,6 +26,9 @@ class Chart(Protocol):
 
     own_scale: bool
 
+    def edges(self, log_sigma: float) -> list[tuple[float | None, float | None]]:
+        """Range of each coordinate, given the log residual SD of the fit."""
+
     def start(self, gammas: Sequence[Array], log_sigma: float, value: float) -> Array:
         """Coordinates nearest to given relative covariances and log residual SD."""
 
@@ -38,6 +41,12 @@ class Chart(Protocol):
     @property
     def pivots(self) -> list[bool]:
         """Which coordinates are bounded below by zero."""
+
+
+FARTHEST_LOG = 6.0
+"""How far the log residual SD may move from the fit's."""
+THINNEST = 1e-4
+"""Smallest pivot of a factor whose share is held, so that its shape never vanishes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +105,15 @@ class _Base:
         places = [block.columns.index(k) for k in order]
         turn = root[:, places] * scales[order]
         self.blocks.insert(0, _Block(level, block.columns, turn))
+
+    @property
+    def pivots(self) -> list[bool]:
+        """Which coordinates are bounded below by zero."""
+        return self.rest_pivots()
+
+    def edges(self, log_sigma: float) -> list[tuple[float | None, float | None]]:  # noqa: ARG002
+        """Range of each coordinate."""
+        return [(0.0 if pivot else None, None) for pivot in self.pivots]
 
     def empty(self) -> list[Array]:
         return [np.zeros((g.width, g.width)) for g in self.problem.prepared.groupings]
@@ -170,6 +188,10 @@ class DeviationChart(_Base):
         rest = self.rest_pull(point[len(self.blocks[0].entries) :], slopes)
         return np.array([along - moved[0, 0] * lower[0, 0], *own, *rest])
 
+    def edges(self, log_sigma: float) -> list[tuple[float | None, float | None]]:
+        """The residual variance must not run away while a standard deviation is held."""
+        return [(log_sigma - FARTHEST_LOG, log_sigma + FARTHEST_LOG), *super().edges(log_sigma)[1:]]
+
     @property
     def pivots(self) -> list[bool]:
         """The log residual SD is free."""
@@ -239,11 +261,6 @@ class ResidualChart(_Base):
         """Gradient."""
         return np.array(self.rest_pull(point, slopes))
 
-    @property
-    def pivots(self) -> list[bool]:
-        """Those of the roots."""
-        return self.rest_pivots()
-
 
 class ShareChart(_Base):
     """Holds one factor's share of the total variance: its covariance has a given shape and follows in size.
@@ -305,6 +322,12 @@ class ShareChart(_Base):
         moved = 2.0 * size * (slopes[self.level] - pull * np.eye(len(shape))) @ shape
         own = [float(moved[b.columns[i], b.columns[j]]) for b in self.own for i, j in b.entries]
         return np.array([*own, *self.rest_pull(point[self.count :], others)])
+
+    def edges(self, log_sigma: float) -> list[tuple[float | None, float | None]]:
+        """The held factor's shape stays off zero."""
+        found = super().edges(log_sigma)
+        own = [(THINNEST, None) if low == 0.0 else (low, high) for low, high in found[: self.count]]
+        return [*own, *found[self.count :]]
 
     @property
     def pivots(self) -> list[bool]:

@@ -56,8 +56,8 @@ class LinearCore:
             back = np.linalg.inv(root)
             scaled[grouping.name] = Modes(
                 mean=prepared.y_scale * modes.mean @ back.T,
-                conditional=solution.sigma2 * back @ modes.conditional @ back.T,
-                prediction=solution.sigma2 * back @ modes.prediction @ back.T,
+                conditional=solution.unit * back @ modes.conditional @ back.T,
+                prediction=solution.unit * back @ modes.prediction @ back.T,
             )
         return scaled
 

@@ -279,7 +279,9 @@ class MultilevelFit(Rendered):
                 continue
             inside = [k for k, owner in enumerate(self.data.design.assign) if owner == fixed.get(name)]
             if name not in fixed or not inside:
-                raise DesignError(f"the model has no term '{name}'", fix=did_you_mean(name, dict.fromkeys([*fixed, *self.terms])))
+                raise DesignError(
+                    f"the model has no term '{name}'", fix=did_you_mean(name, dict.fromkeys([*fixed, *self.terms]))
+                )
             found += inside
         if not found:
             raise DesignError("no term is named", fix="name at least one term of the formula")

@@ -118,7 +118,7 @@ def _shares(fit: LinearFit) -> tuple[Array, Array]:
 def _profile(fit: LinearFit, name: str, at: float, level: float) -> tuple[float, float]:
     solution = fit.core.solution
     names = [grouping.name for grouping in solution.problem.prepared.groupings]
-    weights = fit.data.weights
+    weights = solution.problem.prepared.weights
     residual = 1.0 if weights is None else float(np.mean(1.0 / weights))
     chart = ShareChart(solution.problem, names.index(name), residual)
     edge = 1e-7

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 from math import exp, log, pi, sqrt
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,7 @@ def limits(
     """
     wanted = float(special.chdtri(1.0, 1.0 - level))
     found = []
+    rise = cache(rise)  # a bracket must keep its signs
     for side, bound in ((-1.0, bounds[0]), (1.0, bounds[1])):
         inner, gap, outer = at, step, at
         for _ in range(FARTHEST):
@@ -139,7 +141,9 @@ def _held(problem: Problem, theta: Array, a: Array, value: float) -> tuple[float
 
 
 def _descend(
-    objective: Callable[[Array], tuple[float, Array]], start: Array, edges: Sequence[tuple[float | None, None]]
+    objective: Callable[[Array], tuple[float, Array]],
+    start: Array,
+    edges: Sequence[tuple[float | None, float | None]],
 ) -> Any:
     return optimize.minimize(
         objective,
@@ -160,7 +164,7 @@ def variance_intervals(fit: LinearFit, *, level: float | None = None) -> Table:
     solution = maximum_likelihood(fit)
     problem, prepared = solution.problem, solution.problem.prepared
     order = {grouping.name: place for place, grouping in enumerate(prepared.groupings)}
-    sigma = sqrt(solution.sigma2)
+    sigma = sqrt(solution.unit)
     rows = []
     for grouping in fit.data.groupings:
         at = order[grouping.name]
@@ -184,8 +188,16 @@ def variance_intervals(fit: LinearFit, *, level: float | None = None) -> Table:
                     low, high = chart_limits(solution, chart, (estimate, 0.25), (-1.0, 1.0), coverage)
             rows.append({**names, "estimate": estimate, "ci_low": low, "ci_high": high})
     low, high = _spread_limits(solution, ResidualChart(problem), sigma, 0.2 * sigma, coverage)
+    of_one = sqrt(prepared.weight_scale)  # limits are those of a row of average weight
     rows.append(
-        {"group": "Residual", "term_1": "", "term_2": "", "estimate": sigma, "ci_low": low, "ci_high": high}
+        {
+            "group": "Residual",
+            "term_1": "",
+            "term_2": "",
+            "estimate": sigma * of_one,
+            "ci_low": low * of_one,
+            "ci_high": high * of_one,
+        }
     )
     return _table(
         rows, coverage, "Profile-likelihood intervals of variance parameters", "group", "term_1", "term_2"
@@ -220,7 +232,7 @@ def chart_limits(
     problem = solution.problem
     log_sigma = 0.5 * log(solution.profile.sigma2)
     pivots = np.array(chart.pivots, dtype=bool)
-    edges = [(0.0 if pivot else None, None) for pivot in pivots]
+    edges = chart.edges(log_sigma)
     last: list[Array] = []
 
     def rise(value: float) -> float:
@@ -239,9 +251,10 @@ def chart_limits(
             return objective(begin)[0] - solution.minimum.value
         best = _descend(objective, last[-1] if last else begin, edges)
         if not last or bool(np.any(best.x[pivots] < 1e-3)):
-            # zero is a stationary point of a pivot: come from inside as well
-            inner = _descend(objective, np.where(pivots, np.maximum(begin, 0.3), begin), edges)
-            best = inner if inner.fun < best.fun else best
+            # zero is a stationary point of a pivot: come from inside and from the fit as well
+            for start in (begin, np.where(pivots, np.maximum(begin, 0.3), begin)):
+                other = _descend(objective, start, edges)
+                best = other if other.fun < best.fun else best
         last.append(np.asarray(best.x))
         return float(best.fun) - solution.minimum.value
 

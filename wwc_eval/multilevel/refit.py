@@ -253,7 +253,6 @@ def _together(change: _Change) -> pd.DataFrame:
         offset=base @ shift,
         allocation=change.allocation,
         levels=tuple(levels),
-        root=None if fit.data.weights is None else np.sqrt(fit.data.weights),
         contrast=inner,
         inference=change.inference,
     )

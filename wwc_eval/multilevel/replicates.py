@@ -46,8 +46,6 @@ class Replicates:
         Values of the arm.
     levels : tuple
         Value that each arm column stands for; None where the values themselves are the column.
-    root : (n,) array, optional
-        Roots of the weights.
     contrast : (p,) array
         Contrast of the columns ``[Q | arms]``.
     inference : str
@@ -61,7 +59,6 @@ class Replicates:
     offset: Array
     allocation: np.ndarray[tuple[int, ...], np.dtype[Any]] | None
     levels: tuple[Any, ...]
-    root: Array | None
     contrast: Array
     inference: str
 
@@ -87,7 +84,8 @@ class Replicates:
         return arms, self._weighted(shifted / self.prepared.y_scale)
 
     def _weighted(self, values: Array) -> Array:
-        return values if self.root is None else values * self.root[self.prepared.order]
+        weights = self.prepared.weights
+        return values if weights is None else values * np.sqrt(weights)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -23,22 +24,22 @@ class Parameters:
 
     groupings: tuple[Grouping, ...]
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Number of parameters."""
         return sum(len(grouping.entries) for grouping in self.groupings)
 
-    @property
+    @cached_property
     def places(self) -> tuple[tuple[int, int, int], ...]:
         """(factor, row, column) of each parameter."""
         return tuple((level, i, j) for level, grouping in enumerate(self.groupings) for i, j in grouping.entries)
 
-    @property
+    @cached_property
     def diagonal(self) -> NDBool:
         """Which parameters are pivots (bounded below by zero)."""
         return np.array([i == j for _, i, j in self.places], dtype=bool)
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """Readable name of each parameter."""
         found = []

@@ -22,7 +22,7 @@ from wwc_eval.multilevel.engine.expansion import Expansion
 from wwc_eval.multilevel.engine.fold import Engine
 from wwc_eval.multilevel.engine.structure import Array
 
-__all__ = ["Criterion", "Profile", "Slopes", "profile_of", "slopes_of"]
+__all__ = ["Criterion", "Profile", "Slopes", "on_face", "profile_of", "slopes_of", "value_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,23 +47,30 @@ class Profile:
     inverse: Array
 
 
-def profile_of(A: Array, log_det: float, n: int, reml: bool) -> Profile | None:
-    """Criterion and estimates from a folded matrix; nothing where it is not positive definite."""
+def value_of(A: Array, log_det: float, n: int, reml: bool) -> tuple[float, float] | None:
+    """Criterion and residual variance from a folded matrix; nothing where it is not positive definite."""
     p = len(A) - 1
     df = n - p if reml else n
     try:
-        lower = np.linalg.cholesky(A)
+        pivots = np.linalg.cholesky(A).diagonal()
     except LinAlgError:
         return None
-    rest = float(lower[p, p] ** 2)
-    value = log_det + df * (1.0 + log(2.0 * pi * rest / df))
+    sigma2 = float(pivots[p]) ** 2 / df
+    value = log_det + df * (1.0 + log(2.0 * pi * sigma2))
     if reml:
-        value += 2.0 * float(np.log(np.diag(lower)[:p]).sum())
-    if p == 0:
-        return Profile(value, np.zeros(0), rest / df, np.zeros((0, 0)))
-    # the general inverse of NumPy wakes no threads for so small a matrix
-    half = np.tril(np.linalg.inv(lower[:p, :p]))
-    return Profile(value, half.T @ lower[p, :p], rest / df, half.T @ half)
+        value += 2.0 * float(np.log(pivots[:p]).sum())
+    return value, sigma2
+
+
+def profile_of(A: Array, log_det: float, n: int, reml: bool) -> Profile | None:
+    """Criterion and estimates from a folded matrix; nothing where it is not positive definite."""
+    found = value_of(A, log_det, n, reml)
+    if found is None:
+        return None
+    p = len(A) - 1
+    inverse = np.linalg.inv(A[:p, :p])
+    inverse = (inverse + inverse.T) / 2.0
+    return Profile(found[0], inverse @ A[:p, p], found[1], inverse)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -94,8 +101,9 @@ class Criterion:
 
     def value(self, factors: Sequence[Array]) -> float:
         """Criterion at given roots; infinity where it cannot be computed."""
-        found = self.profile(factors)
-        return inf if found is None else found.value
+        A, log_det, _ = self.engine.reduce(factors)
+        found = value_of(A, log_det, self.n, self.reml)
+        return inf if found is None else found[0]
 
     def slopes(self, factors: Sequence[Array]) -> tuple[float, list[Array]]:
         """Criterion and its derivatives by each relative covariance."""
@@ -103,8 +111,8 @@ class Criterion:
         found = profile_of(A, log_det, self.n, self.reml)
         if found is None:
             return inf, [np.zeros_like(root) for root in factors]
-        direction = np.r_[-found.beta, 1.0]
-        adjoint = np.outer(direction, direction) / found.sigma2
+        direction = np.append(-found.beta, 1.0)
+        adjoint = direction[:, None] * (direction / found.sigma2)
         if self.reml:
             adjoint[:-1, :-1] += found.inverse
         return found.value, self.engine.pull_back(tape, adjoint)

@@ -118,7 +118,7 @@ class Finest:
         """One matrix for each parent, repeated for its classes."""
         if a.ndim == 2 or self.begins is None:
             return np.broadcast_to(a, (len(self.zz), *a.shape[-2:]))
-        return np.repeat(a, np.diff(np.r_[self.begins, len(self.zz)]), axis=0)
+        return np.repeat(a, np.diff(np.append(self.begins, len(self.zz))), axis=0)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -166,6 +166,12 @@ class NestedFold:
     def widths(self) -> tuple[int, ...]:
         """Varying columns of each factor, finest first."""
         return self.prepared.widths
+
+    @cached_property
+    def children(self) -> tuple[Index, ...]:
+        """For each factor but the last: groups in each parent."""
+        sizes = [len(order) for order in self.order]
+        return tuple(np.diff(np.append(begin, size)) for begin, size in zip(self.starts, sizes, strict=False))
 
     @cached_property
     def cross(self) -> Array:
@@ -221,8 +227,7 @@ class NestedFold:
                 found.append(_finest_slope(self.finest, step.shrink, G))
                 break
             if G.ndim == 3:
-                counts = np.diff(np.r_[self.starts[level], len(step.zz)])
-                G = np.repeat(G, counts, axis=0)
+                G = np.repeat(G, self.children[level], axis=0)
             H = dot(transpose(step.shrink), step.zr)
             grown = (H @ G) @ transpose(H) if G.ndim == 2 else dot(H, transpose(H @ G))
             slope = dot(step.zz, step.shrink).sum(0) - grown.sum(0)

@@ -16,7 +16,7 @@ from math import inf, isfinite
 import numpy as np
 from scipy import optimize
 
-from wwc_eval.multilevel.engine.covariance import Face, Parameters, face_of
+from wwc_eval.multilevel.engine.covariance import Face, NDBool, Parameters, face_of
 from wwc_eval.multilevel.engine.structure import Array
 
 __all__ = ["Curvature", "Minimum", "Value", "minimise"]
@@ -32,8 +32,6 @@ AT_BOUNDARY = 1e-3
 PROBES = (0.03, 0.15, 0.6)
 FINE_PROBES = (0.001, 0.004, 0.012)
 """Tried too where the criterion falls as the variance leaves zero."""
-DISTANT = 2
-"""Starts from which the search descends, besides the lowest."""
 GAIN = 1e-8
 """Smallest fall of the criterion that counts as one."""
 MAX_DESCENTS = 12
@@ -165,14 +163,15 @@ def minimise(
     parameters : Parameters
         Layout of ``theta``.
     starts : sequence of arrays
-        Starting points; the descent begins at the lowest, and again from the lowest of those that differ much.
+        Starting points; the descent begins at the lowest, and again, for each pivot, at the lowest of those in
+        which it is zero.
     begin : array, optional
         A point known to be near the minimum, used in place of ``starts``.
     """
     search = _Search(value, slopes, curvature, parameters)
     points = [begin] if begin is not None else list(starts)
     values = [search.at(point) for point in points] if len(points) > 1 else [0.0]
-    for k in _chosen(points, values):
+    for k in _chosen(points, values, parameters.diagonal):
         search.descend(points[k])
     while search.descents < MAX_DESCENTS:
         lower = search.probe()
@@ -199,15 +198,18 @@ def minimise(
     )
 
 
-def _chosen(points: Sequence[Array], values: Sequence[float]) -> list[int]:
-    """The lowest point, and the lowest of those that lie far from every point chosen before."""
-    order = np.argsort(values, kind="stable")
-    chosen = [int(order[0])]
-    for k in order[1:]:
-        gaps = [np.abs(np.log1p(10.0 * points[k]) - np.log1p(10.0 * points[c])).sum() for c in chosen]
-        if len(chosen) <= DISTANT and min(gaps) > 2.5:
-            chosen.append(int(k))
-    return chosen
+def _chosen(points: Sequence[Array], values: Sequence[float], pivots: NDBool) -> list[int]:
+    """The lowest point, and for each pivot the lowest of the points in which it is zero.
+
+    A criterion with several minima has them on different faces as a rule: without the variance of one factor the
+    others may settle elsewhere. Zero is stationary, so a descent from such a point stays on its face.
+    """
+    order = [int(k) for k in np.argsort(values, kind="stable")]
+    inside = [k for k in order if np.all(points[k][pivots] > 0)]
+    chosen = inside[:1] or order[:1]
+    for place in np.flatnonzero(pivots):
+        chosen += [k for k in order if points[k][place] == 0.0][:1]
+    return list(dict.fromkeys(chosen))
 
 
 def _with(theta: Array, places: Sequence[int], size: float) -> Array:

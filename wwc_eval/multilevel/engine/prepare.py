@@ -49,7 +49,9 @@ class Prepared:
     log_weights : float
         Sum of the logarithms of the weights.
     weights : (n,) array, optional
-        Precision weights in the order of ``W``.
+        Precision weights of mean 1, in the order of ``W``.
+    weight_scale : float
+        Mean of the weights as given: a row of weight 1 has this many times the engine's residual variance.
     """
 
     n: int
@@ -63,6 +65,7 @@ class Prepared:
     y_scale: float
     log_weights: float
     weights: Array | None
+    weight_scale: float
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -113,10 +116,13 @@ def prepare(
     """
     n, p = X.shape
     root = None
-    log_weights = 0.0
+    log_weights, weight_scale = 0.0, 1.0
     if weights is not None:
         if not bool(np.all(np.isfinite(weights) & (weights > 0))):
             raise DataError("a weight is not a number above 0", rule="precision weights must be > 0")
+        # weights of mean 1 keep the covariances relative to the residual variance in a usual range
+        weight_scale = float(np.mean(weights))
+        weights = weights / weight_scale
         root = np.sqrt(weights)
         log_weights = float(np.log(weights).sum())
 
@@ -159,6 +165,7 @@ def prepare(
         y_scale=spread,
         log_weights=log_weights,
         weights=None if weights is None else weights[order],
+        weight_scale=weight_scale,
     )
 
 

@@ -148,14 +148,19 @@ class Solution:
         return self.problem.prepared.beta(self.profile.beta)
 
     @property
-    def sigma2(self) -> float:
-        """Residual variance."""
+    def unit(self) -> float:
+        """Residual variance of a row of average weight."""
         return self.profile.sigma2 * self.problem.prepared.y_scale**2
+
+    @property
+    def sigma2(self) -> float:
+        """Residual variance of a row of weight 1."""
+        return self.unit * self.problem.prepared.weight_scale
 
     @property
     def vcov(self) -> Array:
         """Model-based covariance of the fixed effects (p, p)."""
-        return self.problem.prepared.covariance(self.profile.inverse * self.sigma2)
+        return self.problem.prepared.covariance(self.profile.inverse * self.unit)
 
     @property
     def gammas(self) -> list[Array]:
@@ -165,17 +170,17 @@ class Solution:
     @property
     def covariances(self) -> list[Array]:
         """Covariance of the random effects of each grouping, in the units of the data."""
-        return [self.sigma2 * relative for relative in self.relative_covariances]
-
-    @property
-    def relative_covariances(self) -> list[Array]:
-        """The same divided by the residual variance."""
         found = []
         for gamma, root in zip(self.gammas, self.problem.prepared.roots, strict=True):
             back = np.linalg.solve(root, gamma)
             whole = np.linalg.solve(root, back.T)
-            found.append((whole + whole.T) / 2.0)
+            found.append(self.unit * (whole + whole.T) / 2.0)
         return found
+
+    @property
+    def relative_covariances(self) -> list[Array]:
+        """The same divided by the residual variance."""
+        return [covariance / self.sigma2 for covariance in self.covariances]
 
 
 def problem_of(
@@ -235,8 +240,10 @@ def _starts(problem: Problem) -> list[Array]:
     if not cheap or len(diagonal) > 3:
         return [parameters.start(0.5)]
     found = []
-    for sizes in product((0.1, 0.5, 2.0), repeat=len(diagonal)):
-        point = np.zeros(parameters.size)
-        point[diagonal] = sizes
-        found.append(point)
+    for sizes in product((0.0, 0.1, 0.5, 2.0), repeat=len(diagonal)):
+        # one zero at a time; with a single pivot the probe for zero is enough
+        if sizes.count(0.0) <= (1 if len(diagonal) > 1 else 0):
+            point = np.zeros(parameters.size)
+            point[diagonal] = sizes
+            found.append(point)
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -55,14 +56,14 @@ class Grouping:
         """Number of varying columns."""
         return len(self.columns)
 
-    @property
+    @cached_property
     def entries(self) -> tuple[tuple[int, int], ...]:
         """Free entries (row >= column) of the covariance matrix, block by block, columns first."""
         return tuple(
             (block[i], block[j]) for block in self.blocks for j in range(len(block)) for i in range(j, len(block))
         )
 
-    @property
+    @cached_property
     def unit_matrices(self) -> Array:
         """One symmetric 0/1 matrix for each free entry: the covariance is their weighted sum."""
         found = np.zeros((len(self.entries), self.width, self.width))

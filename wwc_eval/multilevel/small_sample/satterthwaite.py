@@ -132,7 +132,9 @@ def variance_covariance(solution: Solution, found: Sensitivity) -> tuple[Array, 
     values = sigma2 * np.r_[entries, 1.0]
     spread = by_coordinate.T @ found.spread @ by_coordinate
     spread = spread + np.outer(values, values) * 2.0 / found.df_residual
-    return values * scale, spread * scale**2
+    # the residual variance is told of a row of weight 1
+    units = np.append(np.full(len(entries), scale), scale * solution.problem.prepared.weight_scale)
+    return values * units, spread * np.outer(units, units)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
