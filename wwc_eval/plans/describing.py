@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from wwc_eval.data.baseline import Baseline, baseline_table
-from wwc_eval.data.counts import Protected, protect
+from wwc_eval.data.counts import Counts, Key, Protected, Status, protect
 from wwc_eval.data.disclosure import DisclosureRule
 from wwc_eval.data.flow import Flow, flow_counts, participant_flow, suppress_flow
 from wwc_eval.data.missingness import Missingness, missingness_table
@@ -80,7 +80,9 @@ def describe_sample(
     missing = _missingness(facts, frame)
     samples = Samples(facts=facts, frame=frame, results=results, variables=_checked_for_missing(facts))
     parts = [flow_counts(flow, outcome=facts.primary.name if facts.primary else None), baseline.counts]
-    protected: Protected = protect(rule, *parts, *(table.counts for table in missing), samples.counts)
+    counts = Counts().join(*parts, *(table.counts for table in missing), samples.counts)
+    institutions = facts.document.design.kind == "cluster"
+    protected = _protect_people(rule, counts) if institutions else protect(rule, counts)
     return Description(
         flow=suppress_flow(flow, protected),
         baseline=baseline.table(protected),
@@ -89,6 +91,27 @@ def describe_sample(
         hidden=protected.n_hidden,
         warnings=(*samples.close_pairs(rule.threshold), *_exposed(protected)),
     )
+
+
+def _protect_people(rule: DisclosureRule, counts: Counts) -> Protected:
+    """Protect counts of people only: in a cluster trial the units are institutions, and eight schools are no secret."""
+    shown = {cell.key: int(cell.value) for cell in counts.cells if _of_units(cell.key)}
+    people = Counts(
+        [cell for cell in counts.cells if cell.key not in shown],
+        [
+            (total, parts)
+            for total, parts in counts.sums
+            if total not in shown and not any(key in shown for key in parts)
+        ],
+    )
+    protected = protect(rule, people)
+    status: dict[Key, Status] = {**protected.status, **dict.fromkeys(shown, "shown")}
+    known = {cell.key: int(cell.value) for cell in counts.cells}
+    return replace(protected, values=known, status=status)
+
+
+def _of_units(key: Key) -> bool:
+    return isinstance(key, tuple) and key[:1] == ("units",)
 
 
 def _flow(facts: Facts, assembled: Assembled) -> Flow:
