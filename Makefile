@@ -7,6 +7,8 @@ RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
 CONSTRAINTS := constraints.txt
 INPUTS := pyproject.toml $(CONSTRAINTS)
+# kept byte code makes every later start quicker
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test slow lint format types bench samples lowest clean help
 
