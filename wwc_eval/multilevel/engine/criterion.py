@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf, log, pi
+from math import inf, isfinite, log, pi
 
 import numpy as np
 from numpy.linalg import LinAlgError
@@ -56,10 +56,12 @@ def value_of(A: Array, log_det: float, n: int, reml: bool) -> tuple[float, float
     except LinAlgError:
         return None
     sigma2 = float(pivots[p]) ** 2 / df
+    if not sigma2 > 0:
+        return None
     value = log_det + df * (1.0 + log(2.0 * pi * sigma2))
     if reml:
         value += 2.0 * float(np.log(pivots[:p]).sum())
-    return value, sigma2
+    return (value, sigma2) if isfinite(value) else None
 
 
 def profile_of(A: Array, log_det: float, n: int, reml: bool) -> Profile | None:
@@ -101,14 +103,16 @@ class Criterion:
 
     def value(self, factors: Sequence[Array]) -> float:
         """Criterion at given roots; infinity where it cannot be computed."""
-        A, log_det, _ = self.engine.reduce(factors)
-        found = value_of(A, log_det, self.n, self.reml)
+        with np.errstate(all="ignore"):  # far away from any minimum numbers may overflow
+            A, log_det, _ = self.engine.reduce(factors)
+            found = value_of(A, log_det, self.n, self.reml)
         return inf if found is None else found[0]
 
     def slopes(self, factors: Sequence[Array]) -> tuple[float, list[Array]]:
         """Criterion and its derivatives by each relative covariance."""
-        A, log_det, tape = self.engine.reduce(factors)
-        found = profile_of(A, log_det, self.n, self.reml)
+        with np.errstate(all="ignore"):
+            A, log_det, tape = self.engine.reduce(factors)
+            found = profile_of(A, log_det, self.n, self.reml)
         if found is None:
             return inf, [np.zeros_like(root) for root in factors]
         direction = np.append(-found.beta, 1.0)

@@ -61,7 +61,8 @@ def dot(a: Array, b: Array) -> Array:
 def eliminator(zz: Array, gamma: Array) -> tuple[Array, Array, Array]:
     """``F = (I + Gamma zz)^-1``, ``N = F Gamma`` and ``log|I + Gamma zz|`` for a stack of groups."""
     if gamma.shape[-1] == 1:
-        grown = gamma * zz
+        # what is left of z'z after finer factors may be rounded below zero
+        grown = gamma * np.maximum(zz, 0.0)
         shrink = 1.0 / (1.0 + grown)
         return shrink, shrink * gamma, np.log1p(grown[..., 0, 0])
     inner = gamma @ zz + np.eye(gamma.shape[-1])
