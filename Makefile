@@ -43,6 +43,9 @@ $(VENV)/.dev: $(INPUTS) | $(RUN)
 demo: $(VENV)/.core
 	@$(RUN) -m wwc_eval demo
 
+# two workers with one thread each: matrix libraries would otherwise wait for each other
+test: export OMP_NUM_THREADS = 1
+test: export OPENBLAS_NUM_THREADS = 1
 test: $(VENV)/.dev
 	$(RUN) -m pytest -n 2 --dist worksteal
 
