@@ -193,3 +193,41 @@ def test_what_cannot_be_refitted_is_refused():
     ml = multilevel_model("y ~ arm + x + (1 | school)", data, method="ml", levels=LEVELS)
     with pytest.raises(DesignError, match="needs a REML fit"):
         refit_many(ml, Y, inference="kenward_roger")
+
+
+def test_a_replicate_that_does_not_settle_gets_a_search_of_its_own(monkeypatch):
+    import wwc_eval.multilevel.engine.batch_newton as module
+
+    fit = multilevel_model("y ~ arm + x + (1 | la/school)", children(), levels=LEVELS)
+    Y = outcomes(fit, 3)
+    times = np.random.default_rng(4).multinomial(4, np.full(4, 1 / 4), 3)
+    whole, resampled = refit_many(fit, Y), fit.refit_resampled(times)
+    monkeypatch.setattr(module, "STEPS", 1)
+    pd.testing.assert_frame_equal(refit_many(fit, Y), whole, rtol=1e-6)
+    pd.testing.assert_frame_equal(fit.refit_resampled(times), resampled, rtol=1e-6)
+
+
+@pytest.mark.parametrize("formula", FORMULAS[:2])
+def test_a_refit_without_residual_variation_fails_alone(formula):
+    data = children()
+    fit = multilevel_model(formula, data, levels=LEVELS)
+    flat = np.random.default_rng(0).normal(size=24)[data.school.to_numpy()] + data.x.to_numpy()
+    found = refit_many(fit, np.array([data.y, flat, data.y]))
+    assert list(found.status) == [fit.status, "failed", fit.status]
+    assert found.iloc[1, :4].isna().all()
+
+
+@pytest.mark.property
+@pytest.mark.parametrize("formula", FORMULAS[:2])
+def test_many_refits_equal_single_ones_whatever_the_variances(formula):
+    """Small and unbalanced groups, where a criterion may have several minima."""
+    data = children(seed=7, sizes=(2, 5))
+    fit = multilevel_model(formula, data, levels=LEVELS)
+    rng = np.random.default_rng(1)
+    spread = 10 ** rng.uniform(-2, 1, 60)
+    effects = rng.normal(size=(60, 24))[:, data.school] + rng.normal(size=(60, 4))[:, data.la]
+    Y = spread[:, None] * effects + rng.normal(size=(60, len(data)))
+    for y, row in zip(Y, refit_many(fit, Y).itertuples(index=False), strict=True):
+        expected = single(fit, y)
+        np.testing.assert_allclose(row[:4], expected[:4], rtol=1e-5)
+        assert row.status == expected[4]

@@ -23,6 +23,8 @@ __all__ = ["Stack", "StackFits", "fit_stack", "quadratic_maps"]
 STEPS = 40
 SETTLED = 1e-11
 NEAR_ZERO = 1e-4
+FARTHEST = 1e3
+"""Relative standard deviation beyond which a replicate is left to a search of its own."""
 
 NDBool = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
@@ -157,6 +159,7 @@ def fit_stack(stack: Stack, starts: Sequence[Array]) -> StackFits:
         )
     assert best is not None
     theta, _, settled = best
+    theta = np.where(settled[:, None], theta, starts[0])
     pivot = stack.parameters.diagonal
     theta = np.where(pivot & (np.abs(theta) < NEAR_ZERO), 0.0, theta)
     slopes = stack.slopes(theta, np.arange(replicates))
@@ -188,9 +191,10 @@ def _descend(stack: Stack, maps: Array, theta: Array) -> tuple[Array, Array, NDB
         if not len(active):
             break
         tried = theta[active] + step[active]
-        slopes = stack.slopes(tried, active)
+        with np.errstate(all="ignore"):  # a replicate may run away; it is given up below
+            slopes = stack.slopes(tried, active)
         lower = slopes.value <= value[active] + 1e-10 * np.abs(slopes.value)
-        lower &= np.isfinite(slopes.value)
+        lower &= np.isfinite(slopes.value) & np.isfinite(slopes.second).all(axis=(1, 2))
         # a step that goes up is halved; one that goes down is taken and the next one computed
         step[active[~lower]] *= 0.25
         kept = active[lower]
@@ -208,7 +212,9 @@ def _descend(stack: Stack, maps: Array, theta: Array) -> tuple[Array, Array, NDB
         stuck = (~lower) & (np.abs(step[active]).max(axis=1, initial=0.0) < 1e-9)
         finished = np.zeros(len(active), dtype=bool)
         finished[np.flatnonzero(lower)[done]] = True
-        active = active[~(finished | stuck)]
+        away = np.abs(theta[active]).max(axis=1, initial=0.0) > FARTHEST
+        settled[active[away]] = False
+        active = active[~(finished | stuck | away)]
     return theta, value, settled
 
 

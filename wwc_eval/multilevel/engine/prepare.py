@@ -115,16 +115,7 @@ def prepare(
         An outcome without variation left, or columns of X that depend on each other.
     """
     n, p = X.shape
-    root = None
-    log_weights, weight_scale = 0.0, 1.0
-    if weights is not None:
-        if not bool(np.all(np.isfinite(weights) & (weights > 0))):
-            raise DataError("a weight is not a number above 0", rule="precision weights must be > 0")
-        # weights of mean 1 keep the covariances relative to the residual variance in a usual range
-        weight_scale = float(np.mean(weights))
-        weights = weights / weight_scale
-        root = np.sqrt(weights)
-        log_weights = float(np.log(weights).sum())
+    root, weight_scale = _weighting(weights)
 
     def scaled(a: Array) -> Array:
         if root is None:
@@ -163,10 +154,23 @@ def prepare(
         X_root=X_root,
         beta_0=np.linalg.solve(X_root, inner + inner_more),
         y_scale=spread,
-        log_weights=log_weights,
-        weights=None if weights is None else weights[order],
+        log_weights=0.0 if root is None else 2.0 * float(np.log(root).sum()),
+        weights=None if root is None else (root**2)[order],
         weight_scale=weight_scale,
     )
+
+
+def _weighting(weights: Array | None) -> tuple[Array | None, float]:
+    """Roots of the weights divided by their mean, and the mean.
+
+    Weights of mean 1 keep the covariances relative to the residual variance in their usual range.
+    """
+    if weights is None:
+        return None, 1.0
+    if not bool(np.all(np.isfinite(weights) & (weights > 0))):
+        raise DataError("a weight is not a number above 0", rule="precision weights must be > 0")
+    mean = float(np.mean(weights))
+    return np.sqrt(weights / mean), mean
 
 
 def orthonormal(X: Array) -> tuple[Array, Array]:
