@@ -168,15 +168,20 @@ def fit_stack(stack: Stack, starts: Sequence[Array]) -> StackFits:
 
 
 def _wants_to_leave(stack: Stack, theta: Array, slopes: Slopes) -> NDBool:
-    """Replicates with a zero pivot whose variance would lower the criterion by growing."""
+    """Replicates with a singular covariance that would lower the criterion by growing where it is zero."""
     found = np.zeros(len(theta), dtype=bool)
-    entries = [
-        (level, i, j) for level, grouping in enumerate(stack.parameters.groupings) for i, j in grouping.entries
-    ]
-    for k, (level, i, j) in enumerate(stack.parameters.places):
-        if i == j:
-            at = entries.index((level, i, j))
-            found |= (theta[:, k] == 0.0) & (slopes.first[:, at] < -1e-7)
+    place = 0
+    for gamma, grouping in zip(stack.gammas(theta), stack.parameters.groupings, strict=True):
+        slope = np.zeros_like(gamma)
+        for i, j in grouping.entries:
+            slope[:, i, j] = slope[:, j, i] = slopes.first[:, place] * (1.0 if i == j else 0.5)
+            place += 1
+        for block in grouping.blocks:
+            at = np.ix_(range(len(theta)), block, block)
+            values, vectors = np.linalg.eigh(gamma[at])
+            null = np.where(values <= NEAR_ZERO**2, 1.0, 0.0)
+            onto = (vectors * null[:, None, :]) @ vectors.swapaxes(1, 2)
+            found |= np.linalg.eigvalsh(onto @ slope[at] @ onto)[:, 0] < -1e-6
     return found
 
 

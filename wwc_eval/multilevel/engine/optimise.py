@@ -138,10 +138,39 @@ class _Search:
                     m for m, (other, i, j) in enumerate(self.parameters.places) if other == level and row in (i, j)
                 ]
                 tries = [_with(self.theta, same, 0.0)]
-            for point in tries:
-                if self.at(point) < self.best - GAIN:
-                    return point
-        return None
+            lower = self.lower(tries)
+            if lower is not None:
+                return lower
+        return self.lower(self.out_of_the_null_spaces(slopes))
+
+    def lower(self, points: Sequence[Array]) -> Array | None:
+        """The first of some points that lies below the best."""
+        return next((point for point in points if self.at(point) < self.best - GAIN), None)
+
+    def out_of_the_null_spaces(self, slopes: Sequence[Array]) -> list[Array]:
+        """Points along the direction in which a singular correlated block would lower the criterion most.
+
+        No single standard deviation need do so: two random coefficients may only be there together.
+        """
+        found = []
+        roots = self.parameters.factors(self.theta)
+        gammas = [root @ root.T for root in roots]
+        for level, grouping in enumerate(self.parameters.groupings):
+            for block in grouping.blocks:
+                at = np.ix_(block, block)
+                values, vectors = np.linalg.eigh(gammas[level][at])
+                null = vectors[:, values <= AT_BOUNDARY**2]
+                if len(block) == 1 or not null.shape[1]:
+                    continue
+                falls, directions = np.linalg.eigh(null.T @ slopes[level][at] @ null)
+                if falls[0] >= -1e-6:
+                    continue
+                direction = null @ directions[:, 0]
+                for size in (*PROBES, *FINE_PROBES):
+                    moved = [gamma.copy() for gamma in gammas]
+                    moved[level][at] += size**2 * np.outer(direction, direction)
+                    found.append(self.parameters.theta(moved))
+        return found
 
 
 def minimise(

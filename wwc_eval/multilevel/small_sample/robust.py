@@ -273,7 +273,7 @@ def cluster_pieces(
             pointer = np.arange(0, Z.size + 1, grouping.width)
             shape = (len(rows), len(used) * grouping.width)
             blocks.append(sparse.csr_matrix((Z.ravel(), columns, pointer), shape=shape))
-            covariance.append(sparse.kron(sparse.eye_array(len(used)), solution.gammas[level]))
+            covariance.append(sparse.kron(sparse.identity(len(used)), solution.gammas[level]))
         Zs = sparse.hstack(blocks, format="csr")
         own = right[rows]
         gram = np.block([[(Zs.T @ Zs).toarray(), Zs.T @ own], [(Zs.T @ own).T, own.T @ own]])
