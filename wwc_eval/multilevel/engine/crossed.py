@@ -135,7 +135,7 @@ class CrossedEngine:
         right = self.rest_right - self.pairs.cross(reach)
         flat = self.first_right.reshape(-1, reach.shape[-1])
         A = self.right - flat.T @ reach.reshape(flat.shape)
-        inner = self._rooted(S, factors[1:])
+        inner = self._congruent(factors[1:], S, transposed=True)
         inner[np.diag_indices_from(inner)] += 1.0
         lower, failed = lapack.dpotrf(inner, lower=1, overwrite_a=1, clean=1)
         if failed:
@@ -154,8 +154,9 @@ class CrossedEngine:
         """``N`` of the dense block and ``(I + L' S L)^-1``."""
         others = tape.roots[1:]
         middle = lapack.dpotri(tape.lower, lower=1)[0]
-        middle = np.tril(middle) + np.tril(middle, -1).T
-        return self._times(others, self._times(others, middle).T), middle
+        middle = middle + middle.T  # the factor's upper triangle was zero
+        middle[np.diag_indices_from(middle)] *= 0.5
+        return self._congruent(others, middle, transposed=False), middle
 
     def pull_back(self, tape: _Tape, adjoint: Array) -> list[Array]:
         """Derivatives by each ``Gamma``."""
@@ -215,9 +216,15 @@ class CrossedEngine:
             found[span] = ((root.T if transposed else root) @ local).reshape(a[span].shape)
         return found
 
-    def _rooted(self, S: Array, factors: Sequence[Array]) -> Array:
-        """``L' S L``."""
-        return self._times(factors, self._times(factors, S, transposed=True).T, transposed=True)
+    def _congruent(self, factors: Sequence[Array], S: Array, *, transposed: bool) -> Array:
+        """``L S L'``, or ``L' S L``, for symmetric S."""
+        if all(grouping.width == 1 for grouping in self.groupings[1:]):
+            pairs = zip(factors, self.groupings[1:], strict=True)
+            scale = np.concatenate([np.full(grouping.n_groups, root[0, 0]) for root, grouping in pairs])
+            found = S * scale
+            found *= scale[:, None]
+            return np.asarray(found)
+        return self._times(factors, self._times(factors, S, transposed=transposed).T, transposed=transposed)
 
 
 def _nothing() -> _Tape:
