@@ -77,7 +77,7 @@ def test_the_minimum_is_below_that_of_lme4(fits, name):
 
 
 def _same_factor(key: str, name: str) -> bool:
-    return sorted(key.split(".(")[0].split(".")[0].split(":")) == sorted(name.split(":"))
+    return sorted(key.split(".(", maxsplit=1)[0].split(".", maxsplit=1)[0].split(":")) == sorted(name.split(":"))
 
 
 @pytest.mark.parametrize("name", having("components"))
