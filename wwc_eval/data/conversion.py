@@ -188,7 +188,9 @@ def _build_categories(spec: ColumnSpec, kept: Sequence[str], mask: Sequence[bool
     import pandas as pd
 
     levels, codes = _coded(kept, spec.levels)
-    return pd.Series(pd.Categorical.from_codes(_spread(codes, mask, -1), categories=pd.Index(levels), ordered=False))
+    return pd.Series(
+        pd.Categorical.from_codes(_spread(codes, mask, -1), categories=pd.Index(levels), ordered=False)
+    )
 
 
 def _coded(cells: Sequence[str], first: Sequence[str] = ()) -> tuple[list[str], np.ndarray[Any, Any]]:
