@@ -236,9 +236,8 @@ def _nowhere(p: int) -> Profile:
 def _starts(problem: Problem) -> Starts:
     """Where to descend from: one point for a large problem, several that were looked for in a small one.
 
-    Each standard deviation in turn is set to the best of :data:`SIZES`, the others held; then all of them alike; then each
-    of them at zero, for a criterion with several minima has them on different faces as a rule, and a descent stays on
-    its face.
+    Each standard deviation in turn is set to the best of :data:`SIZES`, the others held; then the same with each of them
+    at zero, for a criterion with several minima has them on different faces as a rule, and a descent stays on a face.
     """
     parameters, engine = problem.parameters, problem.engine
     pivots = [int(k) for k in np.flatnonzero(parameters.diagonal)]
@@ -264,9 +263,7 @@ def _starts(problem: Problem) -> Starts:
     if len(pivots) == 1:
         return Starts(points=(whole,), compared=compared)
     whole = scanned(whole, pivots)
-    alike = [(problem.criterion.value(parameters.factors(parameters.start(size))), size) for size in SIZES]
-    compared += len(alike)
-    points = [whole, parameters.start(min(alike)[1])]
+    points = [whole]
     for k in pivots if len(pivots) <= FEW else ():
         without = whole.copy()
         without[k] = 0.0
