@@ -1,4 +1,4 @@
-"""Which small-sample inference is advised for a linear mixed model, and why."""
+"""Which small-sample inference is advised for a linear mixed model, and why; :class:`Advice` serves every family."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from wwc_eval.errors import WwcError
+from wwc_eval.errors import DesignError, WwcError, did_you_mean
 from wwc_eval.table import Column, Grid, Rendered, Table
 
 if TYPE_CHECKING:
@@ -29,13 +29,14 @@ class Advice(Rendered):
     Parameters
     ----------
     inference : str
-        The inference advised, as ``with_inference`` takes it.
+        The inference advised, as ``with_inference`` takes it; ``"regression, CR2"`` for a generalised model whose
+        groups are few.
     cluster : str or None
         The highest grouping factor; None with crossed factors.
     n_clusters : int
         Its groups.
     term : str
-        Term shown: the first that is not the intercept.
+        Term shown: the first that is not the intercept, unless another is asked for.
     reasons : tuple of str
         Why, in sentences.
     estimates : mapping of str to Estimate
@@ -54,6 +55,7 @@ class Advice(Rendered):
         return [
             {
                 "inference": kind,
+                "estimate": each.estimate,
                 "se": each.se,
                 "df": each.df,
                 "p_value": each.p_value,
@@ -67,6 +69,7 @@ class Advice(Rendered):
     def _grid(self) -> Grid:
         columns = [
             Column(name="inference"),
+            Column(name="estimate", kind="number"),
             Column(name="se", label="SE", kind="number"),
             Column(name="df", kind="number", digits=1),
             Column(name="p_value", label="p", kind="p_value"),
@@ -84,11 +87,23 @@ class Advice(Rendered):
         return self.reasons
 
 
-def advise(fit: LinearFit) -> Advice:
+def advise(fit: LinearFit, term: str | None = None) -> Advice:
     """Advice for a fit: Kenward-Roger below 50 clusters, with CR2 at the highest level beside it.
 
     The rule follows the simulations of docs/methods/multilevel.md: with few clusters Kenward-Roger holds its level
     when the random part is right, CR2 when only the clusters are; with very few, a randomisation test does.
+
+    Parameters
+    ----------
+    fit : LinearFit
+        The fit.
+    term : str, optional
+        Coefficient to show; the first that is not the intercept where it is missing.
+
+    Raises
+    ------
+    DesignError
+        If the model has no such term.
     """
     problem = fit.core.solution.problem
     cluster = problem.prepared.groupings[-1].name if problem.nested else None
@@ -98,7 +113,10 @@ def advise(fit: LinearFit) -> Advice:
         kinds.append("kenward_roger")
     if cluster is not None:
         kinds += ["CR2", "CR3"]
-    term = next((name for name in fit.terms if name != "(Intercept)"), fit.terms[0] if fit.terms else "")
+    if term is None:
+        term = next((name for name in fit.terms if name != "(Intercept)"), fit.terms[0] if fit.terms else "")
+    elif term not in fit.terms:
+        raise DesignError(f"the model has no term '{term}'", fix=did_you_mean(term, fit.terms))
     estimates = {}
     for kind in kinds:
         try:

@@ -9,7 +9,7 @@
 - ``descent``: descents, boundary probes, Newton's polish, the Hessian behind standard errors; ``search``: starts.
 - ``solve``: one fit from arrays, separation included.
 - ``model``: what is asked, checked; ``fit``: the result; ``predictions``, ``marginal``, ``heterogeneity``: what is
-  reported from it.
+  reported from it; ``advice``: what is put beside it when groups are few.
 """
 
 from wwc_eval.multilevel.generalised.fit import GeneralisedFit

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from wwc_eval.estimate import Estimates
+    from wwc_eval.multilevel.advice import Advice
     from wwc_eval.table import Table
 
 __all__ = ["GeneralisedFit"]
@@ -276,6 +277,13 @@ class GeneralisedFit(MultilevelFit):
         if cluster is not None:
             raise DesignError("'wald' has no clusters", fix="leave out cluster")
         return self if level is None else replace(self, level=check_number("level", level, above=0, below=1))
+
+    @cached_property
+    def advice(self) -> Advice:
+        """Which inference is advised for this number of clusters, and why; a robust regression beside it."""
+        from wwc_eval.multilevel.generalised.advice import advise_generalised
+
+        return advise_generalised(self)
 
     # --- random effects and predictions
 
