@@ -12,6 +12,8 @@ __version__ = "0.1.0"
 
 # public name -> module that holds it
 _HOMES = {
+    "Allocation": "wwc_eval.randomisation",
+    "Complete": "wwc_eval.randomisation",
     "Condition": "wwc_eval.formula",
     "ConvergenceError": "wwc_eval.errors",
     "DataError": "wwc_eval.errors",
@@ -24,14 +26,19 @@ _HOMES = {
     "LockError": "wwc_eval.errors",
     "Plan": "wwc_eval.plans",
     "PlanError": "wwc_eval.errors",
+    "Simple": "wwc_eval.randomisation",
+    "Stratified": "wwc_eval.randomisation",
     "Table": "wwc_eval.table",
     "WwcError": "wwc_eval.errors",
+    "cluster_summaries": "wwc_eval.inference.cluster_summaries",
     "multilevel_model": "wwc_eval.multilevel",
     "parse_condition": "wwc_eval.formula",
     "parse_formula": "wwc_eval.formula",
+    "randomise": "wwc_eval.randomisation",
     "read_table": "wwc_eval.data",
     "refit_many": "wwc_eval.multilevel.refit",
     "regression": "wwc_eval.inference",
+    "seed_from": "wwc_eval.randomisation",
 }
 
 __all__ = sorted([*_HOMES, "__version__"])  # noqa: PLE0605
