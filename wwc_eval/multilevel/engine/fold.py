@@ -65,10 +65,30 @@ def eliminator(zz: Array, gamma: Array) -> tuple[Array, Array, Array]:
         grown = gamma * np.maximum(zz, 0.0)
         shrink = 1.0 / (1.0 + grown)
         return shrink, shrink * gamma, np.log1p(grown[..., 0, 0])
+    if gamma.shape[-1] == 2:
+        shrink, log_det = _two_by_two(zz, gamma)
+        gain = shrink @ gamma
+        return shrink, (gain + transpose(gain)) / 2.0, log_det
     inner = gamma @ zz + np.eye(gamma.shape[-1])
     shrink = np.asarray(np.linalg.inv(inner), dtype=float)
     gain = shrink @ gamma
     return shrink, (gain + transpose(gain)) / 2.0, np.asarray(np.linalg.slogdet(inner)[1])
+
+
+def _two_by_two(zz: Array, gamma: Array) -> tuple[Array, Array]:
+    """``(I + Gamma zz)^-1`` and ``log|I + Gamma zz|`` of two random coefficients, in closed form.
+
+    The determinant ``1 + tr(Gamma zz) + |Gamma| |zz|`` is a sum of terms that are not negative.
+    """
+    inner = gamma @ zz
+    both = gamma[..., 0, 0] * gamma[..., 1, 1] - gamma[..., 0, 1] ** 2
+    own = zz[..., 0, 0] * zz[..., 1, 1] - zz[..., 0, 1] ** 2
+    extra = inner[..., 0, 0] + inner[..., 1, 1] + np.maximum(both, 0.0) * np.maximum(own, 0.0)
+    shrink = np.empty(inner.shape)
+    shrink[..., 0, 0], shrink[..., 1, 1] = 1.0 + inner[..., 1, 1], 1.0 + inner[..., 0, 0]
+    shrink[..., 0, 1], shrink[..., 1, 0] = -inner[..., 0, 1], -inner[..., 1, 0]
+    shrink /= (1.0 + extra)[..., None, None]
+    return shrink, np.log1p(extra)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

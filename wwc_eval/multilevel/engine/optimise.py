@@ -16,10 +16,10 @@ from math import inf, isfinite
 import numpy as np
 from scipy import optimize
 
-from wwc_eval.multilevel.engine.covariance import Face, NDBool, Parameters, face_of
+from wwc_eval.multilevel.engine.covariance import Face, Parameters, face_of
 from wwc_eval.multilevel.engine.structure import Array
 
-__all__ = ["Curvature", "Minimum", "Value", "minimise"]
+__all__ = ["Curvature", "Minimum", "Starts", "Value", "minimise"]
 
 Value = Callable[[Sequence[Array]], float]
 SlopesOf = Callable[[Sequence[Array]], tuple[float, list[Array]]]
@@ -72,6 +72,14 @@ class Minimum:
     descents: int
     polishing: int
     message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Starts:
+    """Points to descend from, and how many were compared to find them."""
+
+    points: tuple[Array, ...]
+    compared: int
 
 
 @dataclass(slots=True)
@@ -179,8 +187,7 @@ def minimise(
     curvature: Curvature,
     parameters: Parameters,
     *,
-    starts: Sequence[Array],
-    begin: Array | None = None,
+    starts: Starts,
 ) -> Minimum:
     """Lowest criterion over the covariance parameters.
 
@@ -191,18 +198,14 @@ def minimise(
         the Hessian a moment ago may serve again if a new one is dear.
     parameters : Parameters
         Layout of ``theta``.
-    starts : sequence of arrays
-        Starting points; the descent begins at the lowest, and again, for each pivot, at the lowest of those in
-        which it is zero.
-    begin : array, optional
-        A point known to be near the minimum, used in place of ``starts``.
+    starts : Starts
+        Points from each of which the search descends.
     """
     search = _Search(value, slopes, curvature, parameters)
-    points = [begin] if begin is not None else list(starts)
-    values = [search.at(point) for point in points] if len(points) > 1 else [0.0]
-    for k in _chosen(points, values, parameters.diagonal):
-        search.descend(points[k])
-    while search.descents < MAX_DESCENTS:
+    for point in starts.points:
+        search.descend(point)
+    most = len(starts.points) + MAX_DESCENTS
+    while search.descents < most:
         lower = search.probe()
         if lower is None or not search.descend(lower):
             break
@@ -219,26 +222,12 @@ def minimise(
         value=found,
         gradient=slope,
         hessian=bend,
-        evaluations=search.evaluations,
-        starts=len(points),
+        evaluations=search.evaluations + starts.compared,
+        starts=starts.compared,
         descents=search.descents,
         polishing=search.polishing,
         message=_doubt(face, found, slope, bend),
     )
-
-
-def _chosen(points: Sequence[Array], values: Sequence[float], pivots: NDBool) -> list[int]:
-    """The lowest point, and for each pivot the lowest of the points in which it is zero.
-
-    A criterion with several minima has them on different faces as a rule: without the variance of one factor the
-    others may settle elsewhere. Zero is stationary, so a descent from such a point stays on its face.
-    """
-    order = [int(k) for k in np.argsort(values, kind="stable")]
-    inside = [k for k in order if np.all(points[k][pivots] > 0)]
-    chosen = inside[:1] or order[:1]
-    for place in np.flatnonzero(pivots):
-        chosen += [k for k in order if points[k][place] == 0.0][:1]
-    return list(dict.fromkeys(chosen))
 
 
 def _with(theta: Array, places: Sequence[int], size: float) -> Array:
