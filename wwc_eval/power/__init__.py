@@ -1,0 +1,21 @@
+"""Power, detectable effects and required sizes of trials, with the conventions named."""
+
+from wwc_eval.power.conventions import CONVENTIONS, Convention
+from wwc_eval.power.events import Rate, TimeToEvent
+from wwc_eval.power.level import Level
+from wwc_eval.power.outcomes import Binary, Continuous, Outcome
+from wwc_eval.power.results import MdesResult, PowerResult, RequiredResult
+
+__all__ = [
+    "CONVENTIONS",
+    "Binary",
+    "Continuous",
+    "Convention",
+    "Level",
+    "MdesResult",
+    "Outcome",
+    "PowerResult",
+    "Rate",
+    "RequiredResult",
+    "TimeToEvent",
+]
