@@ -1,0 +1,1 @@
+"""Simulation of planned trials: sufficient statistics are drawn, and every replicate is fitted at once."""
