@@ -24,12 +24,12 @@ value <- function(s, ratio) {
     log(e / (if (is.null(s$expected)) s$size else s$expected))
   } else (if (is.null(s$expected)) s$total else s$total - s$expected) / s$size
 }
-# s^2 and t pay for the q covariates that are constant within clusters
+# t pays for the q covariates that are constant within clusters, s^2 does not
 two_way <- function(s, q = 0, w = NULL) {
   m <- if (is.null(s$stratum)) lm(v ~ arm, s) else lm(v ~ arm + stratum, s)
   df <- df.residual(m) - q
   k <- grep("^arm", names(coef(m)))
-  se <- sqrt(diag(vcov(m))[k] * df.residual(m) / df)
+  se <- sqrt(diag(vcov(m))[k])
   p <- 2 * pt(-abs(coef(m)[k] / se), df)
   reach <- qt(0.975, df) * se
   list(estimate = unname(coef(m)[k]), se = unname(se), df = rep(df, length(k)), p = unname(p),

@@ -110,7 +110,7 @@ def cluster_summaries(
     covariates (and strata) without the arm expects of it, the value of a cluster is r_j, or ``(d_j - E_j) / n_j``, for
     differences, and ``log r_j``, or ``log(d_j / E_j)``, for ratios. Least squares of the values on arm and strata;
     degrees of freedom ``clusters - arms - strata + 1`` (pooled), less the covariates that are constant within
-    clusters, which both the variance and t pay for. Matched pairs are strata: the t test is the paired one.
+    clusters (for which t pays and the variance does not). Matched pairs are strata: the t test is the paired one.
     Where ``d_j = 0`` and a logarithm is needed, 0.5 is added to that d_j alone.
     Source: Hayes and Moulton 2017, Cluster Randomised Trials, 2nd edition, chapters 10 to 12, doi:10.4324/9781315370286.
 

@@ -29,7 +29,7 @@ class Comparison:
     residual_sd : float
         Standard deviation of the values given arm and strata; NaN where each arm has its own.
     lost : int
-        Degrees of freedom taken by covariates that are constant within clusters.
+        Degrees of freedom that t loses for covariates that are constant within clusters.
     """
 
     effect: Floats
@@ -100,8 +100,7 @@ def compare(table: ClusterTable, values: Floats, *, kind: str, weights: Floats |
         found = make_covariance(
             solution.kernel, "CR2", codes=np.arange(table.count, dtype=np.intp), cluster="cluster"
         )
-        # columns that the first stage took out leave residuals too small by as many degrees of freedom
-        variance = np.array([found.variance(each) for each in contrasts]) * (left + lost) / left
+        variance = np.array([found.variance(each) for each in contrasts])
         df = np.array([found.df(each) for each in contrasts]) - lost
         return Comparison(
             effect=effect,
@@ -115,7 +114,8 @@ def compare(table: ClusterTable, values: Floats, *, kind: str, weights: Floats |
     if kind == "within_cells":
         _, cell = np.unique(_cells(table), return_inverse=True)
         residual = values - (np.bincount(cell, weights=values) / np.bincount(cell))[cell]
-    scale = float(residual @ residual) / left
+    # t alone pays for columns that the first stage took out: it moved the effect towards zero by as much
+    scale = float(residual @ residual) / (left + lost)
     vcov = scale * solution.kernel.outer(np.eye(X.shape[1]))[1 : 1 + others, 1 : 1 + others]
     return Comparison(
         effect=effect,
