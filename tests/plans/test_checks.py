@@ -12,6 +12,11 @@ from wwc_eval.plans.checks import CHECKS, WAIVABLE, project_root
 PRIMARY = "in_care_12m ~ arm + local_authority + age + sex + previous_plan + family_needs"
 SECONDARY = "  - {name: proceedings, role: secondary,"
 
+WEDGE = (
+    "  kind: stepped_wedge\n  clusters: 40\n"
+    "  wedge: {period: main_need, go_live: {Northmoor: 2020-01-01, Eastvale: 2021-01-01}}\n"
+)
+
 # id: (code, edits, piece of text on the line that the problem must name)
 FAILING = {
     "no primary": ("P01", [("role: primary", "role: secondary")], "outcomes:"),
@@ -94,6 +99,30 @@ FAILING = {
     "outcome as covariate": ("P06", [(PRIMARY, PRIMARY + " + days_in_care")], "+ days_in_care"),
     "take-up as covariate": ("P06", [(PRIMARY, PRIMARY + " + conference_held")], "+ conference_held"),
     "post-treatment subgroup": ("P06", [("by: previous_plan", "by: conference_held")], "by: conference_held"),
+    "eight clusters an arm without small-sample inference": (
+        "P08",
+        [("  kind: individual\n", "  kind: cluster\n  clusters: {usual: 8, conference: 8}\n")],
+        "inference: {vcov: CR1S",
+    ),
+    "clusters in all, in unequal shares": (
+        "P08",
+        [
+            ("  kind: individual\n", "  kind: cluster\n  clusters: 36\n"),
+            ("{usual: 1, conference: 1}", "{usual: 1, conference: 3}"),
+        ],
+        "inference: {vcov: CR1S",
+    ),
+    "number of clusters not declared": ("P08", [("  kind: individual", "  kind: cluster")], "design:\n"),
+    "clusters of an unknown arm": (
+        "P08",
+        [("  kind: individual\n", "  kind: cluster\n  clusters: {usual: 80, meeting: 80}\n")],
+        "clusters: {usual",
+    ),
+    "clusters of an individual trial": (
+        "P08",
+        [("  kind: individual\n", "  kind: individual\n  clusters: 80\n")],
+        "clusters: 80",
+    ),
     "scale does not fit the outcome": (
         "P09",
         [("report: [risk_difference, risk_ratio, odds_ratio]", "report: [mean_difference]")],
@@ -182,6 +211,12 @@ FAILING = {
     "web address": ("P15", [("../sample_data/family", "https://example.org/family")], "file: https"),
     "exclusion by arm": ("P16", [("rule: age >= 18", "rule: arm == 'usual' and age >= 18")], "rule: arm"),
     "exclusion by outcome": ("P16", [("rule: age >= 18", "rule: in_care_12m is missing")], "rule: in_care"),
+    "window crosses a go-live date": ("P22", [("  kind: individual\n", WEDGE)], "window: {from"),
+    "steps of a wedge on one day": (
+        "P22",
+        [("  kind: individual\n", WEDGE.replace("2021-01-01", "2020-01-01"))],
+        "go_live: {",
+    ),
     "threshold of nought": ("P20", [("threshold: 10", "threshold: 0")], "threshold: 0"),
     "threshold of three": ("P20", [("threshold: 10", "threshold: 3")], "threshold: 3"),
     "unknown analysis varied": ("R01", [("of: primary\n    title: Unadjusted", "of: prim\n    title: Unadj")], "of: prim\n"),
@@ -239,6 +274,15 @@ PASSING = {
     ],
     "P04 clustered above the unit": [("cluster: family_id", "cluster: local_authority")],
     "P13 one-sided with a direction": [("sides: 2", "sides: 1")],
+    "P08 eight clusters an arm with CR2": [
+        ("  kind: individual\n", "  kind: cluster\n  clusters: {usual: 8, conference: 8}\n"),
+        *[("{vcov: CR1S, cluster: family_id}", "{vcov: CR2, cluster: family_id}")] * 3,
+    ],
+    "P08 ten clusters an arm": [("  kind: individual\n", "  kind: cluster\n  clusters: 20\n")],
+    "P08 waived with a reason": [
+        ("  kind: individual\n", "  kind: cluster\n  clusters: {usual: 8, conference: 8}\n"),
+        ("deviations: []", "waivers: [{check: P08, reason: a randomisation test is reported}]\ndeviations: []"),
+    ],
     "P20 threshold of nought with a reason": [("threshold: 10", "threshold: 0, reason: synthetic data")],
     "P11 one family each": [("{secondary: [proceedings, days]}", "{a: [proceedings], b: [days]}")],
     "P03 no arms in the estimand": [("  treatment_arm: conference\n  comparator_arm: usual\n", "")],

@@ -24,6 +24,7 @@ design:
   kind: cluster
   unit: team
   arms: {usual: 1, programme: 1}
+  clusters: {usual: 4, programme: 4}
 data:
   children:
     file: children.csv

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from wwc_eval.data import join_tables, read_table
 from wwc_eval.errors import DataError, Place, Problem, WwcError, shown
-from wwc_eval.formula import parse_condition
 from wwc_eval.plans.document import DataFile as DataFileFields
 from wwc_eval.plans.facts import Facts
+from wwc_eval.plans.wedge import rows_where, wedge_problems
 from wwc_eval.report.record import DataFile
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ def assemble(facts: Facts, folder: Path) -> Assembled:
         )
     lists = {name: _list_of(frames[name]) for name in facts.lists}
     problems = _assignment_problems(facts, frame, main[1].file)
+    problems += wedge_problems(facts, frame, lists, Path(main[1].file).name)
     if problems:
         raise DataError(problems=problems)
     excluded, unknown = [], []
@@ -104,22 +105,6 @@ def assemble(facts: Facts, folder: Path) -> Assembled:
         files=tuple(files),
         warnings=(*warnings, *unknown),
     )
-
-
-def rows_where(
-    frame: pd.DataFrame, rule: str, lists: Mapping[str, Mapping[str, Sequence[Any]]]
-) -> tuple[NDArray[np.bool_], int]:
-    """Rows for which a condition holds, and the number for which it cannot be told (a missing value)."""
-    import numpy as np
-
-    condition = parse_condition(rule)
-    columns = sorted(condition.columns)
-    named = {
-        name: lists[name][next((column for column in columns if column in lists[name]), next(iter(lists[name])))]
-        for name in condition.names
-    }
-    holds = condition.evaluate(frame, lists=named)
-    return holds.fillna(value=False).to_numpy(dtype=np.bool_), int(holds.isna().sum())
 
 
 def _read_all(facts: Facts, folder: Path) -> tuple[dict[str, pd.DataFrame], list[DataFile], list[str]]:
@@ -181,7 +166,8 @@ def _assignment_problems(facts: Facts, frame: pd.DataFrame, file: str) -> list[P
     problems: list[Problem] = []
     if unit is None or facts.rows_are_units:
         return problems
-    for column in (design.arm_column, *design.within):
+    once = design.wedge is None  # in a stepped wedge a unit is in one arm after the other
+    for column in (*([design.arm_column] if once else []), *design.within):
         pairs = frame[[unit, column]].dropna().drop_duplicates()
         torn = pairs.loc[pairs[unit].duplicated(keep=False), unit].unique()
         for value in torn:

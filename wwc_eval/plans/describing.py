@@ -81,7 +81,7 @@ def describe_sample(
     samples = Samples(facts=facts, frame=frame, results=results, variables=_checked_for_missing(facts))
     parts = [flow_counts(flow, outcome=facts.primary.name if facts.primary else None), baseline.counts]
     counts = Counts().join(*parts, *(table.counts for table in missing), samples.counts)
-    institutions = facts.document.design.kind == "cluster"
+    institutions = facts.document.design.kind != "individual"
     protected = _protect_people(rule, counts) if institutions else protect(rule, counts)
     return Description(
         flow=suppress_flow(flow, protected),
@@ -116,11 +116,13 @@ def _of_units(key: Key) -> bool:
 
 def _flow(facts: Facts, assembled: Assembled) -> Flow:
     design, words = facts.document.design, facts.words
+    # in a stepped wedge a cluster is in every arm, one after the other: rows are counted by the arm of their cell
+    single = facts.rows_are_units or design.kind == "stepped_wedge"
     return participant_flow(
         assembled.frame,
         arm=design.arm_column,
         arms=facts.arms,
-        unit=None if facts.rows_are_units else facts.unit_column,
+        unit=None if single else facts.unit_column,
         unit_words=words["units"],
         row_words=words["rows"],
         excluded=assembled.excluded,

@@ -6,9 +6,9 @@ an analysis may ask of a room stands in ``vocabulary/<room>.py``.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from wwc_eval.plans.fields import Block, ColumnName, DateText, Identifier, Number, OneOrMany, Text
 
@@ -26,6 +26,7 @@ __all__ = [
     "Population",
     "Subgroup",
     "Waiver",
+    "Wedge",
 ]
 
 
@@ -69,11 +70,40 @@ class Target(Block):
     mdes: Number | None = None
 
 
+class Period(Block):
+    """One period of a stepped wedge: its value in the data, and the first and last day on which rows enter it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True)
+    name: Text = Field(description="Its value in the period column")
+    start: DateText = Field(alias="from", description="First day")
+    end: DateText = Field(alias="to", description="Last day")
+
+
+class Wedge(Block):
+    """How clusters cross over in a stepped wedge."""
+
+    period: ColumnName = Field(description="Column of the period")
+    periods: list[Period] = Field(
+        default_factory=list,
+        description="Periods in order with their dates; where missing, as the column declares",
+    )
+    go_live: dict[Text, DateText] = Field(
+        default_factory=dict, description="Cluster: the day on which it crosses over to the programme"
+    )
+    transition: Text | None = Field(
+        None,
+        description="Condition for rows of cells in transition; leave them out by an exclusion or a population",
+    )
+    time_on_treatment: ColumnName | None = Field(
+        None, description="Column with the time since go-live, fixed by the design"
+    )
+
+
 class Design(Block):
     """How units were assigned to arms."""
 
-    kind: Literal["individual", "cluster"] = Field(
-        description="Whether persons/families or clusters were randomised"
+    kind: Literal["individual", "cluster", "stepped_wedge"] = Field(
+        description="Whether persons/families or clusters were randomised; stepped_wedge: clusters cross over in turn"
     )
     unit: Text = Field(description="What is randomised, such as family")
     unit_column: ColumnName | None = Field(
@@ -86,8 +116,18 @@ class Design(Block):
     )
     arms: dict[ColumnName, int] = Field(description="Arm: its share in the allocation ratio", min_length=2)
     arm_column: ColumnName = Field("arm", description="Column that holds the arm")
+    clusters: int | dict[ColumnName, int] | None = Field(
+        None, description="Clusters in each arm (arm: number), or in all: in equal shares, or of the wedge"
+    )
+    wedge: Wedge | None = Field(None, description="Of a stepped wedge: periods and who crosses over when")
     assumptions: dict[Identifier, Number | Text] = Field(default_factory=dict)
     target: Target = Target()
+
+    @model_validator(mode="after")
+    def _wedge_where_stepped(self) -> Self:
+        if (self.kind == "stepped_wedge") != (self.wedge is not None):
+            raise ValueError("kind: stepped_wedge and the block wedge go together")
+        return self
 
 
 class Seed(Block):
@@ -178,6 +218,9 @@ class Window(Block):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True)
     start: Text = Field(alias="from", description="From which event, such as randomisation")
     months: Number = Field(description="Length in months")
+    exposure: Text | None = Field(
+        None, description="Which arm a row counts for whose window crosses a go-live date (P22)"
+    )
 
 
 class Outcome(Block):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from wwc_eval.data.disclosure import safe_count
 from wwc_eval.errors import DesignError
@@ -16,52 +16,34 @@ from wwc_eval.plans.vocabulary.base import Context
 if TYPE_CHECKING:
     import pandas as pd
 
-    from wwc_eval.inference import RegressionFit
+    from wwc_eval.formula import Design
     from wwc_eval.report.record import AnalysisResult
 
 __all__ = [
-    "effects",
+    "FEW_CLUSTERS",
+    "SIZE_SCALES",
+    "arm_terms",
+    "few_clusters",
     "group_counts",
     "modified_effects",
+    "modified_scale",
     "one_sided",
     "sample_by_arm",
     "saturated_cells",
     "shown_coefficients",
     "with_groups",
     "with_interaction",
+    "with_units",
     "withheld",
 ]
+
+FEW_CLUSTERS = 10
+"""Below this many clusters an arm (of a wedge: in all) inference must be made for few clusters (P08)."""
 
 SIZE_SCALES = frozenset({"hedges_g", "glass_delta"})
 
 
-def effects(fit: RegressionFit, context: Context, scale: str) -> list[Estimate]:
-    """Effect of each arm against the reference on one scale.
-
-    Parameters
-    ----------
-    fit : RegressionFit
-        The fitted model.
-    context : Context
-        Arms, outcome, units.
-    scale : str
-        A name from ``report:``. ``odds_ratio`` is conditional on the covariates (the exponent of the coefficient);
-        the other measures of a binary outcome are standardised over the sample.
-    """
-    if scale in SIZE_SCALES:
-        found: Any = fit.effect_size(context.arm, kind=scale)
-    elif scale == "coefficient":
-        found = [fit.estimates[term] for term in arm_terms(fit, context)]
-    elif scale == "odds_ratio":
-        ratios = fit.ratios()
-        found = [ratios[term].replace(units="conditional odds ratio") for term in arm_terms(fit, context)]
-    else:
-        found = fit.marginal_effect(context.arm, scale=scale)
-    items = list(found) if isinstance(found, (list, Estimates)) else [found]
-    return [_with_units(item, context) for item in items]
-
-
-def arm_terms(fit: RegressionFit, context: Context) -> list[str]:
+def arm_terms(estimates: Estimates, context: Context) -> list[str]:
     """Terms of the arms other than the reference, in declared order.
 
     Raises
@@ -70,8 +52,8 @@ def arm_terms(fit: RegressionFit, context: Context) -> list[str]:
         If no coefficient is the effect of an arm against the reference.
     """
     reference, *others = (f"{context.arm}[{arm}]" for arm in context.arms)
-    found = [term for term in others if term in fit.estimates]
-    if not found or reference in fit.estimates:
+    found = [term for term in others if term in estimates]
+    if not found or reference in estimates:
         raise DesignError(
             f"no coefficient of the model is the effect of '{context.arm}' against '{context.arms[0]}'",
             fix=f"write ~ {context.arm} + ..., with an intercept",
@@ -79,9 +61,58 @@ def arm_terms(fit: RegressionFit, context: Context) -> list[str]:
     return found
 
 
+def with_units(found: Estimate | Iterable[Estimate], context: Context) -> list[Estimate]:
+    """Estimates as a list, differences in the outcome's own units as declared."""
+    return [_with_units(item, context) for item in ([found] if isinstance(found, Estimate) else found)]
+
+
 def _with_units(item: Estimate, context: Context) -> Estimate:
     plain = item.scale in {"mean_difference", "slope"} or (item.scale == "coefficient" and not item.units)
     return item.replace(units=context.units) if plain and context.units else item
+
+
+def modified_scale(family: str, scale: str) -> str:
+    """Scale of the effects by subgroup: the headline's, the family's own where that one is not averaged."""
+    if scale in SIZE_SCALES or scale == "coefficient":
+        return {"binomial": "risk_difference", "gaussian": "mean_difference"}.get(family, "rate_ratio")
+    return scale
+
+
+def modified_effects(fit: Modifiable, context: Context, column: str, scale: str) -> list[Estimate]:
+    """How the effect differs between subgroups, then the effect in each, on the analysis's headline scale.
+
+    A conditional odds ratio is not averaged, so the marginal one stands in for it.
+    """
+    chosen = modified_scale(fit.family, scale)
+    return with_units(fit.effect_modification(context.arm, column, scale=chosen), context)
+
+
+class Modifiable(Protocol):
+    """A fit that says how the effect of a variable differs between groups."""
+
+    @property
+    def family(self) -> str:
+        """Name of the outcome family."""
+
+    def effect_modification(self, variable: str, by: str, *, scale: str | None = None) -> Estimates:
+        """Differences between groups, then the effect in each."""
+
+
+def few_clusters(context: Context, design: Design) -> tuple[str, ...]:
+    """Warning where clusters were assigned and the rows used hold fewer than 10 an arm (of a wedge: in all)."""
+    if context.design == "individual" or context.unit_column not in context.frame.columns:
+        return ()
+    used = context.frame.iloc[design.rows.tolist()]
+    name = str(context.unit_column)
+    if context.design == "stepped_wedge":
+        count, where = int(used[name].nunique()), "in all"
+    else:
+        count = min(int(used.loc[used[context.arm] == arm, name].nunique()) for arm in context.arms)
+        where = "in an arm"
+    if count >= FEW_CLUSTERS:
+        return ()
+    told = f"The data have {count:,} clusters ({name}) {where}, fewer than {FEW_CLUSTERS}, and this inference is not made "
+    return (told + "for so few: put CR2 or Kenward-Roger beside it",)
 
 
 def one_sided(item: Estimate, better: str) -> Estimate:
@@ -132,18 +163,13 @@ def with_interaction(formula: str, arm: str, column: str) -> str:
     return parse_formula(f"{formula} + {name} + {quote_name(arm)}:{name}").text
 
 
-def modified_effects(fit: RegressionFit, context: Context, column: str, scale: str) -> list[Estimate]:
-    """How the effect differs between subgroups, then the effect in each, on the analysis's headline scale.
-
-    A conditional odds ratio is not averaged, so the marginal one stands in for it.
-    """
-    if scale in SIZE_SCALES or scale == "coefficient":
-        scale = {"binomial": "risk_difference", "gaussian": "mean_difference"}.get(fit.family, "rate_ratio")
-    return [_with_units(item, context) for item in fit.effect_modification(context.arm, column, scale=scale)]
-
-
 def sample_by_arm(
-    context: Context, fit: RegressionFit, cluster: str | None, *, by: tuple[str, pd.DataFrame] | None = None
+    context: Context,
+    design: Design,
+    *,
+    cluster: str | None,
+    n_clusters: int | None,
+    by: tuple[str, pd.DataFrame] | None = None,
 ) -> dict[str, Any]:
     """What the analysis used: rows, clusters, and the outcome by arm.
 
@@ -154,7 +180,7 @@ def sample_by_arm(
     """
     import numpy as np
 
-    frame = context.frame.iloc[fit.design_info.rows.tolist()]
+    frame = context.frame.iloc[design.rows.tolist()]
     outcome = frame[context.outcome.name].astype(float)
     by_arm: dict[str, dict[str, Any]] = {}
     for arm in context.arms:
@@ -171,21 +197,21 @@ def sample_by_arm(
         by_arm[arm] = entry
     gone = {
         name: context.frame.index[context.frame[name].isna()]
-        for name in fit.dropped
+        for name in design.dropped
         if name in context.frame.columns
     }
-    dropped = dict(fit.dropped)
+    dropped = dict(design.dropped)
     received = context.frame.index if by is None else by[1].index
     if by is not None and len(received) > len(context.frame):
         gone[by[0]] = received.difference(context.frame.index)
         dropped[by[0]] = len(gone[by[0]])
     return {
-        "n": fit.n,
-        "n_clusters": fit.n_clusters,
+        "n": len(frame),
+        "n_clusters": n_clusters,
         "cluster": cluster,
         "by_arm": by_arm,
         "dropped": dropped,
-        "reference_levels": dict(fit.reference_levels),
+        "reference_levels": dict(design.reference_levels),
         "rows": np.asarray(frame.index, dtype=np.int64),
         "population_rows": np.asarray(received, dtype=np.int64),
         "dropped_rows": {name: np.asarray(rows, dtype=np.int64) for name, rows in gone.items()},
@@ -200,6 +226,7 @@ def withheld(result: AnalysisResult, counts: Sequence[int], context: Context, wh
         result,
         estimates=(),
         coefficients=(),
+        supplements=(),
         status="withheld",
         message=f"Not shown: {what} fewer than {context.rule.threshold}.",
         sample={"n": safe_count(int(result.sample["n"]), context.rule)},
@@ -207,28 +234,27 @@ def withheld(result: AnalysisResult, counts: Sequence[int], context: Context, wh
     )
 
 
-def saturated_cells(fit: RegressionFit, context: Context) -> list[int]:
+def saturated_cells(design: Design, context: Context) -> list[int]:
     """Rows, events and non-events of each cell of a model that has a coefficient for every cell; else empty.
 
     The figures of such a model, the arms alone or the arms crossed with a group, give back the counts behind them.
     """
     import numpy as np
 
-    X = fit.design_info.X
+    X = design.X
     cells: dict[bytes, int] = {}
     cell_of = np.empty(len(X), dtype=np.int64)
     for index, row in enumerate(X):
         cell_of[index] = cells.setdefault(row.tobytes(), len(cells))
         if len(cells) > X.shape[1]:
             return []
-    frame = context.frame.iloc[fit.design_info.rows.tolist()]
+    frame = context.frame.iloc[design.rows.tolist()]
     return _cell_counts(frame, context, cell_of)
 
 
-def shown_coefficients(fit: RegressionFit, context: Context) -> list[Estimate]:
+def shown_coefficients(design: Design, items: list[Estimate], context: Context) -> list[Estimate]:
     """Coefficients but for those of groups smaller than the threshold, which stand for single people."""
-    X, rule = fit.design_info.X, context.rule
-    items = list(fit.estimates)
+    X, rule = design.X, context.rule
     if X.shape[1] != len(items):
         return items
     small = []

@@ -14,6 +14,7 @@ from wwc_eval.errors import FormulaError
 from wwc_eval.formula import Condition, Formula, parse_condition, parse_formula
 from wwc_eval.plans.document import Change, ColumnDeclaration, DataFile, Deviation, Outcome
 from wwc_eval.plans.schema import PlanDocument, validate_analysis
+from wwc_eval.plans.vocabulary import fields_of
 from wwc_eval.plans.vocabulary.base import INTENTION_TO_TREAT, AnalysisFields
 from wwc_eval.plans.yaml_text import Parsed, Path
 
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 __all__ = ["Facts", "Task"]
 
 CONFIRMATORY = ("primary", "secondary")
+SHARED_FIELDS = frozenset(
+    {"outcome", "population", "formula", "family", "report", "exposure", "weights", "missing", "title"}
+)
+"""Fields that an analysis keeps where a change names another model; the rest is the model's own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +129,17 @@ class Facts:
         names = [design.unit_column] if design.unit_column else [f"{design.unit}_id", design.unit]
         return next((name for name in names if name in self.columns), None)
 
+    @functools.cached_property
+    def fewest_clusters(self) -> int | None:
+        """Clusters of the smallest arm, of a wedge in all, as declared; None where nothing is."""
+        design = self.document.design
+        declared, shares = design.clusters, design.arms.values()
+        if isinstance(declared, dict):
+            return min(declared.values(), default=None)
+        if design.kind == "stepped_wedge":
+            return declared or (len(design.wedge.go_live) if design.wedge else 0) or None
+        return None if declared is None else declared * min(shares) // max(sum(shares), 1)
+
     @property
     def rows_are_units(self) -> bool:
         """Whether a row of the main file is one randomised unit."""
@@ -170,6 +186,8 @@ class Facts:
         design = self.document.design
         known = {design.arm_column, *design.within, *design.levels}
         known |= {self.unit_column} if self.unit_column else set()
+        if design.wedge is not None:
+            known |= {name for name in (design.wedge.period, design.wedge.time_on_treatment) if name is not None}
         known |= set(self.main_file[1].key) if self.main_file else set()
         return frozenset(
             name for name, column in self.columns.items() if not column.baseline and name not in known
@@ -226,7 +244,12 @@ class Facts:
         why: str | None,
     ) -> Task:
         change = entry.change
-        data = {**base.model_dump(exclude_unset=True, by_alias=True), **change, "id": entry.id}
+        kept = base.model_dump(exclude_unset=True, by_alias=True)
+        if change.get("model", base.model) != base.model:
+            # another model takes over only what both know in the same sense
+            known = SHARED_FIELDS & fields_of(str(change["model"]))
+            kept = {name: value for name, value in kept.items() if name in known}
+        data = {**kept, **change, "id": entry.id}
         if "title" not in change:
             data.pop("title", None)
         analysis = validate_analysis(data, self.parsed, (section, index, "change"))

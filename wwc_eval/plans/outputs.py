@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from wwc_eval.data.chain import write_atomically
 from wwc_eval.errors import DataError, Place
-from wwc_eval.report.record import AnalysisResult, RunRecord
+from wwc_eval.report.record import AnalysisResult, RunRecord, Supplement
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,6 +86,17 @@ def _analysis(result: AnalysisResult) -> dict[str, Any]:
         "adjusted": plain(result.adjusted),
         "changed": plain(result.changed),
         "notes": list(result.notes),
+        "supplements": {item.key: _supplement(item) for item in result.supplements},
+    }
+
+
+def _supplement(item: Supplement) -> dict[str, Any]:
+    table = item.table
+    return {
+        "title": item.title,
+        "sentences": list(item.sentences),
+        "rows": [] if table is None else plain(table.to_dicts()),
+        "notes": [] if table is None else list(table.notes),
     }
 
 

@@ -235,6 +235,10 @@ def _run_task(
         changed=dict(task.changed) or ({"by": task.by} if task.by else {}),
         sample={**result.sample, "population": task.analysis.population},
         notes=(*result.notes, *([f"Why: {task.why}"] if task.why else [])),
+        supplements=tuple(
+            replace(item, sentences=tuple(guarded(text, rule) for text in item.sentences))
+            for item in result.supplements
+        ),
     )
 
 
@@ -263,6 +267,7 @@ def _context(facts: Facts, task: Task, frame: pd.DataFrame, assembled: Assembled
         level=facts.level,
         sides=document.design.target.sides,
         rule=rule,
+        design=document.design.kind,
     )
 
 

@@ -280,6 +280,7 @@ def _withheld(result: AnalysisResult, what: str, *, n: int | str) -> AnalysisRes
         result,
         estimates=(),
         coefficients=(),
+        supplements=(),
         adjusted={},
         status="withheld",
         message=f"Not shown: {what}.",

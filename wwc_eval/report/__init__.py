@@ -15,7 +15,7 @@ from wwc_eval.report.blocks import (
 )
 from wwc_eval.report.figures import flow_svg, forest_plot
 from wwc_eval.report.page import html_block, render_html, render_report
-from wwc_eval.report.record import AnalysisResult, DataFile, RunRecord
+from wwc_eval.report.record import AnalysisResult, DataFile, RunRecord, Supplement
 from wwc_eval.report.tables import table_block
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "Notice",
     "RunRecord",
     "Section",
+    "Supplement",
     "Text",
     "flow_svg",
     "forest_plot",

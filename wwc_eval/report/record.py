@@ -2,6 +2,21 @@
 
 The plan's runner fills it; sections read it and decide nothing. Small counts have been suppressed before they
 arrive here: a suppressed count is a string (such as ``"<10"``) where a number would stand.
+
+What a model has to show beyond its effects (intraclass correlations, the optimiser's record, inferences side by side,
+how an estimand was chosen) goes into ``AnalysisResult.supplements``: each a :class:`Supplement` of sentences, a table,
+or both. The section ``supplements`` renders them in their order, Word and ``results.json`` hold them too, so that a
+new analysis needs no change in the report::
+
+    Supplement(
+        key="summaries",
+        title="Cluster summaries",
+        sentences=("Each school counts once.",),
+        table=Table(rows, [Column(name="arm"), Column(name="mean", kind="number")]),
+    )
+
+Counts and values in a supplement must be fit to show: whoever makes it applies the disclosure rule (sentences are
+guarded once more by the runner, tables are not). A result that is withheld loses its supplements.
 """
 
 from __future__ import annotations
@@ -14,7 +29,29 @@ from wwc_eval.data.flow import Flow
 from wwc_eval.estimate import Estimate
 from wwc_eval.table import Table
 
-__all__ = ["AnalysisResult", "DataFile", "RunRecord"]
+__all__ = ["AnalysisResult", "DataFile", "RunRecord", "Supplement"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Supplement:
+    """Something more that an analysis shows: sentences, a table, or both, under a title.
+
+    Parameters
+    ----------
+    key : str
+        Name that stays, under which ``results.json`` holds it; unique within an analysis.
+    title : str
+        Words for a reader; a title of the table gives way to it.
+    sentences : tuple of str
+        What is said above the table.
+    table : Table, optional
+        Its rows, with notes.
+    """
+
+    key: str
+    title: str
+    sentences: tuple[str, ...] = ()
+    table: Table | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +87,8 @@ class AnalysisResult:
         For sensitivity analyses: what differs from the analysis named in ``of``.
     notes : tuple of str
         Sentences for the reader.
+    supplements : tuple of Supplement
+        What the model shows beyond its effects; a varied analysis shows those that differ from its original's.
     """
 
     id: str
@@ -70,6 +109,7 @@ class AnalysisResult:
     adjusted: Mapping[str, Any] = field(default_factory=dict)
     changed: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    supplements: tuple[Supplement, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

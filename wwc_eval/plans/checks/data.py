@@ -70,6 +70,11 @@ def _used_columns(facts: Facts) -> Iterator[tuple[Path, str]]:
         yield ("design", "levels"), name
     if document.design.unit_column is not None:
         yield ("design", "unit_column"), document.design.unit_column
+    if document.design.wedge is not None:
+        wedge = document.design.wedge
+        yield ("design", "wedge", "period"), wedge.period
+        if wedge.time_on_treatment is not None:
+            yield ("design", "wedge", "time_on_treatment"), wedge.time_on_treatment
     if document.randomisation is not None:
         for name in document.randomisation.by:
             yield ("randomisation", "by"), name

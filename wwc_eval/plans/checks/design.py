@@ -90,7 +90,7 @@ def _inference_level(facts: Facts, _: FilePath | None) -> Iterator[Problem]:
         if task.role == "subgroup" or task.analysis.outcome not in facts.outcomes:
             continue
         cluster = task.analysis.cluster
-        if cluster in above:
+        if set(task.analysis.clusters) & set(above):
             continue
         path = (*task.path, "inference")
         name = facts.document.design.unit
@@ -98,7 +98,7 @@ def _inference_level(facts: Facts, _: FilePath | None) -> Iterator[Problem]:
             message = f"{name} was randomised but errors are not clustered by it"
         else:
             message = f"errors are clustered by '{cluster}', which is not {name} or a level above it"
-        yield problem_at(facts, "P04", path, message, f"write inference: {{vcov: CR1S, cluster: {unit}}}")
+        yield problem_at(facts, "P04", path, message, task.analysis.cluster_fix(unit))
 
 
 @check("P05", "blocks of the allocation are in the model")
@@ -108,11 +108,15 @@ def _blocks(facts: Facts, _: FilePath | None) -> Iterator[Problem]:
             continue
         formulas = [formula_or_error(text) for text in analysis.formulas.values()]
         used = {name for formula in formulas if isinstance(formula, Formula) for name in formula.columns}
-        for block in facts.document.design.within:
+        design = facts.document.design
+        blocks = dict.fromkeys(design.within, "was a block of the allocation")
+        if design.wedge is not None:
+            blocks[design.wedge.period] = "is the period, with which a wedge's programme spreads,"
+        for block, what in blocks.items():
             if formulas and block not in used:
                 yield problem_at(
                     facts, "P05", ("analyses", index, "formula"),
-                    f"'{block}' was a block of the allocation but is not in the model",
+                    f"'{block}' {what} but is not in the model",
                     f"add + {block}, or waive P05 with a reason in waivers:",
                 )  # fmt: skip
 

@@ -25,7 +25,7 @@ __all__ = [
 
 Check = Callable[[Facts, FilePath | None], Iterator[Problem]]
 CHECKS: dict[str, tuple[str, Check]] = {}
-WAIVABLE = frozenset({"P05", "P11"})
+WAIVABLE = frozenset({"P05", "P08", "P11"})
 
 
 def check(code: str, title: str) -> Callable[[Check], Check]:
@@ -69,6 +69,9 @@ def formulas_of(task: Task) -> Iterator[tuple[Path, str]]:
 def conditions_of(facts: Facts) -> Iterator[tuple[Path, str]]:
     """Every condition of the plan with its path."""
     document = facts.document
+    wedge = document.design.wedge
+    if wedge is not None and wedge.transition is not None:
+        yield ("design", "wedge", "transition"), wedge.transition
     for index, exclusion in enumerate(document.data.exclusions):
         yield ("data", "exclusions", index, "rule"), exclusion.rule
     for name, population in document.populations.items():

@@ -9,13 +9,13 @@ from __future__ import annotations
 import functools
 import importlib
 import pkgutil
-from typing import Annotated, Any, Union
+from typing import Annotated, Any, Union, get_args
 
 from pydantic import Field, TypeAdapter
 
 from wwc_eval.plans.vocabulary.base import AnalysisFields
 
-__all__ = ["analysis_adapter", "analysis_classes", "analysis_type"]
+__all__ = ["analysis_adapter", "analysis_classes", "analysis_type", "fields_of"]
 
 
 @functools.cache
@@ -27,6 +27,16 @@ def analysis_classes() -> tuple[type[AnalysisFields], ...]:
             room = importlib.import_module(f"{__name__}.{module.name}")
             found.extend(room.ANALYSES)
     return tuple(found)
+
+
+def fields_of(model: str) -> frozenset[str]:
+    """Names of the fields of the analyses that answer to a model; none where no room does."""
+    return frozenset(
+        name
+        for kind in analysis_classes()
+        if model in get_args(kind.model_fields["model"].annotation)
+        for name in kind.model_fields
+    )
 
 
 def analysis_type() -> Any:

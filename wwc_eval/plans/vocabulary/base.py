@@ -59,6 +59,8 @@ class Context:
         Sides of the test.
     rule : DisclosureRule
         Which small counts are hidden.
+    design : {"individual", "cluster", "stepped_wedge"}
+        Kind of the design.
     """
 
     frame: pd.DataFrame
@@ -72,6 +74,7 @@ class Context:
     level: float
     sides: int
     rule: DisclosureRule
+    design: str = "individual"
 
 
 class Missing(Block):
@@ -110,6 +113,27 @@ class AnalysisFields(Block):
     @abstractmethod
     def cluster(self) -> str | None:
         """Column that errors are clustered by, or the highest grouping of a multilevel model."""
+
+    @property
+    def clusters(self) -> tuple[str, ...]:
+        """Columns whose groups may be alike, as far as the analysis knows: that of :attr:`cluster` where there is one.
+
+        P04 asks that what was randomised, or something above it, is among them.
+        """
+        return (self.cluster,) if self.cluster is not None else ()
+
+    def cluster_fix(self, unit: str) -> str:
+        """What to write so that inference is at the level of ``unit`` (P04)."""
+        return f"write inference: {{vcov: CR1S, cluster: {unit}}}"
+
+    @property
+    def small_sample(self) -> bool:
+        """Whether its inference is made for few clusters (P08), such as CR2 with Satterthwaite's df."""
+        return False
+
+    def small_sample_fix(self, unit: str) -> str:
+        """What to write so that it is, for clusters in a column ``unit``."""
+        return f"write inference: {{vcov: CR2, cluster: {unit}}}"
 
     @property
     @abstractmethod

@@ -2,66 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from wwc_eval.errors import WwcError, did_you_mean
 from wwc_eval.estimate import Estimate
-from wwc_eval.plans.document import Outcome
-from wwc_eval.plans.effects import (
-    effects,
-    group_counts,
-    modified_effects,
-    one_sided,
-    sample_by_arm,
-    saturated_cells,
-    shown_coefficients,
-    with_groups,
-    with_interaction,
-    withheld,
-)
-from wwc_eval.plans.fields import Block, ColumnName, Text
-from wwc_eval.plans.vocabulary.base import AnalysisFields, Context, Finding, Missing
+from wwc_eval.plans.effects import SIZE_SCALES, arm_terms, modified_effects, with_units
+from wwc_eval.plans.fields import Block, ColumnName
+from wwc_eval.plans.modelled import ModelledAnalysis, Prepared
+from wwc_eval.plans.vocabulary.base import AnalysisFields, Context, Finding
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from wwc_eval.formula import Formula
+    from wwc_eval.formula import Design, Formula
     from wwc_eval.inference import RegressionFit
-    from wwc_eval.report.record import AnalysisResult
 
 __all__ = ["ANALYSES", "Inference", "RegressionAnalysis"]
-
-Scale = Literal[
-    "coefficient",
-    "mean_difference",
-    "risk_difference",
-    "risk_ratio",
-    "odds_ratio",
-    "rate_ratio",
-    "hedges_g",
-    "glass_delta",
-]
-
-FAMILY_SCALES: Mapping[str, tuple[str, ...]] = {
-    "gaussian": ("mean_difference", "risk_difference", "coefficient", "hedges_g", "glass_delta"),
-    "binomial": ("risk_difference", "risk_ratio", "odds_ratio", "coefficient"),
-    "poisson": ("rate_ratio", "coefficient"),
-    "quasipoisson": ("rate_ratio", "coefficient"),
-}
-OUTCOME_SCALES: Mapping[str, frozenset[str]] = {
-    "binary": frozenset({"risk_difference", "risk_ratio", "odds_ratio", "coefficient"}),
-    "count": frozenset({"rate_ratio", "mean_difference", "coefficient", "hedges_g", "glass_delta"}),
-    "continuous": frozenset({"mean_difference", "coefficient", "hedges_g", "glass_delta"}),
-}
-OUTCOME_FAMILIES: Mapping[str, frozenset[str]] = {
-    "binary": frozenset({"binomial", "gaussian"}),
-    "count": frozenset({"poisson", "quasipoisson", "gaussian"}),
-    "continuous": frozenset({"gaussian"}),
-}
 
 
 class Inference(Block):
@@ -76,41 +32,28 @@ class Inference(Block):
     cluster: ColumnName | None = Field(None, description="Column that errors are clustered by (CR)")
 
 
-class RegressionAnalysis(AnalysisFields):
+class StandardisedSize(Block):
+    """How the interval of Hedges' g or Glass's delta is made."""
+
+    interval: Literal["noncentral_t", "delta"] = Field(
+        description="Limits of the noncentral t distribution, or estimate and standard error"
+    )
+
+
+class RegressionAnalysis(ModelledAnalysis):
     """A regression with the arm and covariates as fixed effects."""
 
     model: Literal["regression"]
-    formula: Text = Field(description="Such as in_care_12m ~ arm + local_authority + age")
     family: Literal["gaussian", "binomial", "poisson", "quasipoisson"] = "gaussian"
-    report: list[Scale] = Field(default_factory=list, description="Effect measures, the headline first")
     inference: Inference = Inference(vcov="HC2")
-    exposure: ColumnName | None = Field(None, description="Column with the exposure of a rate")
-    weights: ColumnName | None = Field(None, description="Column with precision weights")
-    missing: Missing = Missing()
+    effect_size: StandardisedSize | None = Field(None, description="Interval of hedges_g and glass_delta")
 
-    arm_in_formula: ClassVar[bool] = True
-    default_scale: ClassVar[Mapping[str, str]] = {
-        "gaussian": "mean_difference",
-        "binomial": "risk_difference",
-        "poisson": "rate_ratio",
-        "quasipoisson": "rate_ratio",
-    }
+    families: ClassVar[tuple[str, ...]] = ("gaussian", "binomial", "poisson", "quasipoisson")
 
     @property
-    def formulas(self) -> Mapping[tuple[str | int, ...], str]:
-        """The model formula."""
-        return {("formula",): self.formula}
-
-    @property
-    def columns(self) -> Mapping[tuple[str | int, ...], str]:
-        """Columns named by cluster, exposure, weights and missing-data methods."""
-        named: dict[tuple[str | int, ...], str | None] = {
-            ("inference", "cluster"): self.inference.cluster,
-            ("exposure",): self.exposure,
-            ("weights",): self.weights,
-        }
-        found = {path: name for path, name in named.items() if name is not None}
-        return {**found, **{("missing", "columns", i): name for i, name in enumerate(self.missing.columns)}}
+    def inference_cluster(self) -> str | None:
+        """Column named by ``inference: cluster:``."""
+        return self.inference.cluster
 
     @property
     def cluster(self) -> str | None:
@@ -118,22 +61,12 @@ class RegressionAnalysis(AnalysisFields):
         return self.inference.cluster if self.inference.vcov.startswith("CR") else None
 
     @property
-    def scales(self) -> tuple[str, ...]:
-        """Effect measures as asked for, else the family's own."""
-        return tuple(self.report) or (self.default_scale[self.family],)
+    def small_sample(self) -> bool:
+        """CR2 or CR3 with Satterthwaite's degrees of freedom."""
+        return self.inference.vcov in {"CR2", "CR3"} and self.inference.df != "clusters"
 
-    def findings(self, outcome: Outcome | None) -> Iterator[Finding]:
-        """Scale and family against the outcome (P09), missing-data columns (P12), formula and cluster (P14)."""
-        from wwc_eval.plans.facts import formula_or_error
-
-        yield from self._scale_findings(outcome)
-        if self.exposure is not None and self.family not in {"poisson", "quasipoisson"}:
-            yield Finding(
-                code="P14",
-                path=("exposure",),
-                message=f"exposure goes with a count, and the family is {self.family}",
-                fix="write family: poisson or quasipoisson, or remove the exposure",
-            )
+    def _room_findings(self, formula: Formula | None) -> Iterator[Finding]:
+        """Clusters and degrees of freedom where they belong, no random part."""
         clustered = self.inference.vcov.startswith("CR")
         if clustered and self.inference.cluster is None:
             yield Finding(
@@ -156,177 +89,56 @@ class RegressionAnalysis(AnalysisFields):
                 message=f"{self.inference.vcov} has its own degrees of freedom",
                 fix="remove df",
             )
-        formula = formula_or_error(self.formula)
-        if isinstance(formula, WwcError):
-            return
-        yield from self._formula_findings(formula, outcome)
-
-    def _scale_findings(self, outcome: Outcome | None) -> Iterator[Finding]:
-        if outcome is not None and self.family not in OUTCOME_FAMILIES[outcome.type]:
+        if self.effect_size is not None and not SIZE_SCALES & set(self.scales):
             yield Finding(
-                code="P09",
-                path=("family",),
-                message=f"family {self.family} does not fit the {outcome.type} outcome '{outcome.name}'",
-                fix=f"choose one of {', '.join(sorted(OUTCOME_FAMILIES[outcome.type]))}",
+                code="P14",
+                path=("effect_size",),
+                message="effect_size is of hedges_g and glass_delta, and neither is reported",
+                fix="add one to report:, or remove effect_size",
             )
-            return
-        for index, scale in enumerate(self.report):
-            fits_family = scale in FAMILY_SCALES[self.family]
-            if not fits_family or (outcome is not None and scale not in OUTCOME_SCALES[outcome.type]):
-                what = (
-                    f"family {self.family}"
-                    if not fits_family
-                    else f"the {outcome.type} outcome"
-                    if outcome
-                    else ""
-                )
-                allowed = [
-                    name
-                    for name in FAMILY_SCALES[self.family]
-                    if outcome is None or name in OUTCOME_SCALES[outcome.type]
-                ]
-                yield Finding(
-                    code="P09",
-                    path=("report", index),
-                    message=f"{scale} does not fit {what}",
-                    fix=f"choose from {', '.join(allowed)}",
-                )
-
-    def _formula_findings(self, formula: Formula, outcome: Outcome | None) -> Iterator[Finding]:
-        if formula.random:
+        if formula is not None and formula.random:
             yield Finding(
                 code="P14",
                 path=("formula",),
                 message="model: regression has no random effects",
-                fix="remove the (... | ...) part",
-            )
-        response = set(formula.response.columns) if formula.response else set()
-        if outcome is not None and response != {outcome.name}:
-            yield Finding(
-                code="P14",
-                path=("formula",),
-                message=f"the formula's outcome is {', '.join(sorted(response))}, the analysis is of {outcome.name}",
-                fix=f"write {outcome.name} ~ ...",
-            )
-        yield from self._transformed_findings(formula, outcome)
-        covariates = formula.columns - response
-        for index, name in enumerate(self.missing.columns):
-            if name not in covariates:
-                yield Finding(
-                    code="P12",
-                    path=("missing", "columns", index),
-                    message=f"'{name}' is not a covariate of the formula",
-                    fix=did_you_mean(name, covariates),
-                )
-        if self.missing.columns and self.missing.method == "complete_case":
-            yield Finding(
-                code="P12",
-                path=("missing", "columns"),
-                message="complete_case uses no columns",
-                fix="write method: missing_indicator, or remove the columns",
+                fix="remove the (... | ...) part, or write model: multilevel",
             )
 
-    def _transformed_findings(self, formula: Formula, outcome: Outcome | None) -> Iterator[Finding]:
-        from wwc_eval.formula import quote_name
-
-        if (
-            outcome is None
-            or formula.response is None
-            or formula.response.text in {outcome.name, quote_name(outcome.name)}
-        ):
-            return
-        for index, scale in enumerate(self.scales):
-            if scale != "coefficient":
-                yield Finding(
-                    code="P09",
-                    path=("report", index),
-                    message=f"{scale} would be of {formula.response.text}, not of {outcome.name}",
-                    fix=f"report [coefficient], or write {outcome.name} ~ ...",
-                )
-
-    def run(self, context: Context) -> AnalysisResult:
-        """Fit, and report every effect measure asked for."""
-        fit, completed = self._fit(context, self.formula)
-        estimates = [item for scale in self.scales for item in effects(fit, context, scale)]
-        return self._result(context, fit, estimates, completed)
-
-    def run_subgroup(self, context: Context, by: str) -> AnalysisResult:
-        """Fit with the effect differing by ``by``; the interaction comes first, then the effect in each group."""
-        inner, column = with_groups(context, by)
-        fit, completed = self._fit(inner, with_interaction(self.formula, context.arm, column))
-        estimates = modified_effects(fit, inner, column, self.scales[0])
-        result = self._result(inner, fit, estimates, completed, by=(column, context.frame))
-        result = replace(result, notes=(f"Subgroups by: {by}.", *result.notes))
-        counts = group_counts(inner.frame.iloc[fit.design_info.rows.tolist()], inner, column)
-        return withheld(result, counts, context, "a subgroup by arm has cells of")
-
-    def _fit(self, context: Context, formula_text: str) -> tuple[RegressionFit, dict[str, str]]:
-        """The fit, and how each covariate with missing values was completed."""
-        from wwc_eval.formula import parse_formula
+    def _fit(self, prepared: Prepared, context: Context) -> RegressionFit:
         from wwc_eval.inference import regression
-        from wwc_eval.inference.missing_data import missing_indicator
 
-        formula = parse_formula(formula_text)
-        frame, completed = context.frame, {}
-        levels: Mapping[str, Sequence[str]] = context.levels
-        if self.missing.method == "missing_indicator":
-            filled = missing_indicator(
-                frame, formula, columns=self.missing.columns or None, levels=levels, keep=(context.arm,)
-            )
-            frame, formula, levels = filled.frame, filled.formula, filled.levels
-            completed = {name: how for name, (_, how) in filled.completed.items()}
-        fit = regression(
-            formula.text,
-            frame,
+        return regression(
+            prepared.formula,
+            prepared.frame,
             family=self.family,
             exposure=self.exposure,
             weights=self.weights,
             vcov=self.inference.vcov,
             cluster=self.inference.cluster,
             df=self.inference.df,
-            levels=levels,
+            levels=prepared.levels,
             level=context.level,
         )
-        return fit, completed
 
-    def _result(
-        self,
-        context: Context,
-        fit: RegressionFit,
-        estimates: list[Estimate],
-        completed: Mapping[str, str],
-        *,
-        by: tuple[str, pd.DataFrame] | None = None,
-    ) -> AnalysisResult:
-        from wwc_eval.report.record import AnalysisResult
+    def _design(self, fit: RegressionFit) -> Design:
+        return fit.design_info
 
-        if context.sides == 1:
-            estimates = [one_sided(item, context.outcome.better) for item in estimates]
-        cells = saturated_cells(fit, context)
-        coefficients = shown_coefficients(fit, context)
-        left_out = len(fit.estimates) - len(coefficients)
-        result = AnalysisResult(
-            id=self.id,
-            title=self.title or context.label,
-            role=context.outcome.role,
-            outcome=context.outcome.name,
-            outcome_label=context.label,
-            better=context.outcome.better,
-            model="regression",
-            method=fit.estimates.items[0].method,
-            formula=fit.formula,
-            estimates=tuple(estimates),
-            coefficients=tuple(coefficients),
-            status=fit.status,
-            message=fit.message,
-            sample={
-                **sample_by_arm(context, fit, self.cluster, by=by),
-                "completed": completed,
-                "saturated": bool(cells),
-            },
-            notes=("Coefficients of groups too small to show are left out.",) if left_out else (),
-        )
-        return withheld(result, cells, context, "an unadjusted comparison has cells of")
+    def _effects(self, fit: RegressionFit, context: Context, scale: str) -> list[Estimate]:
+        """Odds ratios are conditional on the covariates; other measures are standardised over the sample."""
+        if scale in SIZE_SCALES:
+            options = {} if self.effect_size is None else {"interval": self.effect_size.interval}
+            return with_units(fit.effect_size(context.arm, kind=scale, **options), context)
+        if scale == "coefficient":
+            return with_units([fit.estimates[term] for term in arm_terms(fit.estimates, context)], context)
+        if scale == "odds_ratio":
+            ratios = fit.ratios()
+            return [
+                ratios[term].replace(units="conditional odds ratio") for term in arm_terms(fit.estimates, context)
+            ]
+        return with_units(fit.marginal_effect(context.arm, scale=scale), context)
+
+    def _modified(self, fit: RegressionFit, context: Context, column: str) -> list[Estimate]:
+        return modified_effects(fit, context, column, self.scales[0])
 
 
 ANALYSES: tuple[type[AnalysisFields], ...] = (RegressionAnalysis,)

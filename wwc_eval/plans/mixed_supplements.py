@@ -1,0 +1,231 @@
+"""What a mixed model shows beyond its effects: estimand, clusters and their likeness, variances, inference, search."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from wwc_eval.errors import WwcError
+from wwc_eval.report.record import Supplement
+from wwc_eval.table import Column, Table
+
+if TYPE_CHECKING:
+    from wwc_eval.estimate import Estimate
+    from wwc_eval.plans.vocabulary.base import Context
+
+__all__ = ["mixed_supplements"]
+
+Rows = list[dict[str, Any]]
+
+
+def mixed_supplements(fit: Any, context: Context, terms: Sequence[str]) -> tuple[Supplement, ...]:
+    """Supplements of a fitted mixed model.
+
+    Parameters
+    ----------
+    fit : MultilevelFit
+        The model.
+    context : Context
+        The run's context.
+    terms : sequence of str
+        Coefficients of the arms.
+    """
+    gaussian = fit.family == "gaussian"
+    return (
+        _estimand(fit),
+        _likeness(fit, context),
+        _variances(fit),
+        *([_inferences(fit, term) for term in terms] if gaussian else []),
+        _search(fit),
+    )
+
+
+def _estimand(fit: Any) -> Supplement:
+    group = " and ".join(fit.groups)
+    weighed = (
+        "Effects are differences in means. Rows count by how much they tell, given that those of one group "
+        f"({group}) are alike: neither every row nor every group counts the same."
+    )
+    averaged = (
+        "Risk differences, risk ratios and rate ratios are averaged over the rows analysed, each counting the same, and "
+        f"over the distribution of the effects of {group}."
+    )
+    conditional = (
+        f"Odds ratios and coefficients compare two rows of one group ({group}) with the same covariates; they lie "
+        "further from no effect than averages do."
+    )
+    told = (weighed,) if fit.family == "gaussian" else (averaged, conditional)
+    return Supplement(key="estimand", title="What the effects are averages of", sentences=told)
+
+
+# --- how alike rows of one group are
+
+
+def _likeness(fit: Any, context: Context) -> Supplement:
+    """Groups of each factor with the intraclass correlation, for counts the coefficient of variation k."""
+    counts = fit.family not in {"gaussian", "binomial"}
+    rows: Rows = []
+    level, method = context.level, ""
+    found = _estimates_or_none(fit)
+    for name, number in fit.groups.items():
+        share = None if found is None else found[name]
+        method = share.method if share is not None else method
+        level = share.level if share is not None else level
+        rows.append(
+            {
+                "group": name,
+                "groups": context.rule.rounded(number),
+                "size": fit.n / number,
+                "share": math.nan if share is None else share.estimate,
+                "ci_low": math.nan if share is None else share.ci_low,
+                "ci_high": math.nan if share is None else share.ci_high,
+                "correlation": math.nan if share is None else share.details.get("correlation", math.nan),
+            }
+        )
+    head = f"{100 * level:.6g}%"
+    columns = [
+        Column(name="group", label="grouping factor"),
+        Column(name="groups", kind="count"),
+        Column(name="size", label="rows in a group, on average", kind="number", digits=1),
+        Column(name="share", label="k" if counts else "ICC", kind="number", digits=4),
+        Column(name="ci_low", label=f"{head} low", kind="number", digits=4),
+        Column(name="ci_high", label="high", kind="number", digits=4),
+        Column(name="correlation", label="correlation of two rows", kind="number", digits=4),
+    ]
+    if all(math.isnan(row["correlation"]) for row in rows):
+        columns = columns[:-1]
+        for row in rows:
+            del row["correlation"]
+    title = "Coefficient of variation between groups (k)" if counts else "Intraclass correlation"
+    notes = [f"{method}."] if method else []
+    return Supplement(key="icc", title=title, table=Table(rows, columns, notes=notes))
+
+
+def _estimates_or_none(fit: Any) -> Mapping[str, Estimate] | None:
+    try:
+        return {item.term: item for item in fit.icc()}
+    except WwcError:
+        return None
+
+
+def _variances(fit: Any) -> Supplement:
+    """Variances and correlations with the profile-likelihood intervals of standard deviations."""
+    try:
+        limits = {(row["group"], *_pair(row["term_1"], row["term_2"])): row for row in fit.variance_intervals()}
+    except WwcError:
+        limits = {}
+    rows: Rows = []
+    for row in fit.variance_components:
+        near = limits.get((row["group"], *_pair(row["term_1"], row["term_2"])), {})
+        rows.append(
+            {
+                "group": row["group"],
+                "term": " with ".join(part for part in (row["term_1"], row["term_2"]) if part),
+                "variance": row["variance"],
+                "sd": row["sd"] if not row["term_2"] else row["correlation"],
+                "ci_low": near.get("ci_low", math.nan),
+                "ci_high": near.get("ci_high", math.nan),
+            }
+        )
+    columns = [
+        Column(name="group", label="grouping factor"),
+        Column(name="term"),
+        Column(name="variance", label="variance or covariance", kind="number", digits=4),
+        Column(name="sd", label="SD or correlation", kind="number", digits=4),
+        Column(name="ci_low", label=f"{100 * fit.level:.6g}% low", kind="number", digits=4),
+        Column(name="ci_high", label="high", kind="number", digits=4),
+    ]
+    notes = ["Intervals are of the SD (profile likelihood) or of the correlation."] if limits else []
+    if getattr(fit, "dispersion", None) is not None:
+        notes.append(f"{_DISPERSION[fit.family]} {fit.dispersion:.4g}.")
+    return Supplement(key="variances", title="Variance components", table=Table(rows, columns, notes=notes))
+
+
+_DISPERSION = {
+    "negative_binomial": "Size of the negative binomial (variance mu + mu squared / size):",
+    "negative_binomial_1": "Overdispersion of the negative binomial (variance mu (1 + alpha)): alpha =",
+}
+
+
+def _pair(first: str, second: str) -> tuple[str, str]:
+    ordered = sorted((first, second))
+    return ordered[0], ordered[1]
+
+
+# --- inference and search
+
+
+def _inferences(fit: Any, term: str) -> Supplement:
+    """The effect under every inference that the fit can have, with the advice."""
+    from wwc_eval.multilevel.advice import advise
+
+    advice = advise(fit, term)
+    used = fit.inference_kind
+    rows = list(_inference_rows(fit, term, advice.estimates, advice.inference))
+    columns = [
+        Column(name="inference"),
+        Column(name="se", label="SE", kind="number", digits=4),
+        Column(name="df", kind="number", digits=1),
+        Column(name="p_value", label="p", kind="p_value"),
+        Column(name="ci_low", label=f"{100 * fit.level:.6g}% low", kind="number", digits=4),
+        Column(name="ci_high", label="high", kind="number", digits=4),
+        Column(name="mark", label=""),
+    ]
+    planned = f"The plan uses {_WORDS.get(used, used)}; " + (
+        "so does the advice." if used == advice.inference else f"advised is {_WORDS[advice.inference]}."
+    )
+    title = f"Inferences side by side: coefficient {term}"
+    return Supplement(
+        key=f"inference {term}",
+        title=title,
+        sentences=(planned, *advice.reasons),
+        table=Table(rows, columns, notes=("p-values are two-sided.",)),
+    )
+
+
+_WORDS = {
+    "wald": "the normal distribution",
+    "satterthwaite": "Satterthwaite's degrees of freedom",
+    "kenward_roger": "Kenward-Roger",
+}
+
+
+def _inference_rows(
+    fit: Any, term: str, estimates: Mapping[str, Estimate], advised: str
+) -> Iterator[dict[str, Any]]:
+    used = fit.inference_kind
+    everything = dict(estimates)
+    # the inference planned, with its own clusters, takes the place of the one at the highest factor
+    everything[used] = fit.estimates[term]
+    for kind, one in everything.items():
+        words = kind.replace("_", " ")
+        marks = [*(["as planned"] if kind == used else []), *(["advised"] if kind == advised else [])]
+        yield {
+            "inference": words if kind.startswith("CR") else words.title().replace(" ", "-"),
+            "se": one.se,
+            "df": one.df,
+            "p_value": one.p_value,
+            "ci_low": one.ci_low,
+            "ci_high": one.ci_high,
+            "mark": ", ".join(marks),
+        }
+
+
+def _search(fit: Any) -> Supplement:
+    """Where the search ended and how it got there."""
+    record = fit.optimiser
+    rows = [
+        {"parameter": each.name, "value": each.value, "edge": "yes" if each.at_boundary else "no"}
+        for each in record.parameters
+    ]
+    columns = [
+        Column(name="parameter"),
+        Column(name="value", kind="number", digits=6),
+        Column(name="edge", label="at its boundary"),
+    ]
+    head = f"Status: {fit.status.replace('_', ' ')}. {fit.message}"
+    ended = f"{record._title()}. {' '.join(record._notes())}"
+    return Supplement(
+        key="optimiser", title="Record of the search", sentences=(head, ended), table=Table(rows, columns)
+    )
