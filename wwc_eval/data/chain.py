@@ -13,7 +13,7 @@ import datetime as dt
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,11 +52,22 @@ def read_chain(path: str | os.PathLike[str]) -> Chain:
     return _verified(file.read_bytes() if file.exists() else b"", file.name)
 
 
-def append_entry(path: str | os.PathLike[str], entry: Mapping[str, Any]) -> Mapping[str, Any]:
+def append_entry(
+    path: str | os.PathLike[str], entry: Mapping[str, Any], *, check: Callable[[Chain], None] | None = None
+) -> Mapping[str, Any]:
     """Append one entry and return it with its ``entry`` number, ``previous`` and ``hash``.
 
     Hash: SHA-256 of the line's canonical JSON (sorted keys, UTF-8) without the field ``hash``; ``previous`` is the
     hash of the line before, 64 zeros for the first.
+
+    Parameters
+    ----------
+    path : path
+        File of the chain; made where there is none.
+    entry : mapping
+        What to append, as JSON has it.
+    check : callable, optional
+        Called with the chain under the lock, before anything is written; it raises to refuse the entry.
 
     Raises
     ------
@@ -67,6 +78,8 @@ def append_entry(path: str | os.PathLike[str], entry: Mapping[str, Any]) -> Mapp
     with _locked(file) as descriptor:
         content = _everything(descriptor)
         chain = _verified(content, file.name)
+        if check is not None:
+            check(chain)
         if chain.torn:
             os.ftruncate(descriptor, content.rfind(b"\n") + 1)
         body = {**entry, "entry": len(chain.entries) + 1, "previous": chain.head}

@@ -145,6 +145,16 @@ class BoundScheme(ABC):
         """Stratum of each unit for tables; None without strata."""
         return None
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Plain sentences about what this scheme permits for these units; none for most schemes."""
+        return ()
+
+    @property
+    def derived(self) -> dict[str, Any]:
+        """What follows from units and scheme alone and costs work to derive (a cut-off, blocks), for the receipt."""
+        return {}
+
     def extra_columns(self, codes: Codes) -> dict[str, list[Any]]:
         """Further columns of the allocation's table, such as the period of crossover."""
         del codes
