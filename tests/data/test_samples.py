@@ -20,12 +20,15 @@ from wwc_eval.data.samples.dictionary import PANEL_COLUMNS, TRIAL_COLUMNS
 from wwc_eval.data.samples.draws import Draws, poisson_quantile
 from wwc_eval.data.samples.panel import EFFECT
 from wwc_eval.data.samples.places import LOCAL_AUTHORITIES, REGION_OF, TRIAL_AUTHORITIES
+from wwc_eval.data.samples.schools_page import SCHOOL_COLUMNS
+from wwc_eval.data.samples.wedge_page import WEDGE_COLUMNS
 from wwc_eval.errors import DataError, DesignError
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "sample_data"
 CALIBRATION = json.loads((ROOT / "tests/reference/la_panel_calibration.json").read_text(encoding="utf-8"))
-FILES = ("family_conferencing_trial.csv", "family_conferencing_trial.md", "la_panel.csv", "la_panel.md")
+NAMES = ("family_conferencing_trial", "la_panel", "schools_s47_trial", "no_wrong_door_wedge")
+FILES = tuple(f"{name}.{kind}" for name in NAMES for kind in ("csv", "md"))
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +67,11 @@ def test_the_files_are_plain_text_with_line_feeds(name):
     raw.decode("ascii")
 
 
-@pytest.mark.parametrize(("entries", "name"), [(TRIAL_COLUMNS, FILES[0]), (PANEL_COLUMNS, FILES[2])])
+@pytest.mark.parametrize(
+    ("entries", "name"),
+    zip((TRIAL_COLUMNS, PANEL_COLUMNS, SCHOOL_COLUMNS, WEDGE_COLUMNS), FILES[::2], strict=True),
+    ids=NAMES,
+)
 def test_the_dictionary_names_every_column(entries, name):
     header = (FOLDER / name).read_text().splitlines()[0].split(",")
     assert header == [entry.name for entry in entries]

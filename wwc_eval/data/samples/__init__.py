@@ -1,7 +1,19 @@
-"""Synthetic sample data with their truth: a family-level trial and a panel of local authorities."""
+"""Synthetic sample data with their truth: three trials and a panel of local authorities."""
 
 from wwc_eval.data.samples.panel import la_panel
+from wwc_eval.data.samples.schools import schools_s47_trial
 from wwc_eval.data.samples.trial import TrialTruth, family_conferencing_trial, family_conferencing_truth
+from wwc_eval.data.samples.wedge import WedgeTruth, no_wrong_door_truth, no_wrong_door_wedge
 from wwc_eval.data.samples.writing import write_samples
 
-__all__ = ["TrialTruth", "family_conferencing_trial", "family_conferencing_truth", "la_panel", "write_samples"]
+__all__ = [
+    "TrialTruth",
+    "WedgeTruth",
+    "family_conferencing_trial",
+    "family_conferencing_truth",
+    "la_panel",
+    "no_wrong_door_truth",
+    "no_wrong_door_wedge",
+    "schools_s47_trial",
+    "write_samples",
+]

@@ -5,7 +5,14 @@ No name is that of a real authority, and the codes 001 to 153 lie below those th
 
 from __future__ import annotations
 
-__all__ = ["CODES", "LOCAL_AUTHORITIES", "REGION_OF", "TRIAL_AUTHORITIES"]
+__all__ = [
+    "CODES",
+    "LOCAL_AUTHORITIES",
+    "REGION_OF",
+    "SCHOOL_AUTHORITIES",
+    "TRIAL_AUTHORITIES",
+    "WEDGE_AUTHORITIES",
+]
 
 _FIRST = (
     *("North", "Alder", "Bracken", "Cold", "Deep", "Elder", "Fallow", "Grey", "Heron"),
@@ -36,3 +43,9 @@ REGION_OF: tuple[str, ...] = tuple(region for region, size in _REGION_SIZES.item
 
 TRIAL_AUTHORITIES: tuple[str, ...] = LOCAL_AUTHORITIES[::7][:21]
 """The 21 that take part in the family conferencing trial."""
+
+SCHOOL_AUTHORITIES: tuple[str, ...] = LOCAL_AUTHORITIES[3::7][:21]
+"""The 21 that take part in the trial of social workers in schools."""
+
+WEDGE_AUTHORITIES: tuple[str, ...] = ("Greymoor", "Coldstow", "Deepholt", "Ravenmere", "Elderwold")
+"""The five of the stepped wedge, the two that were ready first in front."""

@@ -10,20 +10,28 @@ from typing import TYPE_CHECKING, Any
 
 from wwc_eval.data.samples.dictionary import PANEL_COLUMNS, TRIAL_COLUMNS, Entry, column_table
 from wwc_eval.data.samples.panel import EFFECT, MEASURES, la_panel
+from wwc_eval.data.samples.schools import schools_s47_trial
+from wwc_eval.data.samples.schools_page import SCHOOL_COLUMNS, schools_page
 from wwc_eval.data.samples.trial import family_conferencing_trial, family_conferencing_truth
+from wwc_eval.data.samples.wedge import no_wrong_door_truth, no_wrong_door_wedge
+from wwc_eval.data.samples.wedge_page import WEDGE_COLUMNS, wedge_page
 from wwc_eval.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["PANEL_SEED", "TRIAL_SEED", "TRUTH_SEED", "write_samples"]
+__all__ = ["PANEL_SEED", "SCHOOLS_SEED", "TRIAL_SEED", "TRUTH_SEED", "WEDGE_SEED", "write_samples"]
 
 TRIAL_SEED = 20240301
 PANEL_SEED = 20260331
 TRUTH_SEED = 20240302
+SCHOOLS_SEED = 20230906
+WEDGE_SEED = 20201001
 
 TRIAL_NAME = "family_conferencing_trial"
 PANEL_NAME = "la_panel"
+SCHOOLS_NAME = "schools_s47_trial"
+WEDGE_NAME = "no_wrong_door_wedge"
 
 
 def write_samples(folder: str | Path) -> list[Path]:
@@ -32,7 +40,8 @@ def write_samples(folder: str | Path) -> list[Path]:
     Parameters
     ----------
     folder : str or pathlib.Path
-        Where ``family_conferencing_trial.csv``, ``la_panel.csv`` and a ``.md`` beside each are to stand.
+        Where ``family_conferencing_trial.csv``, ``la_panel.csv``, ``schools_s47_trial.csv``,
+        ``no_wrong_door_wedge.csv`` and a ``.md`` beside each are to stand.
 
     Returns
     -------
@@ -58,6 +67,7 @@ def write_samples(folder: str | Path) -> list[Path]:
         f"{TRIAL_NAME}.md": _trial_dictionary(trial, trial_csv),
         f"{PANEL_NAME}.csv": panel_csv,
         f"{PANEL_NAME}.md": _panel_dictionary(panel, panel_csv),
+        **_multilevel_texts(),
     }
     try:
         target.mkdir(parents=True, exist_ok=True)
@@ -69,6 +79,19 @@ def write_samples(folder: str | Path) -> list[Path]:
             fix="name a folder that can be written to",
         ) from error
     return [target / name for name in texts]
+
+
+def _multilevel_texts() -> dict[str, str]:
+    """Contents by file name of the two trials for multilevel models."""
+    schools, wedge = schools_s47_trial(SCHOOLS_SEED), no_wrong_door_wedge(WEDGE_SEED)
+    schools_csv, wedge_csv = _csv(schools, SCHOOL_COLUMNS), _csv(wedge, WEDGE_COLUMNS)
+    truth = no_wrong_door_truth(WEDGE_SEED)
+    return {
+        f"{SCHOOLS_NAME}.csv": schools_csv,
+        f"{SCHOOLS_NAME}.md": schools_page(schools, seed=SCHOOLS_SEED, sha256=_sha256(schools_csv)),
+        f"{WEDGE_NAME}.csv": wedge_csv,
+        f"{WEDGE_NAME}.md": wedge_page(wedge, truth, seed=WEDGE_SEED, sha256=_sha256(wedge_csv)),
+    }
 
 
 def _csv(frame: pd.DataFrame, entries: tuple[Entry, ...]) -> str:
