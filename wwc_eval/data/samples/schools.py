@@ -44,7 +44,7 @@ LAST_YEAR = 0.97
 SHARE_NO_MEALS = 0.03
 SHARE_NO_MEALS_SPARSE = 0.35
 SPARSE_MEALS = SCHOOL_AUTHORITIES[5]
-"""The authority that did not return free school meals for a third of its schools."""
+"""The authority that is likely not to return free school meals."""
 NEW_SCHOOLS = 5
 RENAMED = 3
 

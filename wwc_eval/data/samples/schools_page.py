@@ -47,7 +47,7 @@ SCHOOL_COLUMNS: tuple[Entry, ...] = (
         code="x",
         decimals=1,
         what="Pupils eligible for free school meals, before randomisation. Ten points more raise the log rate by 0.18. "
-        "Not available for a third of the schools of Deepcombe and 3% elsewhere.",
+        "Not available for 4 of the 23 schools of Deepcombe and 4 elsewhere.",
     ),
     Entry(
         name="s47_before",
