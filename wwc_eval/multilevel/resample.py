@@ -19,7 +19,8 @@ from wwc_eval.multilevel.engine.fold import Finest, NestedFold
 from wwc_eval.multilevel.engine.prepare import cross_products
 from wwc_eval.multilevel.engine.solve import problem_of, solve
 from wwc_eval.multilevel.engine.structure import Array, Index, nests
-from wwc_eval.multilevel.refit import _frame, _inference, _term, summary_of
+from wwc_eval.multilevel.refit import inference_of, summary_of
+from wwc_eval.multilevel.refit_inputs import table_of, term_of
 from wwc_eval.multilevel.replicates import Contrasts, full_rank, summarise
 
 if TYPE_CHECKING:
@@ -83,14 +84,14 @@ def refit_resampled(
     of_group[top.codes] = clusters
     by_group = counts[:, of_group[engine.order[-1]]]
     rows = np.bincount(top.codes, minlength=top.n_groups)[engine.order[-1]].astype(float)
-    kind, chosen = _inference(fit, inference), _term(fit, term, None)
+    kind, chosen = inference_of(fit, inference), term_of(fit, term, None)
     contrast = np.eye(len(fit.terms))[fit.terms.index(chosen)]
     inner = np.linalg.solve(problem.prepared.X_root.T, contrast)
     parts = list(_chunks(fit, by_group, by_group @ rows, inner, kind))
     found = Contrasts.joined(parts)
     scale = problem.prepared.y_scale
     estimate = found.estimate * scale + float(contrast @ problem.prepared.beta_0)
-    frame = _frame(estimate, found.se * scale, found.df, found.boundary, found.failed)
+    frame = table_of(estimate, found.se * scale, found.df, found.boundary, found.failed)
     for k in np.flatnonzero(found.unsettled & ~found.failed).tolist():
         frame.iloc[k] = _copied(fit, counts[k], clusters, chosen, kind).iloc[0]
     return frame
@@ -182,4 +183,4 @@ def _copied(fit: LinearFit, counts: Array, clusters: Index, term: str, inference
     design = fit.data.design
     solution = solve(problem_of(design.y[at], design.X[at], groupings, reml=fit.method == "reml", weights=weights))
     found = np.array([summary_of(solution, fit.terms.index(term), inference)])
-    return _frame(found[:, 0], found[:, 1], found[:, 2], found[:, 3] == 1.0, found[:, 3] == 2.0)
+    return table_of(found[:, 0], found[:, 1], found[:, 2], found[:, 3] == 1.0, found[:, 3] == 2.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
@@ -19,6 +19,7 @@ from wwc_eval.multilevel.optimiser import Optimiser, Parameter
 from wwc_eval.multilevel.small_sample.inference import INFERENCES, Inference, Normal
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
 
     from wwc_eval.estimate import Estimates
@@ -373,6 +374,28 @@ class GeneralisedFit(MultilevelFit):
             f"this is a {WORDS[self.family].lower()}",
             fix=f"report fit.marginal_effect('{term.split('[', maxsplit=1)[0]}'), or a linear model of the outcome",
         )
+
+    # --- refits
+
+    def refit(self, outcome: Any) -> GeneralisedFit:
+        """The same model with another outcome over the rows used (n,): successes or counts."""
+        from wwc_eval.multilevel.generalised.refit import refit
+
+        return refit(self, outcome)
+
+    def refit_many(self, outcomes: Any = None, arms: Any = None, **options: Any) -> pd.DataFrame:
+        """Many refits; see :func:`wwc_eval.multilevel.refit.refit_many`."""
+        from wwc_eval.multilevel.generalised.refit import refit_generalised
+
+        return refit_generalised(self, outcomes, arms, **options)
+
+    def simulate(self, reps: int, *, rng: Any, coefficients: Mapping[str, float] | None = None) -> Array:
+        """Outcomes (reps, n) drawn from the model; see :func:`wwc_eval.multilevel.generalised.simulate.simulate`."""
+        from wwc_eval.multilevel.generalised.simulate import simulate
+
+        return simulate(self, reps, rng=rng, coefficients=coefficients)
+
+    # --- plots
 
     def plot_random_effects(self, group: str | None = None, ax: Axes | None = None) -> Axes:
         """Caterpillar plot: random intercepts of a factor in order, with their intervals."""

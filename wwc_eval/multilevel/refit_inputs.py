@@ -1,0 +1,209 @@
+"""What refits change, read and checked, and the table they end in; the same for every family."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from wwc_eval.errors import DataError, DesignError, did_you_mean, shown
+from wwc_eval.formula.columns import label_of
+from wwc_eval.formula.terms import Variable
+from wwc_eval.multilevel.engine.structure import Array, Grouping
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from wwc_eval.multilevel.fit import MultilevelFit
+
+__all__ = ["COLUMNS", "Change", "Rebuilt", "change_of", "is_main_effect", "table_of", "term_of"]
+
+COLUMNS = ("estimate", "se", "df", "p_value", "status")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Change:
+    """What changes between refits, over the rows used.
+
+    Parameters
+    ----------
+    fit : MultilevelFit
+        The model.
+    Y : (R, n) array, optional
+        Outcomes.
+    allocation : (R, n) array, optional
+        Values of the arm's column.
+    arm : str, optional
+        That column.
+    term : str
+        Coefficient reported.
+    inference : str
+        Errors and degrees of freedom.
+    """
+
+    fit: MultilevelFit
+    Y: Array | None
+    allocation: np.ndarray[tuple[int, ...], np.dtype[Any]] | None
+    arm: str | None
+    term: str
+    inference: str
+
+    def __len__(self) -> int:
+        return len(self.Y) if self.Y is not None else len(self.allocation)  # type: ignore[arg-type]
+
+
+def change_of(
+    fit: MultilevelFit,
+    outcomes: Any,
+    arms: Any,
+    *,
+    term: str | None,
+    arm: str | None,
+    unit: str | None,
+    inference: str,
+) -> Change:
+    """Read what changes; the arguments are those of :func:`wwc_eval.multilevel.refit.refit_many`.
+
+    Raises
+    ------
+    DesignError, DataError
+        As said there.
+    """
+    if outcomes is None and arms is None:
+        raise DesignError("nothing changes between the refits", fix="give outcomes, arms or both")
+    Y = None if outcomes is None else _outcomes(fit, outcomes)
+    column = None
+    allocation = None
+    if arms is not None:
+        column = _arm_column(fit, term, arm)
+        allocation = _allocations(fit, arms, column, unit)
+        if Y is not None and len(Y) != len(allocation):
+            raise DataError(
+                f"{len(Y):,} outcomes and {len(allocation):,} allocations do not go in pairs",
+                fix="give as many of one as of the other",
+            )
+    chosen = term_of(fit, term, column)
+    return Change(fit=fit, Y=Y, allocation=allocation, arm=column, term=chosen, inference=inference)
+
+
+def term_of(fit: MultilevelFit, term: str | None, column: str | None) -> str:
+    """Coefficient reported: as named, else the first of the arm's, else the first after the intercept."""
+    if term is None:
+        fixed = fit.data.formula.fixed
+        wanted = [
+            name
+            for name, owner in zip(fit.terms, fit.data.design.assign, strict=True)
+            if owner >= 0 and (column is None or fixed[owner].columns == {column})
+        ]
+        return (wanted or list(fit.terms))[0]
+    if term not in fit.terms:
+        raise DesignError(f"the model has no term '{term}'", fix=did_you_mean(term, fit.terms))
+    return term
+
+
+def _arm_column(fit: MultilevelFit, term: str | None, arm: str | None) -> str:
+    fixed = fit.data.formula.fixed
+    known = sorted({name for each in fixed for name in each.columns})
+    if arm is not None:
+        if arm not in known:
+            raise DesignError(f"'{arm}' is not in the fixed part", fix=did_you_mean(arm, known))
+        return arm
+    owner = fit.data.design.assign[fit.terms.index(term)] if term in fit.terms else 0
+    if not fixed or owner < 0 or len(fixed[owner].columns) != 1:
+        raise DesignError("the column of the allocation is not clear", fix="name it: arm='...'")
+    return next(iter(fixed[owner].columns))
+
+
+def is_main_effect(fit: MultilevelFit, column: str) -> bool:
+    """Whether a column enters the model as one plain term only."""
+    terms = fit.data.formula.terms_of(column)
+    plain = len(terms) == 1 and terms[0].factors == (Variable(column),)
+    return plain and not any(column in term.columns for term in fit.data.formula.random)
+
+
+def _outcomes(fit: MultilevelFit, outcomes: Any) -> Array:
+    Y = np.asarray(outcomes, dtype=float)
+    Y = np.asarray(_rows(fit, Y, "outcomes"))
+    if not np.all(np.isfinite(Y)):
+        where = np.argwhere(~np.isfinite(Y))[0]
+        raise DataError(
+            f"outcome {where[0]} is missing or infinite in row {where[1]} of the rows used",
+            fix="refits keep the rows: give complete outcomes",
+        )
+    return Y
+
+
+def _rows(fit: MultilevelFit, values: Any, name: str) -> Any:
+    """Columns of the rows used."""
+    if values.ndim != 2 or values.shape[1] not in (fit.n, len(fit.data.source)):
+        raise DataError(
+            f"{name} have shape {values.shape}, must be (refits, {fit.n:,} rows used)",
+            fix="put one refit in each row",
+        )
+    return values if values.shape[1] == fit.n else values[:, fit.data.rows]
+
+
+def _allocations(fit: MultilevelFit, arms: Any, column: str, unit: str | None) -> Any:
+    import pandas as pd
+
+    if unit is None:
+        values = _rows(fit, np.asarray(arms), "arms")
+    else:
+        source = fit.data.source
+        if unit not in source.columns:
+            raise DesignError(
+                f"the data have no column '{unit}'", fix=did_you_mean(unit, [str(c) for c in source.columns])
+            )
+        if not isinstance(arms, pd.DataFrame):
+            raise DataError("allocations of units need a DataFrame whose columns are the units")
+        place = {label_of(name): k for k, name in enumerate(arms.columns)}
+        labels = [label_of(value) for value in source[unit].iloc[fit.data.rows]]
+        lost = next((label for label in labels if label not in place), None)
+        if lost is not None:
+            raise DataError(f"{unit} {shown(lost)} is in the data but not among the units allocated")
+        values = arms.to_numpy()[:, [place[label] for label in labels]]
+    if pd.isna(values).any():
+        raise DataError(f"an allocation leaves '{column}' missing", fix="allocate every unit")
+    return values
+
+
+class Rebuilt:
+    """Design matrix and varying columns of other allocations."""
+
+    def __init__(self, fit: MultilevelFit, arm: str) -> None:
+        self.fit, self.arm = fit, arm
+        self.frame = fit.data.source.iloc[fit.data.rows]
+
+    def at(self, values: Any) -> tuple[Array, tuple[Grouping, ...]]:
+        """Design matrix (n, p) and grouping factors of one allocation."""
+        from dataclasses import replace
+
+        import pandas as pd
+
+        from wwc_eval.multilevel.random_effects import varying_columns
+
+        before = self.frame[self.arm]
+        column = (
+            pd.Categorical(values, dtype=before.dtype)
+            if isinstance(before.dtype, pd.CategoricalDtype)
+            else pd.Series(values, index=before.index).astype(before.dtype)
+        )
+        frame = self.frame.assign(**{self.arm: column})
+        X = self.fit.data.design.matrix(frame)
+        varying = varying_columns(self.fit.data, frame)
+        return X, tuple(replace(g, Z=varying[g.name]) for g in self.fit.data.groupings)
+
+
+def table_of(estimate: Array, se: Array, df: Array, boundary: Any, failed: Any) -> pd.DataFrame:
+    """One row a refit: estimate, se, df, p_value, status."""
+    import pandas as pd
+    from scipy import special
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = np.abs(estimate / se)
+        normal = np.isinf(df)
+        p_value = 2.0 * np.where(normal, special.ndtr(-t), special.stdtr(np.where(normal, 1.0, df), -t))
+    p_value = np.where(np.isfinite(t) & (df > 0), p_value, np.nan)
+    status = np.where(failed, "failed", np.where(boundary, "boundary", "ok"))
+    return pd.DataFrame(dict(zip(COLUMNS, (estimate, se, df, p_value, status), strict=True)))
