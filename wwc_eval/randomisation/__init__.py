@@ -6,17 +6,28 @@
   and samples.
 - ``blocks`` with ``dealing``, ``laws``, ``rounding``, ``balanced``, ``misfits``, ``controlled``: blocks of units, and what
   is left over where the ratio does not fit.
+- ``constraint`` with ``covariates``, ``exact_scores``, ``count_tables``, ``halves``, ``accepted``: allocations chosen for balance.
+- ``matching``, ``grouping``: pairs and blocks of units that are alike; ``imbalance``: minimisation.
+- ``receipt``, ``ledger``, ``verification``, ``masking``: the record.
 - ``randomising``: the verb :func:`randomise`; ``allocation``: :class:`Allocation`.
 """
 
 from wwc_eval.randomisation.allocation import Allocation
 from wwc_eval.randomisation.arms import Arms
+from wwc_eval.randomisation.ledger import Ledger
+from wwc_eval.randomisation.masking import MaskedAllocation, SealedKey, mask_arms
 from wwc_eval.randomisation.randomising import randomise
+from wwc_eval.randomisation.receipt import read_receipt, write_receipt
 from wwc_eval.randomisation.scheme import BoundScheme, Scheme, scheme_from
 from wwc_eval.randomisation.schemes.complete import Complete
+from wwc_eval.randomisation.schemes.constrained import Constrained
+from wwc_eval.randomisation.schemes.matched import MatchedPairs
+from wwc_eval.randomisation.schemes.minimisation import Minimisation
+from wwc_eval.randomisation.schemes.rerandomised import Rerandomised
 from wwc_eval.randomisation.schemes.simple import Simple
 from wwc_eval.randomisation.schemes.stratified import Stratified
 from wwc_eval.randomisation.stream import ALGORITHM, Stream, seed_from
+from wwc_eval.randomisation.verification import Verification, verify_allocation
 
 __all__ = [
     "ALGORITHM",
@@ -24,11 +35,23 @@ __all__ = [
     "Arms",
     "BoundScheme",
     "Complete",
+    "Constrained",
+    "Ledger",
+    "MaskedAllocation",
+    "MatchedPairs",
+    "Minimisation",
+    "Rerandomised",
     "Scheme",
+    "SealedKey",
     "Simple",
     "Stratified",
     "Stream",
+    "Verification",
+    "mask_arms",
     "randomise",
+    "read_receipt",
     "scheme_from",
     "seed_from",
+    "verify_allocation",
+    "write_receipt",
 ]

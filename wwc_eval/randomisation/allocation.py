@@ -135,12 +135,12 @@ class Allocation(Rendered):
     def warnings(self) -> tuple[str, ...]:
         """What the evaluator should know before going on."""
         if self.smallest_p_value <= self.alpha:
-            return ()
+            return self.bound.warnings
         text = (
             f"no randomisation test of this design can reach p < {self.alpha:g}: the smallest two-sided p-value is "
             f"{self.smallest_p_value:.3f}. Plan other inference, or a design that permits more allocations."
         )
-        return (text,)
+        return (*self.bound.warnings, text)
 
     @cached_property
     def hash(self) -> str:

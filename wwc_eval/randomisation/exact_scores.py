@@ -182,4 +182,5 @@ def scores(embedding: Embedding, allocations: Codes) -> Integers:
     for arm in range(arms):
         # sums of whole numbers below 2^53: exact in any order
         total += (allocations == arm).astype(float) @ embedding.vectors[:, arm].astype(float)
-    return np.einsum("rd,rd->r", total, total).astype(np.int64)
+    squared: Integers = np.einsum("rd,rd->r", total, total).astype(np.int64)
+    return squared

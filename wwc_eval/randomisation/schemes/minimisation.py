@@ -1,0 +1,272 @@
+"""Minimisation (Pocock and Simon) for units that enrol one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from math import lcm
+from typing import Any
+
+import numpy as np
+
+from wwc_eval.errors import DesignError, check_choice, check_number, shown
+from wwc_eval.randomisation.arms import Arms
+from wwc_eval.randomisation.covariates import numbers_of, read_weights
+from wwc_eval.randomisation.exact_scores import Integers
+from wwc_eval.randomisation.imbalance import IMBALANCES, Coin, imbalances
+from wwc_eval.randomisation.scheme import BoundScheme, Codes, Floats, Reference, Scheme
+from wwc_eval.randomisation.stream import Stream
+from wwc_eval.randomisation.units import Units, names_of
+
+__all__ = ["BoundMinimisation", "Minimisation"]
+
+SAMPLED = 20_000
+MOST_LEVELS = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Minimisation(Scheme):
+    """Each unit in turn goes, with a high probability, to the arm that balances the margins of all factors best.
+
+    A unit's arm depends on the units before it, so the order of arrival is part of the scheme and of the receipt. A
+    longer list with the same units first gives them the same arms: to enrol more units, randomise the longer list
+    with the same seed, or go on from :meth:`MinimisationState <wwc_eval.randomisation.enrolment.Enrolment>`.
+
+    Parameters
+    ----------
+    on : str or sequence of str
+        Factors, columns of few categories each; band a number first.
+    p_best : float
+        Probability of the arm that balances best: from its share of the ratio (simple randomisation) up to, but not,
+        1. With an unequal ratio it is that of the arm with the smallest share; others are set so that the ratio is
+        met. Arms that tie share the advantage in their ratio.
+    imbalance : {"range", "variance", "sd"}
+        Spread of the arms' counts at the unit's level of each factor, summed over factors.
+    weights : mapping or sequence, optional
+        Weights above 0 of the factors; 1 where none is given.
+    arrival : str, optional
+        Column with the order of arrival: whole numbers, or texts that sort in time such as ISO dates; units that tie
+        stand in order of their names. Without it the rows of the list are in order of arrival.
+    sequence : sequence of str, optional
+        The order of arrival as names of units; filled in from ``arrival`` or the rows.
+
+    Notes
+    -----
+    The test's reference set re-runs the scheme in order of arrival; its allocations are not equally likely. Sources:
+    Pocock and Simon 1975, doi:10.2307/2529712; Han, Enas and McEntegart 2009, doi:10.1002/sim.3710.
+
+    Examples
+    --------
+    >>> import pandas as pd, wwc_eval as we
+    >>> families = pd.DataFrame({"family": list("abcdef"), "site": ["N", "S", "N", "N", "S", "S"]})
+    >>> method = we.Minimisation(on="site", p_best=0.9)
+    >>> allocation = we.randomise(families, unit="family", method=method, seed="example")
+    >>> allocation.n_permitted
+    64
+    """
+
+    kind = "minimisation"
+
+    on: str | Sequence[str]
+    p_best: float = 0.8
+    imbalance: str = "range"
+    weights: Mapping[str, float] | Sequence[float] | None = None
+    arrival: str | None = None
+    sequence: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        """Check names and ranges."""
+        on = names_of("on", self.on)
+        object.__setattr__(self, "on", on)
+        check_number("p_best", self.p_best, above=0, below=1)
+        check_choice("imbalance", self.imbalance, IMBALANCES)
+        object.__setattr__(self, "weights", read_weights(self.weights, on))
+        if self.sequence is not None:
+            object.__setattr__(self, "sequence", tuple(self.sequence))
+
+    @property
+    def columns(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Columns of the unit list that are read."""
+        return tuple(dict.fromkeys((*self.on, *([self.arrival] if self.arrival else ()))))
+
+    @property
+    def whole_weights(self) -> tuple[int, ...]:
+        """Weights as whole numbers in the same proportion."""
+        shares = [Fraction(repr(weight)) for weight in (self.weights or [1.0] * len(self.on))]
+        common = lcm(*(share.denominator for share in shares))
+        return tuple(int(share * common) for share in shares)
+
+    def coin(self, arms: Arms) -> Coin:
+        """The biased coin for these arms.
+
+        Raises
+        ------
+        DesignError
+            If ``p_best`` is below the share of the smallest arm.
+        """
+        p_best = Fraction(repr(float(self.p_best)))
+        least = Fraction(min(arms.ratio), arms.total)
+        if p_best < least:
+            raise DesignError(
+                f"p_best == {self.p_best}, must be >= {float(least):g}, the smallest share of {arms.words}",
+                fix="raise p_best; 0.8 is usual",
+            )
+        return Coin(p_best, arms.ratio)
+
+    def bind(self, units: Units, arms: Arms) -> BoundMinimisation:
+        """The scheme for these units and arms, its order of arrival filled in.
+
+        Raises
+        ------
+        DesignError
+            If a factor has too many levels, or the order of arrival does not name every unit once.
+        """
+        coin = self.coin(arms)
+        levels = np.stack([units.strata((name,)).codes for name in self.on], axis=1)
+        for name, codes in zip(self.on, levels.T, strict=True):
+            if codes.max(initial=0) >= MOST_LEVELS and codes.max() + 1 > units.n / 4:
+                raise DesignError(
+                    f"factor {shown(name)} has {codes.max() + 1} levels among {units.n} units",
+                    rule="a factor has few categories",
+                    fix="put a number into bands before minimising on it",
+                )
+        order = self._order(units)
+        from dataclasses import replace
+
+        named = replace(self, sequence=tuple(units.keys[i] for i in order))
+        return BoundMinimisation(
+            scheme=named, units=units, arms=arms, levels=levels.astype(np.int64), order=order, coin=coin,
+            weights=np.array(self.whole_weights, dtype=np.int64), measure=self.imbalance,
+        )  # fmt: skip
+
+    def _order(self, units: Units) -> list[int]:
+        if self.sequence is not None:
+            place = {key: index for index, key in enumerate(self.sequence)}
+            if len(place) != len(self.sequence) or set(place) != set(units.keys):
+                odd = sorted(set(place) ^ set(units.keys)) or ["a unit named twice"]
+                raise DesignError(
+                    f"sequence does not name every unit once: {shown(odd[0])}",
+                    fix="leave sequence out, or list the units in order of arrival",
+                )
+            return sorted(range(units.n), key=lambda i: place[units.keys[i]])
+        if self.arrival is None:
+            return [int(i) for i in np.argsort(units.origin, kind="stable")]
+        texts = units.texts(self.arrival)
+        times: Sequence[Any] = numbers_of(texts) or texts
+        return sorted(range(units.n), key=lambda i: (times[i], units.keys[i]))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class BoundMinimisation(BoundScheme):
+    """Minimisation of these units in their order of arrival.
+
+    Stream: for each unit in order of arrival one whole number below ``coin.denominator``; it gets the first arm whose
+    weight, with those of the arms before, exceeds the number.
+
+    Parameters
+    ----------
+    levels : (n, factors) array of int
+        Level of each factor.
+    order : list of int
+        Positions of the units in order of arrival.
+    coin : Coin
+        Probabilities given which arms balance best.
+    weights : (factors,) array of int
+        Weights of the factors.
+    measure : str
+        Measure of imbalance.
+    """
+
+    levels: Integers
+    order: list[int]
+    coin: Coin
+    weights: Integers
+    measure: str
+
+    @cached_property
+    def _table(self) -> Integers:
+        return self.coin.table()
+
+    def _start(self, rows: int) -> Integers:
+        return np.zeros(
+            (rows, len(self.weights), int(self.levels.max(initial=0)) + 1, self.arms.k), dtype=np.int64
+        )
+
+    def _chances(self, counts: Integers, unit: int) -> Integers:
+        """Weights of the arms for a unit, one row for each history in ``counts``."""
+        here = counts[:, np.arange(len(self.weights)), self.levels[unit]]
+        total = imbalances(here, self.weights, self.arms.ratio, self.measure)
+        best = total == total.min(axis=1, keepdims=True)
+        found: Integers = self._table[(best << np.arange(self.arms.k)).sum(axis=1)]
+        return found
+
+    def _add(self, counts: Integers, unit: int, arms: Codes) -> None:
+        factors = np.arange(len(self.weights))
+        counts[np.arange(len(arms))[:, None], factors, self.levels[unit], arms[:, None]] += 1
+
+    @property
+    def count(self) -> int:
+        """Number of permitted allocations: all, since every arm keeps a chance at every step."""
+        return int(self.arms.k**self.units.n)
+
+    @property
+    def uniform(self) -> bool:
+        """False: allocations that balance better are likelier."""
+        return False
+
+    def draw(self, stream: Stream) -> Codes:
+        """One allocation, unit by unit in order of arrival."""
+        codes = np.zeros((1, self.units.n), dtype=np.int8)
+        counts = self._start(1)
+        for unit in self.order:
+            number = stream.below(self.coin.denominator)
+            codes[0, unit] = int((np.cumsum(self._chances(counts, unit)[0]) <= number).sum())
+            self._add(counts, unit, codes[:, unit])
+        return np.asarray(codes[0])
+
+    def sample(self, draws: int, rng: np.random.Generator) -> Codes:
+        """Independent re-runs of the scheme."""
+        codes = np.zeros((draws, self.units.n), dtype=np.int8)
+        counts = self._start(draws)
+        for unit in self.order:
+            ends = np.cumsum(self._chances(counts, unit), axis=1)
+            numbers = rng.integers(self.coin.denominator, size=draws)
+            codes[:, unit] = (ends <= numbers[:, None]).sum(axis=1)
+            self._add(counts, unit, codes[:, unit])
+        return codes
+
+    def _enumerate(self) -> Reference:
+        k, n = self.arms.k, self.units.n
+        codes = np.zeros((1, n), dtype=np.int8)
+        counts, chances = self._start(1), np.ones(1)
+        for unit in self.order:
+            shares = self._chances(counts, unit) / self.coin.denominator
+            chances = (chances[:, None] * shares).ravel()
+            codes, counts = np.repeat(codes, k, axis=0), np.repeat(counts, k, axis=0)
+            codes[:, unit] = np.tile(np.arange(k), len(codes) // k)
+            self._add(counts, unit, codes[:, unit])
+        order = np.lexsort(codes.T[::-1])
+        return Reference(allocations=codes[order], probabilities=chances[order])
+
+    def probabilities(self) -> Floats:
+        """Probability of each arm: equal shares are exact; unequal ones are enumerated, else from 20,000 re-runs."""
+        if self.arms.equal:
+            # exchanging the arms' names leaves the scheme as it is
+            return np.full((self.units.n, self.arms.k), 1.0 / self.arms.k)
+        if self.count <= SAMPLED:
+            reference = self._enumerate()
+            chances = [reference.weights @ (reference.allocations == arm) for arm in range(self.arms.k)]
+            return np.stack(chances, axis=1)
+        drawn = self.sample(SAMPLED, np.random.default_rng(list(b"wwc_eval/minimisation/v1")))
+        return np.stack([(drawn == arm).mean(axis=0) for arm in range(self.arms.k)], axis=1)
+
+    def forecast(self, allocations: Codes) -> Floats:
+        """Probability of each arm for each unit given those who came before, shape (m, n, k)."""
+        found = np.empty((*allocations.shape, self.arms.k))
+        counts = self._start(len(allocations))
+        for unit in self.order:
+            found[:, unit] = self._chances(counts, unit) / self.coin.denominator
+            self._add(counts, unit, allocations[:, unit])
+        return found
