@@ -23,8 +23,11 @@ from wwc_eval.randomisation.schemes.complete import Complete
 from wwc_eval.randomisation.schemes.constrained import Constrained
 from wwc_eval.randomisation.schemes.matched import MatchedPairs
 from wwc_eval.randomisation.schemes.minimisation import Minimisation
+from wwc_eval.randomisation.schemes.permuted_blocks import PermutedBlocks
 from wwc_eval.randomisation.schemes.rerandomised import Rerandomised
+from wwc_eval.randomisation.schemes.saturation import Saturation
 from wwc_eval.randomisation.schemes.simple import Simple
+from wwc_eval.randomisation.schemes.stepped_wedge import SteppedWedgeSequences
 from wwc_eval.randomisation.schemes.stratified import Stratified
 from wwc_eval.randomisation.stream import ALGORITHM, Stream, seed_from
 from wwc_eval.randomisation.verification import Verification, verify_allocation
@@ -40,10 +43,13 @@ __all__ = [
     "MaskedAllocation",
     "MatchedPairs",
     "Minimisation",
+    "PermutedBlocks",
     "Rerandomised",
+    "Saturation",
     "Scheme",
     "SealedKey",
     "Simple",
+    "SteppedWedgeSequences",
     "Stratified",
     "Stream",
     "Verification",

@@ -23,7 +23,7 @@ from wwc_eval.randomisation.rounding import Apportionment, multinomial
 if TYPE_CHECKING:
     from wwc_eval.randomisation.stream import Stream
 
-__all__ = ["CountLaw", "Independent", "Rows"]
+__all__ = ["CountLaw", "Fixed", "Independent", "Rows"]
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -71,6 +71,57 @@ class CountLaw(ABC):
     @abstractmethod
     def sharing(self) -> tuple[Floats, Floats]:
         """Probability that two units share an arm: of one block, (blocks,); of two blocks, (blocks, blocks)."""
+
+
+@dataclass(frozen=True)
+class Fixed(CountLaw):
+    """Numbers that are given and left to nothing.
+
+    Parameters
+    ----------
+    rows : tuple of tuple of int
+        Units of each arm in each block.
+    """
+
+    rows: Rows = ()
+
+    @classmethod
+    def of(cls, rows: Sequence[Sequence[int]]) -> Fixed:
+        """The law of such numbers."""
+        plain = tuple(tuple(int(number) for number in row) for row in rows)
+        return cls(
+            tuple(sum(row) for row in plain), tuple(sum(column) for column in zip(*plain, strict=True)), plain
+        )
+
+    def draw(self, stream: Stream) -> Rows:
+        """The numbers; nothing is drawn."""
+        del stream
+        return self.rows
+
+    def sample(self, draws: int, rng: np.random.Generator) -> Counts:
+        """The numbers, as often as asked for."""
+        del rng
+        return np.broadcast_to(np.array(self.rows, dtype=np.int64), (draws, len(self.rows), len(self.ratio)))
+
+    def tables(self) -> Iterator[tuple[Rows, Fraction]]:
+        """The one table."""
+        yield self.rows, Fraction(1)
+
+    @cached_property
+    def ways(self) -> int:
+        """Ways to deal the numbers."""
+        return math.prod(multinomial(row) for row in self.rows)
+
+    @property
+    def uniform(self) -> bool:
+        """Always."""
+        return True
+
+    def sharing(self) -> tuple[Floats, Floats]:
+        """Probabilities within a block and between independent blocks."""
+        within = np.array([_within([(row, Fraction(1))]) for row in self.rows])
+        shares = np.array(self.rows, dtype=float) / np.array(self.sizes, dtype=float)[:, None]
+        return within, shares @ shares.T
 
 
 class Independent(CountLaw):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import math
 import numbers
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,11 +24,12 @@ from wwc_eval.table import is_missing
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Strata", "Units", "names_of", "read_units"]
+__all__ = ["Strata", "Units", "all_numbers", "names_of", "read_units", "sorted_texts"]
 
 Index = NDArray[np.intp]
 Floats = NDArray[np.float64]
 EXACT = 2**53
+_NUMBER = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -157,6 +161,18 @@ class Units:
             )
         return np.asarray(values, dtype=float)
 
+    def ranked(self, column: str | None) -> Index:
+        """Positions of the units ascending by a column: by number where all texts are numbers, else by text.
+
+        How the column is stored makes no difference. Equal ones follow by name; None is the order of names.
+        """
+        if column is None:
+            return np.arange(self.n, dtype=np.intp)
+        texts = self.texts(column)
+        places = sorted_texts(texts)
+        rank = {text: place for place, text in enumerate(places)}
+        return np.array(sorted(range(self.n), key=lambda i: rank[texts[i]]), dtype=np.intp)
+
     def canonical(self, columns: Sequence[str]) -> dict[str, Any]:
         """The unit list for a receipt: names, and the columns that the scheme reads, as canonical texts."""
         rows = [list(row) for row in zip(self.keys, *(self.texts(column) for column in columns), strict=True)]
@@ -241,6 +257,25 @@ def names_of(argument: str, value: str | Sequence[str] | None, *, empty: bool = 
     return names
 
 
+def all_numbers(texts: Iterable[str]) -> bool:
+    """Whether every text is a number written out in digits."""
+    return all(_NUMBER.fullmatch(text) for text in texts)
+
+
+def sorted_texts(texts: Iterable[str]) -> list[str]:
+    """Distinct texts in order: as numbers where all are numbers, else by code points.
+
+    Examples
+    --------
+    >>> sorted_texts(["10", "9"]), sorted_texts(["10", "9", "x"])
+    (['9', '10'], ['10', '9', 'x'])
+    """
+    distinct = sorted(set(texts))
+    if all_numbers(distinct):
+        return sorted(distinct, key=Fraction)
+    return distinct
+
+
 def check_columns(frame: pd.DataFrame, names: Sequence[str]) -> None:
     """Refuse names that the frame has not, or has twice."""
     have = [str(column) for column in frame.columns]
@@ -294,7 +329,7 @@ def _canonical(cell: object) -> tuple[str, str]:
     """Canonical text of a cell, and what is wrong with it.
 
     Text is in Unicode form NFC; whole numbers, also where stored as floating point, are digits; other numbers are
-    the shortest text that reads back the same; true and false are ``true`` and ``false``.
+    the shortest text that reads back the same; true and false are ``true`` and ``false``; dates are ISO 8601.
     """
     if isinstance(cell, str):
         text = cell if cell.isascii() else unicodedata.normalize("NFC", cell)
@@ -317,7 +352,10 @@ def _canonical(cell: object) -> tuple[str, str]:
             fault = "" if abs(number) <= EXACT else "the number has lost digits, being stored as floating point"
             return str(int(number)), fault
         return repr(number), ""
-    return str(cell), f"a value of type {type(cell).__name__} is neither text nor a number"
+    if isinstance(cell, dt.date):
+        text = cell.isoformat()
+        return text.removesuffix("T00:00:00"), ""
+    return str(cell), f"a value of type {type(cell).__name__} is neither text, number nor date"
 
 
 def _repeated(keys: Sequence[str], unit: str) -> list[Problem]:
