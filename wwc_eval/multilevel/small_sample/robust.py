@@ -15,11 +15,12 @@ doi:10.3102/1076998615606099; conventions of R's clubSandwich.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
+from scipy.linalg import block_diag
 
 from wwc_eval.errors import DesignError
 from wwc_eval.multilevel.engine.solve import Solution
@@ -36,6 +37,8 @@ LARGEST_CLUSTER = 4_000
 """Rows of a cluster that CR2 with weights can take."""
 STACK = 4_000_000
 """Numbers in one stack of clusters."""
+SPARSE_FROM = 100_000
+"""Numbers in a cluster's random-effects matrix from which it is held sparse."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -264,21 +267,32 @@ def cluster_pieces(
     right[:, -1] -= right[:, :-1] @ solution.profile.beta
     for g in range(groups):
         rows = order[bounds[g] : bounds[g + 1]]
-        blocks, covariance = [], []
+        parts, covariance = [], []
         for level, grouping in enumerate(prepared.groupings):
             local_codes = grouping.codes[prepared.order][rows] if len(rows) else np.zeros(0, dtype=np.intp)
             used, local = np.unique(local_codes, return_inverse=True)
-            columns = (local[:, None] * grouping.width + np.arange(grouping.width)).ravel()
-            Z = prepared.W[rows, ends[level] : ends[level + 1]]
-            pointer = np.arange(0, Z.size + 1, grouping.width)
-            shape = (len(rows), len(used) * grouping.width)
-            blocks.append(sparse.csr_matrix((Z.ravel(), columns, pointer), shape=shape))
-            covariance.append(sparse.kron(sparse.identity(len(used)), solution.gammas[level]))
-        Zs = sparse.hstack(blocks, format="csr")
+            parts.append((prepared.W[rows, ends[level] : ends[level + 1]], local, len(used)))
+            covariance.append(np.kron(np.eye(len(used)), solution.gammas[level]))
         own = right[rows]
-        gram = np.block([[(Zs.T @ Zs).toarray(), Zs.T @ own], [(Zs.T @ own).T, own.T @ own]])
-        gamma = sparse.block_diag(covariance).toarray()
-        yield np.array([g]), _in_basis(gram[None], gamma)
+        square, mixed = _cross_products(parts, own)
+        gram = np.block([[square, mixed], [mixed.T, own.T @ own]])
+        yield np.array([g]), _in_basis(gram[None], np.asarray(block_diag(*covariance)))
+
+
+def _cross_products(parts: Sequence[tuple[Array, Index, int]], own: Array) -> tuple[Array, Array]:
+    """``Z'Z`` and ``Z' own`` of one cluster, from the columns of each factor, the group of each row and their number."""
+    width = sum(Z.shape[1] * groups for Z, _, groups in parts)
+    places = [codes[:, None] * Z.shape[1] + np.arange(Z.shape[1]) for Z, codes, _ in parts]
+    starts = np.cumsum([0, *(Z.shape[1] * groups for Z, _, groups in parts)])
+    columns = np.hstack([place + start for place, start in zip(places, starts, strict=False)])
+    values = np.hstack([Z for Z, _, _ in parts])
+    if len(own) * width <= SPARSE_FROM:
+        whole = np.zeros((len(own), width))
+        whole[np.arange(len(own))[:, None], columns] = values
+        return whole.T @ whole, whole.T @ own
+    pointer = np.arange(0, values.size + 1, values.shape[1])
+    held = sparse.csr_matrix((values.ravel(), columns.ravel(), pointer), shape=(len(own), width))
+    return np.asarray((held.T @ held).toarray()), np.asarray(held.T @ own)
 
 
 def _by_rows(solution: Solution, clusters: Index, groups: int) -> Iterator[tuple[Index, ClusterPieces]]:
