@@ -4,10 +4,13 @@ from wwc_eval.power.conventions import CONVENTIONS, Convention
 from wwc_eval.power.events import Rate, TimeToEvent
 from wwc_eval.power.level import Level
 from wwc_eval.power.outcomes import Binary, Continuous, Outcome
+from wwc_eval.power.parts import Baseline, TreatedGroups
 from wwc_eval.power.results import MdesResult, PowerResult, RequiredResult
+from wwc_eval.power.trial import Trial
 
 __all__ = [
     "CONVENTIONS",
+    "Baseline",
     "Binary",
     "Continuous",
     "Convention",
@@ -18,4 +21,6 @@ __all__ = [
     "Rate",
     "RequiredResult",
     "TimeToEvent",
+    "TreatedGroups",
+    "Trial",
 ]
