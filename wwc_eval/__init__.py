@@ -42,6 +42,7 @@ _HOMES = {
     "Stratified": "wwc_eval.randomisation",
     "Table": "wwc_eval.table",
     "TimeToEvent": "wwc_eval.power",
+    "Trial": "wwc_eval.power",
     "WwcError": "wwc_eval.errors",
     "cluster_summaries": "wwc_eval.inference.cluster_summaries",
     "mask_arms": "wwc_eval.randomisation",
