@@ -38,6 +38,7 @@ _HOMES = {
     "Rerandomised": "wwc_eval.randomisation",
     "Saturation": "wwc_eval.randomisation",
     "Simple": "wwc_eval.randomisation",
+    "SteppedWedge": "wwc_eval.power",
     "SteppedWedgeSequences": "wwc_eval.randomisation",
     "Stratified": "wwc_eval.randomisation",
     "Table": "wwc_eval.table",

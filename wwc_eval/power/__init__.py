@@ -6,6 +6,7 @@ from wwc_eval.power.level import Level
 from wwc_eval.power.outcomes import Binary, Continuous, Outcome
 from wwc_eval.power.parts import Baseline, TreatedGroups
 from wwc_eval.power.results import MdesResult, PowerResult, RequiredResult
+from wwc_eval.power.stepped_wedge import SteppedWedge
 from wwc_eval.power.trial import Trial
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "PowerResult",
     "Rate",
     "RequiredResult",
+    "SteppedWedge",
     "TimeToEvent",
     "TreatedGroups",
     "Trial",

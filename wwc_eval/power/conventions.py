@@ -105,6 +105,12 @@ _ALL = (
         multiplier=True,
     ),
     Convention(
+        name="shifted_t",
+        summary="a central t shifted by effect / SE, both tails",
+        source="SteppedPower 0.3.4 with degrees of freedom",
+        distribution="shifted_t",
+    ),
+    Convention(
         name="upper_tail",
         summary="noncentral t, the tail of the effect only",
         source="clusterPower 0.7.0 with tdist = TRUE; R's power.t.test with strict = FALSE",

@@ -273,7 +273,7 @@ class RequiredResult(_Result):
     def _columns(self) -> list[Column]:
         return [
             Column(name="level"),
-            Column(name="required", label=f"{self.level}s required", kind="count"),
+            Column(name="required", label=_required_label(self.level), kind="count"),
             Column(name="treated", kind="count"),
             Column(name="control", kind="count"),
             Column(name="power", kind="percent", digits=1),
@@ -285,6 +285,10 @@ class RequiredResult(_Result):
             Column(name="sides", kind="count"),
             Column(name="convention"),
         ]
+
+
+def _required_label(level: str) -> str:
+    return "cell size required" if level == "cell_size" else f"{level}s required"
 
 
 def joined(warnings: Sequence[str]) -> tuple[str, ...]:
