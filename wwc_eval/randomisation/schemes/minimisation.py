@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from math import lcm
-from typing import Any
 
 import numpy as np
 
 from wwc_eval.errors import DesignError, check_choice, check_number, shown
 from wwc_eval.randomisation.arms import Arms
-from wwc_eval.randomisation.covariates import numbers_of, read_weights
+from wwc_eval.randomisation.covariates import read_weights
 from wwc_eval.randomisation.exact_scores import Integers
 from wwc_eval.randomisation.imbalance import IMBALANCES, Coin, imbalances
 from wwc_eval.randomisation.scheme import BoundScheme, Codes, Floats, Reference, Scheme
@@ -32,7 +31,7 @@ class Minimisation(Scheme):
 
     A unit's arm depends on the units before it, so the order of arrival is part of the scheme and of the receipt. A
     longer list with the same units first gives them the same arms: to enrol more units, randomise the longer list
-    with the same seed, or go on from :meth:`MinimisationState <wwc_eval.randomisation.enrolment.Enrolment>`.
+    with the same seed, or allocate them one by one with :class:`Enrolment`.
 
     Parameters
     ----------
@@ -46,11 +45,11 @@ class Minimisation(Scheme):
         Spread of the arms' counts at the unit's level of each factor, summed over factors.
     weights : mapping or sequence, optional
         Weights above 0 of the factors; 1 where none is given.
-    arrival : str, optional
-        Column with the order of arrival: whole numbers, or texts that sort in time such as ISO dates; units that tie
-        stand in order of their names. Without it the rows of the list are in order of arrival.
+    order : str, optional
+        Column with the order of arrival, a date or a number; units of one value by name. Without it the rows of the
+        list are in order of arrival.
     sequence : sequence of str, optional
-        The order of arrival as names of units; filled in from ``arrival`` or the rows.
+        The order of arrival as names of units; filled in from ``order`` or the rows, so that the receipt has it.
 
     Notes
     -----
@@ -73,7 +72,7 @@ class Minimisation(Scheme):
     p_best: float = 0.8
     imbalance: str = "range"
     weights: Mapping[str, float] | Sequence[float] | None = None
-    arrival: str | None = None
+    order: str | None = None
     sequence: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
@@ -89,7 +88,7 @@ class Minimisation(Scheme):
     @property
     def columns(self) -> tuple[str, ...]:  # type: ignore[override]
         """Columns of the unit list that are read."""
-        return tuple(dict.fromkeys((*self.on, *([self.arrival] if self.arrival else ()))))
+        return tuple(dict.fromkeys((*self.on, *([self.order] if self.order else ()))))
 
     @property
     def whole_weights(self) -> tuple[int, ...]:
@@ -151,11 +150,9 @@ class Minimisation(Scheme):
                     fix="leave sequence out, or list the units in order of arrival",
                 )
             return sorted(range(units.n), key=lambda i: place[units.keys[i]])
-        if self.arrival is None:
+        if self.order is None:
             return [int(i) for i in np.argsort(units.origin, kind="stable")]
-        texts = units.texts(self.arrival)
-        times: Sequence[Any] = numbers_of(texts) or texts
-        return sorted(range(units.n), key=lambda i: (times[i], units.keys[i]))
+        return [int(i) for i in units.ranked(self.order)]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
