@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from wwc_eval.data.disclosure import safe_count
 from wwc_eval.errors import DesignError
@@ -25,7 +25,6 @@ __all__ = [
     "arm_terms",
     "few_clusters",
     "group_counts",
-    "modified_effects",
     "modified_scale",
     "one_sided",
     "sample_by_arm",
@@ -72,30 +71,13 @@ def _with_units(item: Estimate, context: Context) -> Estimate:
 
 
 def modified_scale(family: str, scale: str) -> str:
-    """Scale of the effects by subgroup: the headline's, the family's own where that one is not averaged."""
+    """Scale of the effects by subgroup: the headline's, the family's own where that one is not averaged.
+
+    A conditional odds ratio is not averaged either: that of the averaged risks stands in for it.
+    """
     if scale in SIZE_SCALES or scale == "coefficient":
         return {"binomial": "risk_difference", "gaussian": "mean_difference"}.get(family, "rate_ratio")
     return scale
-
-
-def modified_effects(fit: Modifiable, context: Context, column: str, scale: str) -> list[Estimate]:
-    """How the effect differs between subgroups, then the effect in each, on the analysis's headline scale.
-
-    A conditional odds ratio is not averaged, so the marginal one stands in for it.
-    """
-    chosen = modified_scale(fit.family, scale)
-    return with_units(fit.effect_modification(context.arm, column, scale=chosen), context)
-
-
-class Modifiable(Protocol):
-    """A fit that says how the effect of a variable differs between groups."""
-
-    @property
-    def family(self) -> str:
-        """Name of the outcome family."""
-
-    def effect_modification(self, variable: str, by: str, *, scale: str | None = None) -> Estimates:
-        """Differences between groups, then the effect in each."""
 
 
 def few_clusters(context: Context, design: Design) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from wwc_eval.errors import WwcError
@@ -31,12 +31,11 @@ def mixed_supplements(fit: Any, context: Context, terms: Sequence[str]) -> tuple
     terms : sequence of str
         Coefficients of the arms.
     """
-    gaussian = fit.family == "gaussian"
     return (
         _estimand(fit),
         _likeness(fit, context),
         _variances(fit),
-        *([_inferences(fit, term) for term in terms] if gaussian else []),
+        *(_inferences(fit, term) for term in terms),
         _search(fit),
     )
 
@@ -157,59 +156,50 @@ def _pair(first: str, second: str) -> tuple[str, str]:
 
 
 def _inferences(fit: Any, term: str) -> Supplement:
-    """The effect under every inference that the fit can have, with the advice."""
+    """The effect under every inference that the fit can have, a regression beside a generalised one; the advice."""
     from wwc_eval.multilevel.advice import advise
+    from wwc_eval.multilevel.generalised.advice import advise_generalised
 
-    advice = advise(fit, term)
-    used = fit.inference_kind
-    rows = list(_inference_rows(fit, term, advice.estimates, advice.inference))
+    advice = advise(fit, term) if fit.family == "gaussian" else advise_generalised(fit, term)
+    used = fit.inference.kind
+    # the inference planned, with its own clusters, takes the place of the one at the highest factor
+    everything = {**advice.estimates, used: fit.estimates[term]}
+    rows = [
+        {
+            "inference": _name(kind),
+            "estimate": one.estimate,
+            "se": one.se,
+            "df": "normal" if math.isinf(one.df) else one.df,
+            "p_value": one.p_value,
+            "ci_low": one.ci_low,
+            "ci_high": one.ci_high,
+            "mark": ", ".join(
+                [*(["as planned"] if kind == used else []), *(["advised"] if kind == advice.inference else [])]
+            ),
+        }
+        for kind, one in everything.items()
+    ]
     columns = [
         Column(name="inference"),
+        Column(name="estimate", kind="number", digits=4),
         Column(name="se", label="SE", kind="number", digits=4),
         Column(name="df", kind="number", digits=1),
         Column(name="p_value", label="p", kind="p_value"),
         Column(name="ci_low", label=f"{100 * fit.level:.6g}% low", kind="number", digits=4),
         Column(name="ci_high", label="high", kind="number", digits=4),
-        Column(name="mark", label=""),
+        Column(name="mark", label="which"),
     ]
-    planned = f"The plan uses {_WORDS.get(used, used)}; " + (
-        "so does the advice." if used == advice.inference else f"advised is {_WORDS[advice.inference]}."
-    )
-    title = f"Inferences side by side: coefficient {term}"
     return Supplement(
         key=f"inference {term}",
-        title=title,
-        sentences=(planned, *advice.reasons),
-        table=Table(rows, columns, notes=("p-values are two-sided.",)),
+        title=f"Inferences side by side: coefficient {term}",
+        sentences=advice.reasons,
+        table=Table(rows, columns, notes=("Two-sided p-values of the coefficient.",)),
     )
 
 
-_WORDS = {
-    "wald": "the normal distribution",
-    "satterthwaite": "Satterthwaite's degrees of freedom",
-    "kenward_roger": "Kenward-Roger",
-}
-
-
-def _inference_rows(
-    fit: Any, term: str, estimates: Mapping[str, Estimate], advised: str
-) -> Iterator[dict[str, Any]]:
-    used = fit.inference_kind
-    everything = dict(estimates)
-    # the inference planned, with its own clusters, takes the place of the one at the highest factor
-    everything[used] = fit.estimates[term]
-    for kind, one in everything.items():
-        words = kind.replace("_", " ")
-        marks = [*(["as planned"] if kind == used else []), *(["advised"] if kind == advised else [])]
-        yield {
-            "inference": words if kind.startswith("CR") else words.title().replace(" ", "-"),
-            "se": one.se,
-            "df": one.df,
-            "p_value": one.p_value,
-            "ci_low": one.ci_low,
-            "ci_high": one.ci_high,
-            "mark": ", ".join(marks),
-        }
+def _name(kind: str) -> str:
+    """Name of an inference for a reader."""
+    return {"wald": "Wald", "satterthwaite": "Satterthwaite", "kenward_roger": "Kenward-Roger"}.get(kind, kind)
 
 
 def _search(fit: Any) -> Supplement:

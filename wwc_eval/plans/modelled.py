@@ -125,6 +125,11 @@ class ModelledAnalysis(AnalysisFields):
         del fit, context
         return ()
 
+    def _says_few(self, fit: Any) -> bool:
+        """Whether the fit itself warns that its clusters are few."""
+        del fit
+        return False
+
     # --- what follows from the fields
 
     @property
@@ -302,7 +307,7 @@ class ModelledAnalysis(AnalysisFields):
         design = self._design(fit)
         if context.sides == 1:
             estimates = [one_sided(item, context.outcome.better) for item in estimates]
-        few = () if self.small_sample else few_clusters(context, design)
+        few = () if self.small_sample or self._says_few(fit) else few_clusters(context, design)
         cells = saturated_cells(design, context)
         coefficients = shown_coefficients(design, list(fit.estimates), context)
         left_out = len(fit.estimates) - len(coefficients)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from wwc_eval.multilevel.generalised.fit import GeneralisedFit
 
-__all__ = ["marginal_effect"]
+__all__ = ["Average", "average", "compared", "estimate_of", "filled", "levels_of", "marginal_effect"]
 
 SCALES = {
     "binomial": ("risk_difference", "risk_ratio", "odds_ratio"),
@@ -33,7 +33,7 @@ CHUNK = 4_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Average:
+class Average:
     """Population-averaged mean with a variable at one value, and its gradient in all parameters."""
 
     mean: float
@@ -103,7 +103,7 @@ def marginal_effect(
     allowed = SCALES["binomial" if fit.family == "binomial" else "counts"]
     chosen = allowed[0] if scale is None else check_choice("scale", scale, allowed)
     frame = fit.data.source.iloc[fit.data.rows]
-    levels = _levels(fit, variable, frame)
+    levels = levels_of(fit, variable, frame)
     if levels is None:
         if scale is not None and scale not in DIFFERENCES:
             raise DesignError(
@@ -112,17 +112,17 @@ def marginal_effect(
             )
         return _slope(fit, variable, frame, coverage)
     reference, others = levels
-    base = _average(fit, frame.assign(**{variable: _filled(frame[variable], reference)}))
+    base = average(fit, frame.assign(**{variable: filled(frame[variable], reference)}))
     rows = []
     for value, name in others:
-        other = _average(fit, frame.assign(**{variable: _filled(frame[variable], value)}))
+        other = average(fit, frame.assign(**{variable: filled(frame[variable], value)}))
         rows.append(_contrast(fit, (name, label_of(reference)), chosen, (base, other), coverage))
     if len(rows) == 1:
         return rows[0]
     return Estimates(rows, title=f"Population-averaged effects of {variable}. {fit._words}")
 
 
-def _levels(fit: GeneralisedFit, variable: str, frame: pd.DataFrame) -> tuple[Any, list[tuple[Any, str]]] | None:
+def levels_of(fit: GeneralisedFit, variable: str, frame: pd.DataFrame) -> tuple[Any, list[tuple[Any, str]]] | None:
     """Reference and the other levels with their names, or None for a numeric column."""
     design, values = fit.data.design, frame[variable]
     if variable in design.levels:
@@ -134,7 +134,8 @@ def _levels(fit: GeneralisedFit, variable: str, frame: pd.DataFrame) -> tuple[An
     return None
 
 
-def _filled(values: pd.Series[Any], level: Any) -> Any:
+def filled(values: pd.Series[Any], level: Any) -> Any:
+    """A column of one level, of the same kind."""
     import pandas as pd
 
     if isinstance(values.dtype, pd.CategoricalDtype):
@@ -142,8 +143,8 @@ def _filled(values: pd.Series[Any], level: Any) -> Any:
     return pd.Series([level] * len(values), index=values.index, dtype=values.dtype)
 
 
-def _average(fit: GeneralisedFit, frame: pd.DataFrame) -> _Average:
-    """Mean over the rows of the population-averaged outcome, with its gradient."""
+def average(fit: GeneralisedFit, frame: pd.DataFrame, rows: Array | None = None) -> Average:
+    """Mean over the rows (those that ``rows`` marks) of the population-averaged outcome, with its gradient."""
     model, core = fit.data, fit.core
     assert core.prepared is not None
     assert core.optimum is not None
@@ -160,7 +161,7 @@ def _average(fit: GeneralisedFit, frame: pd.DataFrame) -> _Average:
     root = prepared.roots.root(core.optimum.psi[: prepared.roots.size])
     spread = Z @ root
     variance = np.einsum("nm,nm->n", spread, spread)
-    weight = _row_weights(fit)
+    weight = _row_weights(fit, rows)
     mean, slope, curvature = _moments(fit.family, np.where(sign == 0, eta, 0.0), variance)
     edge = 1.0 if fit.family == "binomial" else np.inf
     mean = np.where(sign == 0, mean, np.where(sign < 0, 0.0, edge))
@@ -171,13 +172,15 @@ def _average(fit: GeneralisedFit, frame: pd.DataFrame) -> _Average:
     k, p = prepared.roots.size, len(core.columns)
     gradient[:k] = by_root[list(prepared.roots.rows), list(prepared.roots.columns)]
     gradient[k : k + p] = X[:, core.columns].T @ (weight * slope)
-    return _Average(mean=float(weight @ mean), gradient=gradient, decided=sign)
+    return Average(mean=float(weight @ mean), gradient=gradient, decided=sign)
 
 
-def _row_weights(fit: GeneralisedFit) -> Array:
-    """Share of each row: weight times trials, or times exposure."""
+def _row_weights(fit: GeneralisedFit, rows: Array | None) -> Array:
+    """Share of each row: weight times trials, or times exposure; nothing outside the rows marked."""
     sample = fit.core.sample
     share = sample.weights * sample.trials * sample.exposure
+    if rows is not None:
+        share = share * rows
     return np.asarray(share / share.sum())
 
 
@@ -207,11 +210,8 @@ def _moments(family: str, eta: Array, variance: Array) -> tuple[Array, Array, Ar
     return mean, slope, curvature
 
 
-def _contrast(
-    fit: GeneralisedFit, names: tuple[str, str], scale: str, averages: tuple[_Average, _Average], level: float
-) -> Estimate:
-    """Contrast of two averages."""
-    (name, reference), (base, other) = names, averages
+def compared(scale: str, base: Average, other: Average) -> tuple[float, Array]:
+    """Contrast of two averages, with its gradient: of the logarithm on a ratio scale."""
     low, high = base.mean, other.mean
     if scale in DIFFERENCES:
         value, gradient = high - low, other.gradient - base.gradient
@@ -224,7 +224,16 @@ def _contrast(
     if not np.array_equal(base.decided, other.decided):
         # rows at their limit under one level and not under the other: the contrast has no standard error
         value = math.nan
-    return _made(
+    return value, gradient
+
+
+def _contrast(
+    fit: GeneralisedFit, names: tuple[str, str], scale: str, averages: tuple[Average, Average], level: float
+) -> Estimate:
+    """Contrast of two averages."""
+    (name, reference), (base, other) = names, averages
+    value, gradient = compared(scale, base, other)
+    return estimate_of(
         fit,
         name,
         value,
@@ -232,7 +241,7 @@ def _contrast(
         level=level,
         scale=scale,
         words="contrast averaged over the rows and the random effects (delta method)",
-        details={"reference": reference, "mean_reference": low, "mean_level": high},
+        details={"reference": reference, "mean_reference": base.mean, "mean_level": other.mean},
     )
 
 
@@ -240,9 +249,9 @@ def _slope(fit: GeneralisedFit, variable: str, frame: pd.DataFrame, level: float
     """Average slope by a central difference."""
     values = frame[variable].astype(float)
     step = 1e-4 * max(float(values.std()), 1e-12)
-    up = _average(fit, frame.assign(**{variable: values + step}))
-    down = _average(fit, frame.assign(**{variable: values - step}))
-    return _made(
+    up = average(fit, frame.assign(**{variable: values + step}))
+    down = average(fit, frame.assign(**{variable: values - step}))
+    return estimate_of(
         fit,
         variable,
         (up.mean - down.mean) / (2.0 * step),
@@ -254,7 +263,7 @@ def _slope(fit: GeneralisedFit, variable: str, frame: pd.DataFrame, level: float
     )
 
 
-def _made(
+def estimate_of(
     fit: GeneralisedFit,
     term: str,
     value: float,
@@ -265,6 +274,7 @@ def _made(
     words: str,
     details: dict[str, Any],
 ) -> Estimate:
+    """Estimate whose variance follows from a gradient in all parameters (the delta method)."""
     variance = float(gradient @ fit.core.joint_covariance @ gradient)
     se = math.sqrt(variance) if variance >= 0 and math.isfinite(value) else math.nan
     return Estimate.from_normal(

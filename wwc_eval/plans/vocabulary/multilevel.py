@@ -10,7 +10,7 @@ from pydantic import Field
 
 from wwc_eval.errors import ConvergenceError
 from wwc_eval.estimate import Estimate
-from wwc_eval.plans.effects import SIZE_SCALES, arm_terms, modified_effects, with_units
+from wwc_eval.plans.effects import SIZE_SCALES, arm_terms, modified_scale, with_units
 from wwc_eval.plans.fields import Block, ColumnName
 from wwc_eval.plans.modelled import ModelledAnalysis, Prepared
 from wwc_eval.plans.vocabulary.base import AnalysisFields, Context, Finding
@@ -256,7 +256,16 @@ class MultilevelAnalysis(ModelledAnalysis):
         return with_units(fit.marginal_effect(context.arm, scale=scale), context)
 
     def _modified(self, fit: Any, context: Context, column: str) -> list[Estimate]:
-        return modified_effects(fit, context, column, self.scales[0])
+        from wwc_eval.multilevel.modification import effect_modification
+
+        scale = modified_scale(self.family, self.scales[0])
+        return with_units(effect_modification(fit, context.arm, column, scale=scale), context)
+
+    def _says_few(self, fit: MultilevelFit) -> bool:
+        """Generalised models warn of normal inference with few groups themselves, in every estimate."""
+        from wwc_eval.multilevel.generalised.fit import FEW_GROUPS
+
+        return fit.family != "gaussian" and fit.n_clusters < FEW_GROUPS
 
     def _supplements(self, fit: Any, context: Context) -> tuple[Supplement, ...]:
         from wwc_eval.plans.mixed_supplements import mixed_supplements

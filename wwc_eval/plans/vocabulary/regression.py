@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from wwc_eval.estimate import Estimate
-from wwc_eval.plans.effects import SIZE_SCALES, arm_terms, modified_effects, with_units
+from wwc_eval.plans.effects import SIZE_SCALES, arm_terms, modified_scale, with_units
 from wwc_eval.plans.fields import Block, ColumnName
 from wwc_eval.plans.modelled import ModelledAnalysis, Prepared
 from wwc_eval.plans.vocabulary.base import AnalysisFields, Context, Finding
@@ -138,7 +138,8 @@ class RegressionAnalysis(ModelledAnalysis):
         return with_units(fit.marginal_effect(context.arm, scale=scale), context)
 
     def _modified(self, fit: RegressionFit, context: Context, column: str) -> list[Estimate]:
-        return modified_effects(fit, context, column, self.scales[0])
+        scale = modified_scale(self.family, self.scales[0])
+        return with_units(fit.effect_modification(context.arm, column, scale=scale), context)
 
 
 ANALYSES: tuple[type[AnalysisFields], ...] = (RegressionAnalysis,)
