@@ -7,13 +7,14 @@
 - ``blocks`` with ``dealing``, ``laws``, ``rounding``, ``balanced``, ``misfits``, ``controlled``: blocks of units, and what
   is left over where the ratio does not fit.
 - ``constraint`` with ``covariates``, ``exact_scores``, ``count_tables``, ``halves``, ``accepted``: allocations chosen for balance.
-- ``matching``, ``grouping``: pairs and blocks of units that are alike; ``imbalance``: minimisation.
-- ``receipt``, ``ledger``, ``verification``, ``masking``: the record.
+- ``matching``, ``grouping``: pairs and blocks of units that are alike; ``imbalance``, ``enrolment``: minimisation.
+- ``receipt``, ``ledger``, ``verification``, ``masking``, ``unit_files``: the record; ``standalone``: its verification without the package.
 - ``randomising``: the verb :func:`randomise`; ``allocation``: :class:`Allocation`.
 """
 
 from wwc_eval.randomisation.allocation import Allocation
 from wwc_eval.randomisation.arms import Arms
+from wwc_eval.randomisation.enrolment import Enrolment
 from wwc_eval.randomisation.ledger import Ledger
 from wwc_eval.randomisation.masking import MaskedAllocation, SealedKey, mask_arms
 from wwc_eval.randomisation.randomising import randomise
@@ -39,6 +40,7 @@ __all__ = [
     "BoundScheme",
     "Complete",
     "Constrained",
+    "Enrolment",
     "Ledger",
     "MaskedAllocation",
     "MatchedPairs",

@@ -15,6 +15,7 @@ from wwc_eval.randomisation.ledger import Ledger
 from wwc_eval.randomisation.receipt import check_receipt, core_of, read_receipt, receipt_of
 from wwc_eval.randomisation.scheme import scheme_from
 from wwc_eval.randomisation.stream import ALGORITHM, Stream
+from wwc_eval.randomisation.unit_files import unit_list
 from wwc_eval.randomisation.units import Units, read_units
 
 if TYPE_CHECKING:
@@ -77,9 +78,9 @@ def verify_allocation(
     ----------
     receipt : mapping or path
         Receipt of the allocation.
-    units : data frame
-        The unit list: the names and the columns that the scheme reads. Order of rows, types and further columns do
-        not matter.
+    units : data frame or path
+        The unit list, or its CSV file: the names and the columns that the scheme reads. Order of rows, types and
+        further columns do not matter.
     seed : str or bytes
         The seed.
     ledger : path, optional
@@ -103,7 +104,8 @@ def verify_allocation(
     try:
         known = read_receipt(receipt) if isinstance(receipt, (str, os.PathLike)) else dict(receipt)
         check_receipt(known)
-        found, problems = _derive(known, units, seed)
+        listed = unit_list(units, known["units"]) if isinstance(units, (str, os.PathLike)) else units
+        found, problems = _derive(known, listed, seed)
     except WwcError as error:
         return Verification(problems=tuple(_line(str(problem)) for problem in error.problems))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
