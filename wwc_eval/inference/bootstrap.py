@@ -156,8 +156,8 @@ def cluster_bootstrap(
     count = int(check_number("reps", reps, at_least=19))
     coverage = fit.level if level is None else check_number("level", level, above=0, below=1)
     kind = check_choice("interval", interval, INTERVALS)
-    clusters = _clusters(fit, cluster)
-    times = _times(fit, clusters, strata, count, np.random.default_rng(rng))
+    clusters = clusters_of(fit, cluster)
+    times = draw_times(fit, clusters, strata, count, np.random.default_rng(rng))
     chosen = _term(fit, term)
     observed = fit.estimates[chosen]
     if isinstance(fit, RegressionFit):
@@ -226,7 +226,7 @@ def wild_cluster_bootstrap(
     count = int(check_number("reps", reps, at_least=19))
     check_choice("weights", weights, ("auto", "rademacher", "webb"))
     coverage = fit.level if level is None else check_number("level", level, above=0, below=1)
-    clusters = _clusters(fit, cluster)
+    clusters = clusters_of(fit, cluster)
     chosen = _term(fit, term)
     moments = _moments(fit, cluster, clusters, fit.terms.index(chosen))
     groups = len(moments.scores)
@@ -263,7 +263,7 @@ def _term(fit: Any, term: str | None) -> str:
     return term
 
 
-def _clusters(fit: Any, cluster: Any) -> Clusters:
+def clusters_of(fit: Any, cluster: Any) -> Clusters:
     if hasattr(fit, "cluster_of"):
         found: Clusters = fit.cluster_of(cluster)
         return found
@@ -274,7 +274,7 @@ def _clusters(fit: Any, cluster: Any) -> Clusters:
     return Clusters(name=fit.clusters.name, codes=fit.clusters.codes)
 
 
-def _times(fit: Any, clusters: Clusters, strata: str | None, reps: int, source: np.random.Generator) -> Floats:
+def draw_times(fit: Any, clusters: Clusters, strata: str | None, reps: int, source: np.random.Generator) -> Floats:
     """How often each cluster is drawn in each replicate."""
     codes = clusters.codes
     groups = int(codes.max()) + 1

@@ -18,6 +18,7 @@ from wwc_eval.inference.covariance import Covariance, make_covariance
 from wwc_eval.inference.families import Floats
 from wwc_eval.inference.fitted import Fitted
 from wwc_eval.inference.frames import to_pandas
+from wwc_eval.inference.reported import RegressionReports
 from wwc_eval.inference.wald import WaldTest, columns_of, wald_test
 from wwc_eval.inference.wording import NO_VARIANCE, NOT_ESTIMABLE, fit_warnings, message_of, notes_of, status_of
 from wwc_eval.table import Grid, Rendered
@@ -31,7 +32,7 @@ __all__ = ["RegressionFit"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class RegressionFit(Rendered):
+class RegressionFit(RegressionReports, Rendered):
     """A fitted regression. Made by :func:`wwc_eval.regression`.
 
     Parameters
@@ -368,39 +369,6 @@ class RegressionFit(Rendered):
         if fitted.exposure_column not in frame.columns:
             return mean
         return np.asarray(mean * np.asarray(frame[fitted.exposure_column], dtype=float))
-
-    def marginal_effect(
-        self,
-        variable: str,
-        *,
-        scale: str | None = None,
-        level: float | None = None,
-        where: Mapping[str, Any] | None = None,
-    ) -> Estimate | Estimates:
-        """Effect of a variable averaged over the sample; see :func:`wwc_eval.inference.marginal_effect`."""
-        from wwc_eval.inference.marginal import marginal_effect
-
-        return marginal_effect(self, variable, scale=scale, level=level, where=where)
-
-    def effect_modification(
-        self, variable: str, by: str, *, scale: str | None = None, level: float | None = None
-    ) -> Estimates:
-        """Effect in each group and its difference; see :func:`wwc_eval.inference.effect_modification`."""
-        from wwc_eval.inference.marginal import effect_modification
-
-        return effect_modification(self, variable, by, scale=scale, level=level)
-
-    def adjusted_means(self, variable: str, *, level: float | None = None) -> Estimates:
-        """Adjusted mean, risk or rate at each level; see :func:`wwc_eval.inference.adjusted_means`."""
-        from wwc_eval.inference.marginal import adjusted_means
-
-        return adjusted_means(self, variable, level=level)
-
-    def effect_size(self, variable: str, **options: Any) -> Estimate | Estimates:
-        """Standardised mean difference; see :func:`wwc_eval.inference.effect_size`."""
-        from wwc_eval.inference.effect_size import effect_size
-
-        return effect_size(self, variable, **options)
 
     def need_covariance(self) -> Covariance:
         """The covariance, or an error that says why there is none."""

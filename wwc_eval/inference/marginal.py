@@ -8,14 +8,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from wwc_eval.errors import DesignError, check_choice, did_you_mean
 from wwc_eval.estimate import Estimate, Estimates
+from wwc_eval.inference.averages import (
+    DIFFERENCES,
+    Average,
+    average_words,
+    check_average,
+    compared,
+    share_of_rows,
+)
+from wwc_eval.inference.clusters import Clusters, read_clusters
 from wwc_eval.inference.families import Floats
+from wwc_eval.inference.resampling import resampled, resampling, with_interval
 
 if TYPE_CHECKING:
     from wwc_eval.inference.fit import RegressionFit
@@ -25,9 +34,12 @@ __all__ = [
     "DIFFERENCES",
     "Average",
     "adjusted_means",
+    "averages_of",
     "check_scale",
-    "effect_modification",
+    "check_variable",
+    "label",
     "level_averages",
+    "levels_of",
     "marginal_effect",
     "row_weights",
 ]
@@ -42,18 +54,6 @@ CONTRAST_SCALES = (
 )
 """Scales that a marginal effect may be asked for."""
 
-DIFFERENCES = ("risk_difference", "rate_difference", "mean_difference")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Average:
-    """Average of the outcome with a variable at one value, and its gradient in the fitted coefficients."""
-
-    value: Any
-    mean: float
-    gradient: Floats
-    decided: Floats
-
 
 def marginal_effect(
     fit: RegressionFit,
@@ -62,6 +62,13 @@ def marginal_effect(
     scale: str | None = None,
     level: float | None = None,
     where: Mapping[str, Any] | None = None,
+    average: str = "participants",
+    cluster: str | None = None,
+    interval: str = "delta",
+    reps: int = 999,
+    rng: Any = None,
+    strata: str | None = None,
+    progress: bool = True,
 ) -> Estimate | Estimates:
     """Effect of a variable averaged over the estimation sample.
 
@@ -82,6 +89,16 @@ def marginal_effect(
         Coverage of the interval; that of the fit where it is missing.
     where : mapping, optional
         Column of the formula and its value: average over those rows only (a subgroup). Contrasts only.
+    average : {"participants", "clusters"}
+        Whether every participant counts once (the participant-average effect), or every cluster does, whatever its
+        size (the cluster-average effect).
+    cluster : str, optional
+        Column of the clusters that count, or are drawn; those of the fit's errors where it is missing.
+    interval : {"delta", "bootstrap", "basic"}
+        By the delta method, or from replicates in which whole clusters are drawn with replacement (one drawn twice
+        counts twice): their percentiles, or these reflected about the estimate.
+    reps, rng, strata, progress
+        Replicates, source of randomness, column within whose values clusters are drawn, progress bar (bootstrap).
 
     Returns
     -------
@@ -100,7 +117,10 @@ def marginal_effect(
     Formula: ``A(a) = sum_i w_i mean(x_i with variable = a) / sum_i w_i``; ``A(a) - A(0)``, ``A(a) / A(0)`` or
     the ratio of their odds; the standard error by the delta method with the analytic gradient (of the
     logarithm for a ratio). Rows count by their weight, times trials where there are any, times exposure for
-    rates. Source: Lane and Nelder 1982, doi:10.2307/2530043.
+    rates: w_i; divided by the sum of w over the row's cluster for the cluster average, which weighs the model's
+    expected outcomes anew and leaves its coefficients alone: where effects depend on the size of clusters see
+    ``cluster_size_check``. Sources: Lane and Nelder 1982, doi:10.2307/2530043; Kahan, Li, Copas and Harhay 2023,
+    doi:10.1093/ije/dyac131.
 
     Examples
     --------
@@ -110,29 +130,72 @@ def marginal_effect(
     >>> print(round(fit.marginal_effect("arm").estimate, 6))
     0.25
     """
-    _check_variable(fit, variable)
-    levels = _levels_of(fit, variable)
+    how = resampling(
+        interval, fit, reps=reps, rng=rng, draw=None, cluster=cluster, strata=strata, progress=progress
+    )
+    weighing = {"where": where, "average": average, "cluster": cluster}
+    check_average(average, None if how else cluster)
+    if average == "participants":
+        weighing["cluster"] = None
+    found = _by_delta(fit, variable, scale, level, weighing)
+    if how is None:
+        return found
+    coverage = fit.level if level is None else level
+    items = [found] if isinstance(found, Estimate) else list(found)
+    names = [item.term for item in items]
+
+    def statistic(refit: RegressionFit) -> list[float]:
+        again = _by_delta(refit, variable, items[0].scale, level, weighing)
+        values = {row.term: row.estimate for row in ([again] if isinstance(again, Estimate) else again)}
+        return [values.get(name, math.nan) for name in names]
+
+    values = resampled(fit, statistic, how)
+    items = [with_interval(item, values[:, k], how, coverage) for k, item in enumerate(items)]
+    return items[0] if isinstance(found, Estimate) else Estimates(items, title=items[0].method, notes=found.notes)
+
+
+def _by_delta(
+    fit: RegressionFit, variable: str, scale: str | None, level: float | None, weighing: Mapping[str, Any]
+) -> Estimate | Estimates:
+    """Contrasts or the slope, with intervals by the delta method."""
+    check_variable(fit, variable)
+    levels = levels_of(fit, variable)
     if levels is None:
-        if where is not None:
+        if weighing["where"] is not None:
             raise DesignError(f"'{variable}' is numeric: where is for contrasts", fix="leave out where")
         from wwc_eval.inference.slopes import average_slope
 
-        return average_slope(fit, variable, scale=scale, level=level)
+        over = {name: weighing[name] for name in ("average", "cluster")}
+        return average_slope(fit, variable, scale=scale, level=level, **over)
     chosen = check_scale(fit, scale)
-    reference, others = levels
-    averages = level_averages(fit, variable, [reference, *others], where=where)
-    items = [_contrast(fit, variable, chosen, averages[0], average, level=level) for average in averages[1:]]
+    averages = level_averages(fit, variable, [levels[0], *levels[1]], **weighing)
+    whom = _whom(fit, weighing["average"], weighing["cluster"])
+    items = [_contrast(fit, variable, chosen, (averages[0], other), whom, level=level) for other in averages[1:]]
     if len(items) == 1:
         return items[0]
-    return Estimates(items, title=items[0].method, notes=(f"Reference: {variable} = {reference}.",))
+    return Estimates(items, title=items[0].method, notes=(f"Reference: {variable} = {levels[0]}.",))
 
 
-def adjusted_means(fit: RegressionFit, variable: str, *, level: float | None = None) -> Estimates:
+def _whom(fit: RegressionFit, average: str, cluster: str | None) -> tuple[str, str]:
+    """Whom an average is over, and in words."""
+    if average == "participants":
+        return average, average_words(average)
+    return average, average_words(average, clusters_of(fit, cluster).name)
+
+
+def adjusted_means(
+    fit: RegressionFit,
+    variable: str,
+    *,
+    level: float | None = None,
+    average: str = "participants",
+    cluster: str | None = None,
+) -> Estimates:
     """Adjusted mean, risk or rate at each level of a factor or 0/1 column, averaged over the sample.
 
     Parameters
     ----------
-    fit, variable, level
+    fit, variable, level, average, cluster
         As in :func:`marginal_effect`.
 
     Returns
@@ -147,27 +210,44 @@ def adjusted_means(fit: RegressionFit, variable: str, *, level: float | None = N
     >>> print([round(row.estimate, 3) for row in we.regression("y ~ arm", data).adjusted_means("arm")])
     [4.333, 7.0]
     """
-    _check_variable(fit, variable)
-    levels = _levels_of(fit, variable)
-    if levels is None:
-        raise DesignError(f"'{variable}' is numeric and has no levels", fix="use predict() at chosen values")
-    values = [levels[0], *levels[1]]
+    values = averages_of(fit, variable, average=average, cluster=cluster)
+    over = "the sample" if average == "participants" else _whom(fit, average, cluster)[1]
     scale = "proportion" if _risk_scaled(fit) else ("rate" if fit.family.endswith("poisson") else "mean")
     items = [
         fit.estimate_of(
-            f"{variable}[{_label(average.value)}]",
-            average.mean if math.isfinite(average.mean) else math.nan,
-            average.gradient,
+            f"{variable}[{label(each.value)}]",
+            each.mean if math.isfinite(each.mean) else math.nan,
+            each.gradient,
             scale=scale,
             level=level,
-            method=", adjusted mean over the sample",
+            method=f", adjusted mean over {over}",
+            details={"average": average},
         )
-        for average in level_averages(fit, variable, values)
+        for each in values
     ]
     return Estimates(items, title=f"Adjusted {scale}s by {variable}; {items[0].method}")
 
 
-def _check_variable(fit: RegressionFit, variable: str) -> None:
+def averages_of(
+    fit: RegressionFit, variable: str, *, average: str = "participants", cluster: str | None = None
+) -> list[Average]:
+    """Average outcome at each level of a factor or 0/1 column, the reference first.
+
+    Raises
+    ------
+    DesignError
+        If the column is numeric, or not in the formula.
+    """
+    check_variable(fit, variable)
+    check_average(average, cluster)
+    levels = levels_of(fit, variable)
+    if levels is None:
+        raise DesignError(f"'{variable}' is numeric and has no levels", fix="use predict() at chosen values")
+    return level_averages(fit, variable, [levels[0], *levels[1]], average=average, cluster=cluster)
+
+
+def check_variable(fit: RegressionFit, variable: str) -> None:
+    """Refuse a column that the formula does not have, and a fit without estimates."""
     fit.need_covariance()
     known = sorted({name for term in fit.fitted.design.formula.fixed for name in term.columns})
     if variable not in known:
@@ -203,7 +283,7 @@ def check_scale(fit: RegressionFit, scale: str | None) -> str:
     return scale
 
 
-def _levels_of(fit: RegressionFit, variable: str) -> tuple[Any, list[Any]] | None:
+def levels_of(fit: RegressionFit, variable: str) -> tuple[Any, list[Any]] | None:
     """Reference and other levels that occur, or None for a numeric column."""
     design, column = fit.fitted.design, fit.fitted.frame[variable]
     if variable in design.levels:
@@ -218,36 +298,65 @@ def _levels_of(fit: RegressionFit, variable: str) -> tuple[Any, list[Any]] | Non
         occurring, reference = sorted(int(value) for value in numbers), 0
     if len(occurring) < 2:
         raise DesignError(
-            f"'{variable}' is '{_label(occurring[0])}' in all {fit.n:,} rows used, so there is nothing to compare",
+            f"'{variable}' is '{label(occurring[0])}' in all {fit.n:,} rows used, so there is nothing to compare",
             fix="check the rows left after exclusions and missing values",
         )
     return reference, [value for value in occurring if value != reference]
 
 
-def _label(value: Any) -> str:
+def label(value: Any) -> str:
+    """Text of a level."""
     return value if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def row_weights(fit: RegressionFit, where: Mapping[str, Any] | None = None) -> Floats:
+def row_weights(
+    fit: RegressionFit,
+    where: Mapping[str, Any] | None = None,
+    *,
+    average: str = "participants",
+    cluster: str | None = None,
+) -> Floats:
     """Share of each row in an average over the sample, or the part of it; they add up to one."""
     fitted = fit.fitted
     size = fitted.children if fitted.exposure is None else fitted.children * fitted.exposure
     for column, value in (where or {}).items():
-        _check_variable(fit, column)
+        check_variable(fit, column)
         size = size * np.asarray(fitted.frame[column] == value, dtype=float)
     if not size.sum() > 0:
         raise DesignError(f"no row used has {where}", fix="name a group that occurs in the data")
-    return np.asarray(size / size.sum())
+    return share_of_rows(size, None if average == "participants" else clusters_of(fit, cluster).codes)
+
+
+def clusters_of(fit: RegressionFit, cluster: str | None) -> Clusters:
+    """Clusters of the rows used: a column, or those of the errors.
+
+    Raises
+    ------
+    DesignError
+        If the fit has no clusters and none are named.
+    """
+    if cluster is not None:
+        return read_clusters(fit.source, fit.fitted.design.rows, cluster)
+    if fit.clusters is None:
+        raise DesignError("the fit has no clusters", fix="name their column: cluster='...'")
+    return fit.clusters
 
 
 def level_averages(
-    fit: RegressionFit, variable: str, values: list[Any], *, where: Mapping[str, Any] | None = None
+    fit: RegressionFit,
+    variable: str,
+    values: list[Any],
+    *,
+    where: Mapping[str, Any] | None = None,
+    average: str = "participants",
+    cluster: str | None = None,
 ) -> list[Average]:
     """Average outcome with the variable set to each value in turn, over the sample or the part of it."""
     import pandas as pd
 
     fitted = fit.fitted
-    share = row_weights(fit, where)
+    share = row_weights(fit, where, average=average, cluster=cluster)
+    factor = variable in fitted.design.levels
     counted = share > 0
     column = fitted.frame[variable]
     found = []
@@ -260,53 +369,39 @@ def level_averages(
         # where every row is at its limit there is nothing to form a standard error from
         open_rows = bool((decided[counted] == 0).any())
         mean = float(share @ np.where(counted, moments.mean, 0.0)) if open_rows else math.nan
-        found.append(Average(value=value, mean=mean, gradient=gradient, decided=decided))
+        term = f"{variable}[{label(value)}]" if factor else variable
+        found.append(Average(value=value, mean=mean, gradient=gradient, decided=decided, term=term))
     return found
 
 
 def _contrast(
-    fit: RegressionFit, variable: str, scale: str, base: Average, other: Average, *, level: float | None
+    fit: RegressionFit,
+    variable: str,
+    scale: str,
+    averages: tuple[Average, Average],
+    whom: tuple[str, str],
+    *,
+    level: float | None,
 ) -> Estimate:
     """One standardised contrast."""
-    low, high = base.mean, other.mean
+    base, other = averages
     estimate, gradient = compared(scale, base, other)
-    factor = variable in fit.fitted.design.levels
     return fit.estimate_of(
-        f"{variable}[{_label(other.value)}]" if factor else variable,
+        other.term,
         estimate,
         gradient,
         scale=scale,
         level=level,
         fewest=_fewest(fit, variable, base.value, other.value),
-        method=", contrast averaged over the sample (delta method)",
+        method=f", contrast averaged over {whom[1]} (delta method)",
         details={
             "reference": base.value,
             "level": other.value,
-            "mean_reference": low,
-            "mean_level": high,
+            "mean_reference": base.mean,
+            "mean_level": other.mean,
+            "average": whom[0],
         },
     )
-
-
-def compared(scale: str, base: Average, other: Average) -> tuple[float, Floats]:
-    """Contrast of two averages, and its gradient in the fitted coefficients (of its logarithm for a ratio)."""
-    low, high = base.mean, other.mean
-    if scale in DIFFERENCES:
-        estimate, gradient = high - low, other.gradient - base.gradient
-    elif scale == "odds_ratio":
-        estimate = high * (1 - low) / ((1 - high) * low) if 0 < low < 1 and 0 < high < 1 else math.nan
-        gradient = _over(other.gradient, high * (1 - high)) - _over(base.gradient, low * (1 - low))
-    else:
-        estimate = high / low if low > 0 and high > 0 else math.nan
-        gradient = _over(other.gradient, high) - _over(base.gradient, low)
-    if not math.isfinite(estimate) or not np.array_equal(base.decided, other.decided):
-        # rows at their limit under one level and not under the other: the contrast has no standard error
-        estimate = math.nan
-    return estimate, gradient
-
-
-def _over(gradient: Floats, denominator: float) -> Floats:
-    return gradient / denominator if denominator else np.full_like(gradient, np.nan)
 
 
 def _fewest(fit: RegressionFit, variable: str, *values: Any) -> int | None:
@@ -315,96 +410,3 @@ def _fewest(fit: RegressionFit, variable: str, *values: Any) -> int | None:
         return None
     column = fit.fitted.frame[variable]
     return min(fit.clusters.count(np.asarray(column == value)) for value in values)
-
-
-def effect_modification(
-    fit: RegressionFit, variable: str, by: str, *, scale: str | None = None, level: float | None = None
-) -> Estimates:
-    """Effect of a variable in each group of another, and how much it differs between the groups.
-
-    Both must be in the formula, with their interaction, for the difference to mean anything: without it a
-    difference in risks still varies with the covariates, a coefficient does not.
-
-    Parameters
-    ----------
-    fit : RegressionFit
-        The fit.
-    variable, by : str
-        Factor or 0/1 columns of the formula: whose effect, and between which groups.
-    scale, level
-        As in :func:`marginal_effect`.
-
-    Returns
-    -------
-    Estimates
-        First the difference of each later group from the first (term ``arm[b]: yes - no``; on a ratio scale the
-        ratio of ratios, ``yes / no``), then the effect in each group (term ``arm[b] | group: yes``).
-
-    Raises
-    ------
-    DesignError
-        If there are fewer than two groups, or a variable is not in the formula.
-
-    Notes
-    -----
-    Formula: the contrast of :func:`marginal_effect` averaged over the rows of each group; differences by the delta
-    method from the joint gradient.
-
-    Examples
-    --------
-    >>> import pandas as pd, wwc_eval as we
-    >>> data = pd.DataFrame({"y": [1.0, 2, 4, 5, 2, 4, 9, 8], "arm": list("aabb" * 2), "sex": ["f"] * 4 + ["m"] * 4})
-    >>> fit = we.regression("y ~ arm * sex", data)
-    >>> for row in effect_modification(fit, "arm", "sex"):
-    ...     print(row.term, round(row.estimate, 6))
-    arm[b]: m - f 2.5
-    arm[b] | sex: f 3.0
-    arm[b] | sex: m 5.5
-    """
-    for name in (variable, by):
-        _check_variable(fit, name)
-    levels, groups = _levels_of(fit, variable), _levels_of(fit, by)
-    if levels is None or groups is None:
-        numeric = variable if levels is None else by
-        raise DesignError(f"'{numeric}' is numeric and has no levels", fix="cut the column into levels")
-    chosen = check_scale(fit, scale)
-    values = [levels[0], *levels[1]]
-    averages = {
-        group: level_averages(fit, variable, values, where={by: group}) for group in (groups[0], *groups[1])
-    }
-    rows: list[Estimate] = []
-    for place, value in enumerate(levels[1], start=1):
-        term = f"{variable}[{_label(value)}]" if variable in fit.fitted.design.levels else variable
-        parts = {group: compared(chosen, means[0], means[place]) for group, means in averages.items()}
-        rows += _differences(fit, term, parts, chosen, level)
-        rows += [
-            fit.estimate_of(
-                f"{term} | {by}: {_label(group)}",
-                estimate,
-                gradient,
-                scale=chosen,
-                level=level,
-                method=f", contrast averaged over {by}: {_label(group)} (delta method)",
-            )
-            for group, (estimate, gradient) in parts.items()
-        ]
-    return Estimates(rows, title=f"Effect of {variable} by {by}; {rows[0].method}")
-
-
-def _differences(
-    fit: RegressionFit, term: str, parts: Mapping[Any, tuple[float, Floats]], scale: str, level: float | None
-) -> list[Estimate]:
-    """Difference (ratio) of the effect in each later group from that in the first."""
-    (first, (base, base_gradient)), *others = parts.items()
-    ratio = scale not in DIFFERENCES
-    return [
-        fit.estimate_of(
-            f"{term}: {_label(group)} {'/' if ratio else '-'} {_label(first)}",
-            estimate / base if ratio else estimate - base,
-            gradient - base_gradient,
-            scale=scale,
-            level=level,
-            method=f", {'ratio' if ratio else 'difference'} of contrasts between groups (delta method)",
-        )
-        for group, (estimate, gradient) in others
-    ]

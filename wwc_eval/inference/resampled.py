@@ -2,14 +2,71 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
+from wwc_eval.errors import ConvergenceError
+from wwc_eval.inference.clusters import Clusters
 from wwc_eval.inference.families import Floats
 from wwc_eval.inference.fit import RegressionFit
+from wwc_eval.inference.fitted import fit_arrays
 from wwc_eval.inference.glm import solve
+from wwc_eval.inference.resampling import copies
 
-__all__ = ["regression_replicates"]
+__all__ = ["redrawn", "regression_replicates"]
+
+
+def redrawn(fit: RegressionFit, counts: Floats, clusters: Clusters) -> RegressionFit:
+    """The same regression of the rows of clusters that were drawn; one drawn twice is two clusters.
+
+    Parameters
+    ----------
+    fit : RegressionFit
+        The regression.
+    counts : ndarray, shape (G,)
+        How often each cluster was drawn.
+    clusters : Clusters
+        Cluster of each row used.
+
+    Returns
+    -------
+    RegressionFit
+        With classical errors; its clusters are the copies.
+
+    Raises
+    ------
+    ConvergenceError
+        If columns of the model are not independent in the rows drawn.
+    """
+    rows, copy = copies(counts, clusters.codes)
+    fitted, design = fit.fitted, fit.fitted.design
+    X = design.X[rows]
+    if not _independent(X):
+        raise ConvergenceError("columns are not independent in the clusters drawn", fix="draw within strata")
+
+    def of(values: Floats | None) -> Floats | None:
+        return None if values is None else values[rows]
+
+    again = replace(
+        design, X=X, outcome=of(design.outcome), trials=of(design.trials), rows=np.arange(len(rows)), dropped={}
+    )
+    source = fit.source.iloc[np.asarray(design.rows)[rows]].reset_index(drop=True)
+    if clusters.name in source.columns:
+        source = source.assign(**{clusters.name: copy})
+    refitted = fit_arrays(
+        again,
+        fitted.family,
+        fitted.frame.iloc[rows].reset_index(drop=True),
+        weights=of(fitted.weights),
+        exposure=of(fitted.exposure),
+        exposure_column=fitted.exposure_column,
+    )
+    found = RegressionFit.from_fitted(
+        refitted, source=source, vcov="classical", clusters=None, df=None, level=fit.level
+    )
+    return replace(found, clusters=Clusters(name=clusters.name, codes=copy))
 
 
 def regression_replicates(

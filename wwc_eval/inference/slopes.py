@@ -10,8 +10,9 @@ import numpy as np
 from wwc_eval.errors import DesignError
 from wwc_eval.estimate import Estimate
 from wwc_eval.formula.terms import Call, Factor, Power, Variable
+from wwc_eval.inference.averages import DIFFERENCES, average_words
 from wwc_eval.inference.families import Floats
-from wwc_eval.inference.marginal import DIFFERENCES, check_scale, row_weights
+from wwc_eval.inference.marginal import check_scale, clusters_of, row_weights
 
 if TYPE_CHECKING:
     from wwc_eval.inference.fit import RegressionFit
@@ -22,7 +23,13 @@ STEP = 1e-3
 
 
 def average_slope(
-    fit: RegressionFit, variable: str, *, scale: str | None = None, level: float | None = None
+    fit: RegressionFit,
+    variable: str,
+    *,
+    scale: str | None = None,
+    level: float | None = None,
+    average: str = "participants",
+    cluster: str | None = None,
 ) -> Estimate:
     """Average derivative of the mean with respect to a numeric column."""
     fallback = {"risk_difference": "risk_difference", "rate_ratio": "rate_difference"}
@@ -35,7 +42,8 @@ def average_slope(
             "or cut the column into levels",
         )
     fitted = fit.fitted
-    share = row_weights(fit)
+    share = row_weights(fit, average=average, cluster=cluster)
+    over = average_words(average, clusters_of(fit, cluster).name if average == "clusters" else None)
     X = fitted.design.X
     change = _matrix_slope(fit, variable)
     moments = fitted.moments(X)
@@ -51,8 +59,8 @@ def average_slope(
         gradient,
         scale=chosen,
         level=level,
-        method=f", average slope per unit of {variable} (delta method)",
-        details={"slope": True},
+        method=f", average slope per unit of {variable} over {over} (delta method)",
+        details={"slope": True, "average": average},
     )
 
 
