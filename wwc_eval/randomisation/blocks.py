@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wwc_eval.randomisation.dealing import arrangements, deal, deal_many, pair_probabilities, products
-from wwc_eval.randomisation.laws import CountLaw
+from wwc_eval.randomisation.laws import CountLaw, Fixed
 from wwc_eval.randomisation.rounding import multinomial
 from wwc_eval.randomisation.scheme import BoundScheme, Codes, Floats, Pairs, Reference
 from wwc_eval.randomisation.stream import Stream
@@ -57,8 +57,21 @@ class BoundBlocks(BoundScheme):
         return deal(self.blocks.members, counts, stream)
 
     def probabilities(self) -> Floats:
-        """Shares of the arms for every unit: what is left over is given out so that they hold exactly."""
+        """Shares of the arms for every unit: what is left over is given out so that they hold exactly.
+
+        Where the numbers in the blocks are given, the share of each arm among those of the unit's block.
+        """
+        if isinstance(self.law, Fixed):
+            shares = np.array(self.law.rows, dtype=float) / np.array(self.law.sizes, dtype=float)[:, None]
+            return np.asarray(shares[self.blocks.codes])
         return np.tile(self.arms.shares, (self.units.n, 1))
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether exchanging the two arms gives a permitted allocation."""
+        if isinstance(self.law, Fixed):
+            return len(self.law.ratio) == 2 and all(first == second for first, second in self.law.rows)
+        return self.arms.k == 2 and self.arms.equal
 
     def sample(self, draws: int, rng: np.random.Generator) -> Codes:
         """Independent allocations."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from wwc_eval.errors import DesignError
 from wwc_eval.table import Column, Grid, format_count, format_number, format_p_value, is_missing
 
 if TYPE_CHECKING:
@@ -57,18 +58,40 @@ def allocation_grid(allocation: Allocation) -> Grid:
 def allocation_title(allocation: Allocation) -> str:
     """What was allocated and how."""
     kind = allocation.scheme.kind.replace("_", " ")
-    return f"Allocation of {format_count(allocation.n)} units by {kind} randomisation ({allocation.arms.words})"
+    ratio = f"; {allocation.arms.words}" if allocation.bound.column == "arm" else ""
+    return f"Allocation of {format_count(allocation.n)} units ({kind}{ratio})"
 
 
 def allocation_notes(allocation: Allocation) -> tuple[str, ...]:
     """Numbers in the arms, permitted allocations, smallest p-value, warnings, and what binds it."""
     counts = allocation.table[allocation.bound.column].value_counts(sort=False)
     sizes = ", ".join(f"{label}: {format_count(int(count))}" for label, count in counts.items())
-    smallest = format_p_value(allocation.smallest_p_value)
-    smallest = smallest if smallest.startswith("<") else f"= {smallest}"
     return (
-        f"Units: {sizes}.",
-        f"Permitted allocations: {count_in_words(allocation.n_permitted)}; smallest two-sided p {smallest}.",
+        f"{allocation.bound.column.capitalize()}s: {sizes}.",
+        *_stages(allocation),
+        _permitted(allocation),
         *(f"Warning: {warning}" for warning in allocation.warnings),
         f"Algorithm {allocation.algorithm}; commitment {allocation.commitment[:16]}...",
     )
+
+
+def _permitted(allocation: Allocation) -> str:
+    try:
+        count = count_in_words(allocation.n_permitted)
+    except DesignError:  # what agrees with withdrawn units of a large design
+        return "Permitted allocations: too many to count."
+    smallest = format_p_value(allocation.smallest_p_value)
+    smallest = smallest if smallest.startswith("<") else f"= {smallest}"
+    return f"Permitted allocations: {count}; smallest two-sided p {smallest}."
+
+
+def _stages(allocation: Allocation) -> list[str]:
+    notes = []
+    if allocation.stages:
+        sizes = ", ".join(format_count(stage.n) for stage in allocation.stages)
+        notes.append(f"Stages, each drawn on its own: {sizes} units.")
+    if allocation.withdrawn:
+        notes.append(
+            f"Left out after allocation, their arms held: {', '.join(allocation.withdrawn[:12])}{', ...' if len(allocation.withdrawn) > 12 else ''}."
+        )
+    return notes

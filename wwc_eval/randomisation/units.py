@@ -24,7 +24,7 @@ from wwc_eval.table import is_missing
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Strata", "Units", "all_numbers", "names_of", "read_units", "sorted_texts"]
+__all__ = ["Strata", "Units", "all_numbers", "canonical_text", "names_of", "read_units", "sorted_texts"]
 
 Index = NDArray[np.intp]
 Floats = NDArray[np.float64]
@@ -323,6 +323,20 @@ def _texts(frame: pd.DataFrame, column: str, origin: Index) -> tuple[list[str], 
                 )
             )
     return texts, problems
+
+
+def canonical_text(cell: object) -> str:
+    """Canonical text of the name of a unit.
+
+    Raises
+    ------
+    DataError
+        If it is missing or can be no name.
+    """
+    text, fault = _canonical(cell)
+    if fault:
+        raise DataError(fault, value=shown(cell), fix="name a unit as in the unit list")
+    return text
 
 
 def _canonical(cell: object) -> tuple[str, str]:

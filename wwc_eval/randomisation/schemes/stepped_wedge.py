@@ -12,7 +12,7 @@ from wwc_eval.errors import DesignError, did_you_mean, shown
 from wwc_eval.randomisation.arms import Arms
 from wwc_eval.randomisation.blocks import BoundBlocks
 from wwc_eval.randomisation.laws import Fixed
-from wwc_eval.randomisation.scheme import Codes, Floats, Scheme
+from wwc_eval.randomisation.scheme import Codes, Scheme
 from wwc_eval.randomisation.units import Strata, Units, all_numbers, names_of, sorted_texts
 
 __all__ = ["BoundSequences", "SteppedWedgeSequences"]
@@ -156,7 +156,8 @@ class BoundSequences(BoundBlocks):
     """Sequences of a stepped wedge for a list of units.
 
     Stream: strata in declared order; in each its places, ascending by sequence, are shuffled and go to its units in
-    canonical order.
+    canonical order. Mirror images count with two sequences alone: with more, no exchange of sequences reverses the sign
+    of an effect that is adjusted for periods.
     """
 
     @property
@@ -178,17 +179,3 @@ class BoundSequences(BoundBlocks):
     def extra_columns(self, codes: Codes) -> dict[str, list[Any]]:
         """Period in which each unit crosses over."""
         return {"crossover": [self._periods[code] for code in codes.tolist()]}
-
-    def probabilities(self) -> Floats:
-        """Share of each sequence among the places of the unit's stratum."""
-        law = self.law
-        assert isinstance(law, Fixed)
-        shares = np.array(law.rows, dtype=float) / np.array(law.sizes, dtype=float)[:, None]
-        return np.asarray(shares[self.blocks.codes])
-
-    @property
-    def mirrored(self) -> bool:
-        """Only with two sequences, alike in every stratum: with more, no exchange reverses the sign of an effect."""
-        law = self.law
-        assert isinstance(law, Fixed)
-        return len(law.ratio) == 2 and all(first == second for first, second in law.rows)
