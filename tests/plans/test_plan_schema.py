@@ -50,7 +50,7 @@ HOSTILE = {
         "question:",
         "string",
     ),
-    "unknown kind": ("kind: individual", "kind: factorial", "S03", "kind: factorial", "'individual' or 'cluster'"),
+    "unknown kind": ("kind: individual", "kind: factorial", "S03", "kind: factorial", "'individual', 'cluster'"),
     "arms as a list": ("arms: {usual: 1, conference: 1}", "arms: [usual, conference]", "S03", "arms: [", "dictionary"),
     "one arm": ("arms: {usual: 1, conference: 1}", "arms: {usual: 1}", "S03", "arms: {usual: 1}", "at least 2"),
     "share as text": ("conference: 1}", 'conference: "1"}', "S03", "arms: {", "integer"),

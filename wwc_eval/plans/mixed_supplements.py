@@ -34,7 +34,7 @@ def mixed_supplements(fit: Any, context: Context, terms: Sequence[str]) -> tuple
     return (
         _estimand(fit),
         _likeness(fit, context),
-        _variances(fit),
+        _variances(fit, intervals=not context.varied),
         *(_inferences(fit, term) for term in terms),
         _search(fit),
     )
@@ -108,15 +108,12 @@ def _estimates_or_none(fit: Any) -> Mapping[str, Estimate] | None:
         return None
 
 
-def _variances(fit: Any) -> Supplement:
-    """Variances and correlations with the profile-likelihood intervals of standard deviations."""
-    try:
-        limits = {(row["group"], *_pair(row["term_1"], row["term_2"])): row for row in fit.variance_intervals()}
-    except WwcError:
-        limits = {}
+def _variances(fit: Any, *, intervals: bool) -> Supplement:
+    """Variances and correlations, of a planned analysis with profile-likelihood intervals of standard deviations."""
+    limits = _limits(fit) if intervals else {}
     rows: Rows = []
     for row in fit.variance_components:
-        near = limits.get((row["group"], *_pair(row["term_1"], row["term_2"])), {})
+        near = limits.get((row["group"], *sorted((row["term_1"], row["term_2"]))), {})
         rows.append(
             {
                 "group": row["group"],
@@ -132,9 +129,10 @@ def _variances(fit: Any) -> Supplement:
         Column(name="term"),
         Column(name="variance", label="variance or covariance", kind="number", digits=4),
         Column(name="sd", label="SD or correlation", kind="number", digits=4),
-        Column(name="ci_low", label=f"{100 * fit.level:.6g}% low", kind="number", digits=4),
-        Column(name="ci_high", label="high", kind="number", digits=4),
+        *([Column(name="ci_low", label=f"{100 * fit.level:.6g}% low", kind="number", digits=4)] if limits else []),
+        *([Column(name="ci_high", label="high", kind="number", digits=4)] if limits else []),
     ]
+    rows = [{column.name: row[column.name] for column in columns} for row in rows]
     notes = ["Intervals are of the SD (profile likelihood) or of the correlation."] if limits else []
     if getattr(fit, "dispersion", None) is not None:
         notes.append(f"{_DISPERSION[fit.family]} {fit.dispersion:.4g}.")
@@ -147,9 +145,13 @@ _DISPERSION = {
 }
 
 
-def _pair(first: str, second: str) -> tuple[str, str]:
-    ordered = sorted((first, second))
-    return ordered[0], ordered[1]
+def _limits(fit: Any) -> dict[tuple[str, ...], Mapping[str, Any]]:
+    """Intervals of standard deviations and correlations; none where there is no profile."""
+    try:
+        found = fit.variance_intervals()
+    except WwcError:
+        return {}
+    return {(row["group"], *sorted((row["term_1"], row["term_2"]))): row for row in found}
 
 
 # --- inference and search

@@ -267,7 +267,7 @@ class ModelledAnalysis(AnalysisFields):
         fit = self._fit(prepared, inner)
         estimates = self._modified(fit, inner, column)
         result = self._result(inner, fit, estimates, prepared.completed, by=(column, context.frame))
-        result = replace(result, notes=(f"Subgroups by: {by}.", *result.notes), supplements=())
+        result = replace(result, notes=(f"Subgroups by: {by}.", *result.notes))
         counts = group_counts(inner.frame.iloc[self._design(fit).rows.tolist()], inner, column)
         return withheld(result, counts, context, "a subgroup by arm has cells of")
 
@@ -331,6 +331,6 @@ class ModelledAnalysis(AnalysisFields):
                 "saturated": bool(cells),
             },
             notes=("Coefficients of groups too small to show are left out.",) if left_out else (),
-            supplements=self._supplements(fit, context),
+            supplements=self._supplements(fit, context) if by is None else (),
         )
         return withheld(result, cells, context, "an unadjusted comparison has cells of")

@@ -86,7 +86,7 @@ def _problem(detail: Any, parsed: Parsed, base: Path, root: type[BaseModel] | No
     code = _CODES.get(kind, "S03")
     name = str(where[-1]) if where else ""
     message, fix, value = f"{_sentence(detail['msg'])}", None, None
-    owner = _owner(root, where[:-1]) if root is not None else None
+    owner = _owner(root, where[:-1], parsed.data) if root is not None else None
     if kind == "extra_forbidden":
         message = f"unknown field '{name}'"
         fix = did_you_mean(name, _field_names(owner)) if owner else None
@@ -98,6 +98,7 @@ def _problem(detail: Any, parsed: Parsed, base: Path, root: type[BaseModel] | No
     elif kind in {"union_tag_invalid", "union_tag_not_found"}:
         models = _models()
         given = detail["input"].get("model") if isinstance(detail["input"], dict) else None
+        code = "S02" if given is None else code
         message = "field 'model' is missing" if given is None else f"model '{given}' is not known"
         fix = did_you_mean(str(given), models) if given else f"choose one of {', '.join(models)}"
         where = (*where, "model")
@@ -153,20 +154,21 @@ def _sentence(text: str) -> str:
 
 
 def _models() -> list[str]:
-    return [name for kind in analysis_classes() for name in typing.get_args(kind.model_fields["model"].annotation)]
+    return [name for kind in analysis_classes() for name in _answers_to(kind)]
 
 
-def _owner(root: type[BaseModel], path: Path) -> type[BaseModel] | None:
-    """Model class that stands at a path of the document."""
+def _owner(root: type[BaseModel], path: Path, data: Any) -> type[BaseModel] | None:
+    """Model class that stands at a path of the document; of several analyses the one that answers to ``model``."""
     current: Any = root
     for part in path:
+        data = _child(data, part)
         if isinstance(current, type) and issubclass(current, BaseModel):
             fields = {(info.alias or name): info.annotation for name, info in current.model_fields.items()}
             extra = typing.get_type_hints(current).get("__pydantic_extra__") if part not in fields else None
             current = fields[part] if part in fields else (typing.get_args(extra) or (None, None))[-1]
         else:
             current = _element(current)
-        current = _unwrapped(current)
+        current = _unwrapped(current, data.get("model") if isinstance(data, dict) else None)
     return current if isinstance(current, type) and issubclass(current, BaseModel) else None
 
 
@@ -175,13 +177,20 @@ def _element(kind: Any) -> Any:
     return parts[-1] if parts else None
 
 
-def _unwrapped(kind: Any) -> Any:
+def _unwrapped(kind: Any, model: Any = None) -> Any:
     while typing.get_origin(kind) is typing.Annotated:
         kind = typing.get_args(kind)[0]
     if typing.get_origin(kind) in {typing.Union, types.UnionType}:
         models = [part for part in typing.get_args(kind) if part is not type(None)]
-        return _unwrapped(models[0]) if models else None
+        answering = [part for part in models if model is not None and model in _answers_to(part)]
+        return _unwrapped((answering or models)[0]) if models else None
     return kind
+
+
+def _answers_to(kind: Any) -> tuple[Any, ...]:
+    """Names of models that a class of analyses answers to."""
+    fields = getattr(kind, "model_fields", {})
+    return typing.get_args(fields["model"].annotation) if "model" in fields else ()
 
 
 def _field_names(owner: type[BaseModel]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from wwc_eval.errors import Place, Problem, did_you_mean, shown
 from wwc_eval.formula import parse_condition
+from wwc_eval.report.schedule import cell_state
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from wwc_eval.plans.document import Wedge
     from wwc_eval.plans.facts import Facts
 
-__all__ = ["cell_state", "rows_where", "wedge_problems"]
+__all__ = ["rows_where", "wedge_problems"]
 
 Lists = Mapping[str, Mapping[str, Sequence[Any]]]
 
@@ -33,20 +34,6 @@ def rows_where(frame: pd.DataFrame, rule: str, lists: Lists) -> tuple[NDArray[np
     }
     holds = condition.evaluate(frame, lists=named)
     return holds.fillna(value=False).to_numpy(dtype=np.bool_), int(holds.isna().sum())
-
-
-def cell_state(wedge: Wedge, cluster: str, period: str) -> str | None:
-    """``before``, ``after`` or ``transition`` of a cell by its dates; None where the plan does not give them.
-
-    A period that ends before the cluster's go-live day is before, one that begins on it or later after, and one that
-    holds it in transition.
-    """
-    dates = next((each for each in wedge.periods if each.name == period), None)
-    live = wedge.go_live.get(cluster)
-    if dates is None or live is None:
-        return None
-    # dates as texts YYYY-MM-DD order like dates
-    return "before" if dates.end < live else "after" if dates.start >= live else "transition"
 
 
 def wedge_problems(facts: Facts, frame: pd.DataFrame, lists: Lists, file: str) -> list[Problem]:
@@ -116,7 +103,9 @@ def _cell(
             fix="correct the arm, or let wedge: transition: hold for these rows and leave them out",
         )
         return
-    state = cell_state(wedge, cluster, period)
+    dates = next((each for each in wedge.periods if each.name == period), None)
+    live = wedge.go_live.get(cluster)
+    state = cell_state(dates.start, dates.end, live) if dates is not None and live is not None else None
     reference = facts.arms[0]
     if state in {"before", "after"} and (here[0] == reference) != (state == "before"):
         yield Problem(

@@ -35,7 +35,9 @@ def heat_shade(share: object) -> int | None:
     return max(step for step, bound in enumerate(SHADES) if float(share) >= bound or step == 0)
 
 
-def table_block(table: Table, *, caption: str = "", heat: bool = False, compact: bool = False) -> DataTable:
+def table_block(
+    table: Table, *, caption: str = "", heat: bool = False, compact: bool = False, verbatim: bool = False
+) -> DataTable:
     """The table with its first column as row heads; equal neighbours in that column are joined.
 
     Parameters
@@ -48,6 +50,8 @@ def table_block(table: Table, *, caption: str = "", heat: bool = False, compact:
         Whether cells of percent columns are shaded by their value.
     compact : bool
         Whether the table is set small.
+    verbatim : bool
+        Whether row heads and symbols such as ``df`` stay as they are, without a capital.
     """
     grid = table._grid()
     columns = tuple(table.columns)
@@ -56,7 +60,7 @@ def table_block(table: Table, *, caption: str = "", heat: bool = False, compact:
         for position, column in enumerate(columns)
     ]
     headings = [
-        Cell(text=title_case(clean(column.heading)), numeric=side)
+        Cell(text=_head(column.heading, verbatim=verbatim and column.heading in _SYMBOLS), numeric=side)
         for column, side in zip(columns, right, strict=True)
     ]
     runs = _runs([row[0] for row in grid.rows]) if right.count(False) > 1 else [1] * len(grid.rows)
@@ -66,11 +70,18 @@ def table_block(table: Table, *, caption: str = "", heat: bool = False, compact:
             _cell(column, raw, text, right=side, heat=heat)
             for column, text, side in zip(columns[1:], shown[1:], right[1:], strict=True)
         ]
-        head = [Cell(text=title_case(clean(shown[0])), header=True, rows=run)] if run else []
+        head = [Cell(text=_head(shown[0], verbatim=verbatim), header=True, rows=run)] if run else []
         rows.append([*head, *body])
     return DataTable(
         caption=table.title or caption, headings=headings, rows=rows, notes=tuple(table.notes), compact=compact
     )
+
+
+_SYMBOLS = frozenset({"df", "p", "k"})
+
+
+def _head(text: str, *, verbatim: bool) -> str:
+    return clean(text) if verbatim else title_case(clean(text))
 
 
 def _figures(rows: Sequence[Sequence[str]], position: int) -> bool:

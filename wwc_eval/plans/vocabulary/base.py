@@ -61,6 +61,8 @@ class Context:
         Which small counts are hidden.
     design : {"individual", "cluster", "stepped_wedge"}
         Kind of the design.
+    varied : bool
+        Whether this analysis varies a planned one: what takes long and says the same may be left out.
     """
 
     frame: pd.DataFrame
@@ -75,6 +77,7 @@ class Context:
     sides: int
     rule: DisclosureRule
     design: str = "individual"
+    varied: bool = False
 
 
 class Missing(Block):

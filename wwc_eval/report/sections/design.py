@@ -8,6 +8,7 @@ from typing import Any
 from wwc_eval.estimate import RATIO_SCALES
 from wwc_eval.report.blocks import Block, Bullets, Cell, DataTable, Facts, Heading, Section
 from wwc_eval.report.record import RunRecord
+from wwc_eval.report.schedule import schedule_table
 from wwc_eval.report.words import clean, day, flatten, humanise, listed, minus, pick, title_case
 from wwc_eval.table import MISSING
 
@@ -40,6 +41,10 @@ def build(record: RunRecord) -> Section | None:
     design = _design(record)
     if design:
         blocks.append(Facts(caption="Design", pairs=design))
+    wedge = pick(record.plan, "design.wedge", {})
+    schedule = schedule_table(wedge, record.arms) if isinstance(wedge, Mapping) else None
+    if schedule is not None:
+        blocks.append(schedule)
     outcomes = _outcomes(record)
     if outcomes is not None:
         blocks.append(outcomes)
@@ -98,6 +103,9 @@ def _design(record: RunRecord) -> list[tuple[str, str | tuple[str, ...]]]:
         )
     shown = {"kind", "unit", "units", "unit_column", "arm_column", "within", "arms"}
     for key, value in (pick(plan, "design", {}) or {}).items():
+        if key == "wedge" and isinstance(value, Mapping):
+            # dates stand in a table of their own
+            value = {name: each for name, each in value.items() if name not in {"periods", "go_live"}}  # noqa: PLW2901
         if key not in shown and value is not None:
             pairs.append((title_case(humanise(key)), _lines(value)))
     return pairs
@@ -166,9 +174,11 @@ def _window(window: object) -> str:
         return clean(window) if window else MISSING
     length = [f"{clean(window[unit])} {unit}" for unit in _LENGTHS if window.get(unit) is not None]
     start = [f"from {day(window['from'])}"] if window.get("from") is not None else []
-    rest = {key: value for key, value in window.items() if key not in {*_LENGTHS, "from"} and value is not None}
+    known = {*_LENGTHS, "from", "exposure"}
+    rest = {key: value for key, value in window.items() if key not in known and value is not None}
+    exposed = [f"counted for: {clean(window['exposure'])}"] if window.get("exposure") else []
     return ", ".join(
-        [" ".join([*length, *start]), *(f"{name} {day(text)}" for name, text in flatten(rest))]
+        [" ".join([*length, *start]), *(f"{name} {day(text)}" for name, text in flatten(rest)), *exposed]
     ).strip(", ")
 
 

@@ -39,8 +39,9 @@ def _content(item: Supplement) -> tuple[object, ...]:
 
 
 def _blocks(item: Supplement) -> list[Block]:
-    sentences = " ".join(clean(text) for text in item.sentences)
+    """The table with its sentences below, or the sentences under their title."""
+    title, sentences = clean(item.title), [clean(text) for text in item.sentences]
     if item.table is None:
-        return [Text(text=f"{clean(item.title)}. {sentences}".strip())]
-    words: list[Block] = [Text(text=sentences)] if sentences else []
-    return [*words, table_block(replace(item.table, title=clean(item.title)))]
+        return [Text(text=f"{title}. {' '.join(sentences)}".strip())]
+    table = replace(item.table, title=title, notes=(*sentences, *item.table.notes))
+    return [table_block(table, verbatim=True)]
