@@ -7,7 +7,8 @@
 - ``expansion``: first and second derivatives of the folded matrix in the covariances, batched.
 - ``covariance``: parameters of the covariance matrices, and coordinates of the face they lie on.
 - ``criterion``: profiled REML criterion and ML deviance with gradient and Hessian.
-- ``optimise``: starts, boundary probes, restarts, Newton's polish, and the record of it all.
+- ``starts``: where the search starts.
+- ``optimise``: descents, boundary probes, restarts, Newton's polish, and the record of it all.
 - ``modes``: conditional modes of the random effects and their covariance.
 - ``solve``: one fit from arrays.
 - ``batch_point``, ``batch``: thousands of models with one random intercept at once, in vectors.

@@ -18,7 +18,7 @@ from wwc_eval.multilevel.engine.expansion import Expansion, Level, expand
 from wwc_eval.multilevel.engine.fold import Finest
 from wwc_eval.multilevel.engine.structure import Array, Index
 
-__all__ = ["Stack", "StackFits", "fit_stack", "quadratic_maps"]
+__all__ = ["Stack", "StackFits", "descend", "fit_stack", "quadratic_maps"]
 
 STEPS = 40
 SETTLED = 1e-11
@@ -144,10 +144,9 @@ def fit_stack(stack: Stack, starts: Sequence[Array]) -> StackFits:
         Roots to start from.
     """
     replicates = stack.count
-    maps = quadratic_maps(stack.parameters)
     best: tuple[Array, Array, NDBool] | None = None
     for start in starts:
-        theta, value, settled = _descend(stack, maps, np.tile(start, (replicates, 1)))
+        theta, value, settled = descend(stack, np.tile(start, (replicates, 1)))
         if best is None:
             best = theta, value, settled
             continue
@@ -185,14 +184,30 @@ def _wants_to_leave(stack: Stack, theta: Array, slopes: Slopes) -> NDBool:
     return found
 
 
-def _descend(stack: Stack, maps: Array, theta: Array) -> tuple[Array, Array, NDBool]:
-    """Damped Newton steps of every replicate until it settles."""
+def descend(stack: Stack, starts: Array, steps: int = STEPS) -> tuple[Array, Array, NDBool]:
+    """Damped Newton steps of every replicate, each from a point of its own, until it settles.
+
+    Parameters
+    ----------
+    stack : Stack
+        The models.
+    starts : (B, t) array
+        Roots to start from.
+    steps : int
+        Most steps, those included that were too long.
+
+    Returns
+    -------
+    (B, t) array, (B,) array, (B,) bool array
+        Roots at the end, criterion there, and whether the steps settled.
+    """
+    maps, theta = quadratic_maps(stack.parameters), starts.copy()
     replicates = len(theta)
     value = np.full(replicates, np.inf)
     settled = np.zeros(replicates, dtype=bool)
     step = np.zeros_like(theta)
     active: Index = np.arange(replicates)
-    for _ in range(STEPS):
+    for _ in range(steps):
         if not len(active):
             break
         tried = theta[active] + step[active]

@@ -14,16 +14,11 @@ from wwc_eval.multilevel.engine.expansion import Level, expand
 from wwc_eval.multilevel.engine.fold import Finest, NestedFold
 from wwc_eval.multilevel.engine.optimise import Minimum, Starts, minimise
 from wwc_eval.multilevel.engine.prepare import Prepared, prepare
+from wwc_eval.multilevel.engine.starts import starts_of
 from wwc_eval.multilevel.engine.structure import Array, Grouping, arrange, check_groupings
 
 __all__ = ["Problem", "Solution", "problem_of", "solve"]
 
-CHEAP = 200_000
-"""Numbers in the finest cross-products up to which many starting points are compared."""
-SIZES = (0.03, 0.15, 0.5, 1.5, 5.0, 20.0)
-"""Relative standard deviations that are compared."""
-FEW = 5
-"""Standard deviations up to which a descent starts without each of them."""
 EXPANDABLE = 400
 """Random effects up to which crossed factors are expanded exactly as one dense group."""
 
@@ -221,7 +216,9 @@ def solve(problem: Problem, begin: Sequence[Array] | None = None) -> Solution:
         criterion.slopes,
         problem.curvature,
         problem.parameters,
-        starts=_starts(problem) if near is None else Starts(points=(near,), compared=1),
+        starts=starts_of(criterion, expandable=problem.expandable)
+        if near is None
+        else Starts(points=(near,), compared=1),
     )
     profile = criterion.profile(minimum.face.factors)
     if profile is None:
@@ -231,44 +228,3 @@ def solve(problem: Problem, begin: Sequence[Array] | None = None) -> Solution:
 
 def _nowhere(p: int) -> Profile:
     return Profile(float("nan"), np.full(p, np.nan), float("nan"), np.full((p, p), np.nan))
-
-
-def _starts(problem: Problem) -> Starts:
-    """Where to descend from: one point for a large problem, several that were looked for in a small one.
-
-    Each standard deviation in turn is set to the best of :data:`SIZES`, the others held; then all of them alike; then each
-    of them at zero, for a criterion with several minima has them on different faces as a rule, and a descent stays on
-    its face.
-    """
-    parameters, engine = problem.parameters, problem.engine
-    pivots = [int(k) for k in np.flatnonzero(parameters.diagonal)]
-    cheap = engine.numbers <= CHEAP if isinstance(engine, NestedFold) else problem.expandable
-    if not cheap:
-        return Starts(points=(parameters.start(0.5),), compared=1)
-    compared = 0
-
-    def scanned(point: Array, moving: Sequence[int]) -> Array:
-        nonlocal compared
-        for k in moving:
-            tries = []
-            for size in SIZES:
-                tried = point.copy()
-                tried[k] = size
-                tries.append((problem.criterion.value(parameters.factors(tried)), size))
-            compared += len(tries)
-            point = point.copy()
-            point[k] = min(tries)[1]
-        return point
-
-    whole = scanned(parameters.start(0.5), pivots)
-    if len(pivots) == 1:
-        return Starts(points=(whole,), compared=compared)
-    whole = scanned(whole, pivots)
-    alike = [(problem.criterion.value(parameters.factors(parameters.start(size))), size) for size in SIZES]
-    compared += len(alike)
-    points = [whole, parameters.start(min(alike)[1])]
-    for k in pivots if len(pivots) <= FEW else ():
-        without = whole.copy()
-        without[k] = 0.0
-        points.append(scanned(without, [other for other in pivots if other != k]))
-    return Starts(points=tuple(points), compared=compared)
