@@ -1,0 +1,99 @@
+"""The allocations that the observed one is compared with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wwc_eval.errors import DesignError
+from wwc_eval.randomisation.scheme import COUNTABLE, Codes, Floats
+
+if TYPE_CHECKING:
+    from wwc_eval.data.samples.draws import Seed
+    from wwc_eval.randomisation.allocation import Allocation
+
+__all__ = ["ReferenceSet", "p_value", "reference_set"]
+
+TIE = 1e-9
+"""Statistics nearer than this, relative to their spread, are equal: sums in another order differ in the last digits."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ReferenceSet:
+    """Allocations with their weights.
+
+    Parameters
+    ----------
+    codes : (m, n) array of int8
+        Allocations in the order of the allocation's table.
+    weights : (m,) array
+        Probability of each where all are listed; 1 / (m + 1) for draws, among which the observed one counts once more.
+    exact : bool
+        Whether all permitted allocations are listed.
+    """
+
+    codes: Codes
+    weights: Floats
+    exact: bool
+
+    @property
+    def own(self) -> float:
+        """Weight of the observed allocation beside those listed: 0 where it is one of them."""
+        return 0.0 if self.exact else 1.0 / (len(self.codes) + 1)
+
+
+def reference_set(
+    allocation: Allocation, *, draws: int, rng: Seed | None, listed: int = COUNTABLE
+) -> ReferenceSet:
+    """All permitted allocations where there are at most ``listed``, else draws of the same scheme.
+
+    Raises
+    ------
+    DesignError
+        If draws are needed and ``rng`` is missing, or ``draws`` is no whole number above 18.
+    """
+    if isinstance(draws, bool) or not isinstance(draws, (int, np.integer)) or draws < 19:
+        raise DesignError(
+            f"draws == {draws!r}, must be a whole number of at least 19",
+            rule="with 19 draws the smallest p-value is 1 in 20",
+            fix="use 9,999",
+        )
+    if allocation.n_permitted <= listed:
+        reference = allocation.bound.enumerate(listed)
+        return ReferenceSet(codes=reference.allocations, weights=reference.weights, exact=True)
+    if rng is None:
+        raise DesignError(
+            f"the scheme permits {_count(allocation.n_permitted)} allocations, so the test draws from them and needs rng",
+            fix="give a seed, such as rng=1",
+        )
+    codes = allocation.reference_set(int(draws), rng)
+    return ReferenceSet(codes=codes, weights=np.full(len(codes), 1.0 / (len(codes) + 1)), exact=False)
+
+
+def p_value(values: Floats, observed: float, reference: ReferenceSet, side: int) -> tuple[float, float]:
+    """Share of allocations at least as extreme as the observed one, and its Monte Carlo error.
+
+    Parameters
+    ----------
+    values : (m,) array
+        Statistic of each allocation; a missing one counts as extreme.
+    observed : float
+        Statistic of the allocation made.
+    reference : ReferenceSet
+        The allocations.
+    side : {0, 1, -1}
+        Both sides (absolute values), or large or small values alone.
+    """
+    slack = TIE * max(float(np.nanmax(np.abs(values), initial=0.0)), abs(observed))
+    compared = np.abs(values) if side == 0 else side * values
+    extreme: NDArray[np.bool_] = ~(compared < (abs(observed) if side == 0 else side * observed) - slack)
+    share = min(float(reference.weights[extreme].sum()) + reference.own, 1.0)
+    error = 0.0 if reference.exact else float(np.sqrt(share * (1.0 - share) / len(values)))
+    return share, error
+
+
+def _count(number: int) -> str:
+    return f"{number:,}" if number < 10**12 else f"about 10^{len(str(number)) - 1}"
