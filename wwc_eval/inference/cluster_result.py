@@ -221,6 +221,12 @@ class ClusterSummaries(Rendered):
             )
         return Estimates(rows, title=f"{SUMMARY[self.family].capitalize()} of {self.outcome} by arm")
 
+    def with_scale(self, scale: str) -> ClusterSummaries:
+        """The same comparison on another scale of its family, such as ``risk_ratio``; stage one is not repeated."""
+        from wwc_eval.inference.cluster_summaries import rescaled
+
+        return rescaled(self, scale)
+
     def test(self) -> WaldTest:
         """F test that no arm differs from the reference, for three arms or more (pooled variances).
 

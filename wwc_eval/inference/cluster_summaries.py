@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from wwc_eval.formula import Formula
     from wwc_eval.inference.families import Floats
 
-__all__ = ["CLUSTER_SCALES", "cluster_summaries"]
+__all__ = ["CLUSTER_SCALES", "cluster_summaries", "rescaled"]
 
 CLUSTER_SCALES: Mapping[str, tuple[str, ...]] = {
     "gaussian": ("mean_difference",),
@@ -138,22 +139,59 @@ def cluster_summaries(
     table = read_cluster_table(
         formula, data, cluster=cluster, arm=arm, family=chosen_family, exposure=exposure, by=by, levels=levels
     )
-    values, without = _values(table, chosen)
-    comparison = compare(table, values, kind=kind, weights=table.size if weights == "size" else None)
-    return ClusterSummaries(
-        table_data=table,
+    asked = _Asked(
         family=chosen_family,
-        scale=chosen,
         weights=weights,
         variance=kind,
-        values=values,
-        comparison=comparison,
         level=coverage,
         cluster=cluster,
         arm=_arm_name(table, arm),
         by=by,
         exposure=exposure,
-        notices=_notices(table, comparison, without, kind=kind, scale=chosen, by=by),
+    )
+    return _found(table, chosen, asked)
+
+
+def rescaled(result: ClusterSummaries, scale: str) -> ClusterSummaries:
+    """The same comparison on another scale of its family; the first stage stands.
+
+    Raises
+    ------
+    DesignError
+        If the family has no such scale.
+    """
+    check_choice("scale", scale, CLUSTER_SCALES[result.family])
+    asked = _Asked(**{name: getattr(result, name) for name in _Asked.__dataclass_fields__})
+    return _found(result.table_data, scale, asked)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """What does not depend on the scale."""
+
+    family: str
+    weights: str
+    variance: str
+    level: float
+    cluster: str
+    arm: str
+    by: str | None
+    exposure: str | None
+
+
+def _found(table: ClusterTable, scale: str, asked: _Asked) -> ClusterSummaries:
+    """Second stage."""
+    values, without = _values(table, scale)
+    comparison = compare(
+        table, values, kind=asked.variance, weights=table.size if asked.weights == "size" else None
+    )
+    return ClusterSummaries(
+        table_data=table,
+        scale=scale,
+        values=values,
+        comparison=comparison,
+        notices=_notices(table, comparison, without, kind=asked.variance, scale=scale, by=asked.by),
+        **asdict(asked),
     )
 
 
