@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from fractions import Fraction
-from functools import cache
+from functools import cache, cached_property
 from itertools import combinations
 from typing import TYPE_CHECKING, TypeVar
 
@@ -71,16 +70,13 @@ class CountTables:
                     later[tuple(a + b for a, b in zip(rest, option, strict=True))] += count * _orders(option)
             ways.insert(0, later)
         self._ways = ways
+        self._steps: dict[tuple[int, Counts], list[tuple[tuple[Counts, Counts], int]]] = {}
         self.totals = tuple(total for total in self.totals if ways[0][total])
 
     @property
     def n_allocations(self) -> int:
         """Number of permitted allocations."""
         return sum(self._ways[0][total] for total in self.totals)
-
-    def ways(self, total: Counts) -> int:
-        """Number of permitted allocations with these arm totals."""
-        return self._ways[0][total]
 
     def draw(self, stream: Stream) -> list[list[int]]:
         """Arms of the units of each stratum, drawn uniformly from all permitted allocations.
@@ -89,56 +85,46 @@ class CountTables:
         allocations that remain possible; then the arms of each stratum in order, shuffled (Fisher-Yates, from the last
         place down).
         """
-        left = _pick(stream, [(total, self._ways[0][total]) for total in self.totals])
+        left = _pick(stream, self._of_totals)
         drawn = []
-        for stratum, options in enumerate(self.options):
-            weighted = []
-            for option in options:
-                rest = tuple(a - b for a, b in zip(left, option, strict=True))
-                weighted.append(((option, rest), _orders(option) * self._ways[stratum + 1][rest]))
-            option, left = _pick(stream, weighted)
+        for stratum in range(len(self.options)):
+            option, left = _pick(stream, self._weighted(stratum, left))
             drawn.append(stream.shuffled([arm for arm, count in enumerate(option) for _ in range(count)]))
         return drawn
 
-    def probability(self, stratum: int, arm: int) -> Fraction:
-        """Probability that a unit of a stratum is in an arm, over all permitted allocations."""
-        before = self._before(stratum)
-        found = 0
-        for option in self.options[stratum]:
-            for passed, count in before.items():
-                for total in self.totals:
-                    rest = tuple(t - p - o for t, p, o in zip(total, passed, option, strict=True))
-                    found += count * _orders(option) * self._ways[stratum + 1].get(rest, 0) * option[arm]
-        return Fraction(found, self.n_allocations * self.sizes[stratum])
+    @cached_property
+    def _of_totals(self) -> list[tuple[Counts, int]]:
+        return [(total, self._ways[0][total]) for total in self.totals]
+
+    def _weighted(self, stratum: int, left: Counts) -> list[tuple[tuple[Counts, Counts], int]]:
+        """Counts of a stratum and arm totals left after it, each with its number of allocations; impossible ones out."""
+        known = self._steps.get((stratum, left))
+        if known is None:
+            rests = [tuple(a - b for a, b in zip(left, option, strict=True)) for option in self.options[stratum]]
+            known = [
+                ((option, rest), _orders(option) * self._ways[stratum + 1][rest])
+                for option, rest in zip(self.options[stratum], rests, strict=True)
+                if self._ways[stratum + 1][rest]
+            ]
+            self._steps[stratum, left] = known
+        return known
 
     def sample(self, draws: int, rng: np.random.Generator) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
         """Counts of each stratum and arm in independent uniform draws, shape (draws, strata, arms)."""
         found = np.empty((draws, len(self.sizes), len(self.ratio)), dtype=np.int64)
         chances = [self._ways[0][total] / self.n_allocations for total in self.totals]
         state = np.array(self.totals)[rng.choice(len(self.totals), size=draws, p=chances)]
-        for stratum, options in enumerate(self.options):
+        for stratum in range(len(self.options)):
             states, group = np.unique(state, axis=0, return_inverse=True)
             for index, left in enumerate(states.tolist()):
                 here = np.flatnonzero(group.reshape(-1) == index)
-                rests = [tuple(a - b for a, b in zip(left, option, strict=True)) for option in options]
-                weights = [
-                    _orders(option) * self._ways[stratum + 1][rest]
-                    for option, rest in zip(options, rests, strict=True)
-                ]
+                steps = self._weighted(stratum, tuple(left))
+                weights = [weight for _, weight in steps]
                 shares = [weight / sum(weights) for weight in weights]
-                found[here, stratum] = np.array(options)[rng.choice(len(options), size=len(here), p=shares)]
+                rows = np.array([option for (option, _), _ in steps])
+                found[here, stratum] = rows[rng.choice(len(rows), size=len(here), p=shares)]
             state = state - found[:, stratum]
         return found
-
-    def _before(self, stratum: int) -> Counter[Counts]:
-        passed: Counter[Counts] = Counter({(0,) * len(self.ratio): 1})
-        for options in self.options[:stratum]:
-            later: Counter[Counts] = Counter()
-            for done, count in passed.items():
-                for option in options:
-                    later[tuple(a + b for a, b in zip(done, option, strict=True))] += count * _orders(option)
-            passed = later
-        return passed
 
 
 _orders = cache(multinomial)
@@ -146,11 +132,10 @@ _orders = cache(multinomial)
 
 def _pick(stream: Stream, weighted: Sequence[tuple[T, int]]) -> T:
     """One item with probability proportional to its weight; a single possible item takes nothing from the stream."""
-    possible = [(item, weight) for item, weight in weighted if weight]
-    if len(possible) == 1:
-        return possible[0][0]
-    place = stream.below_large(sum(weight for _, weight in possible))
-    for item, weight in possible:
+    if len(weighted) == 1:
+        return weighted[0][0]
+    place = stream.below_large(sum(weight for _, weight in weighted))
+    for item, weight in weighted:
         if place < weight:
             return item
         place -= weight
