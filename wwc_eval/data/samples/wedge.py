@@ -293,8 +293,8 @@ def _frame(draws: Draws, drawn: _Wedge, looked_after: Bools) -> pd.DataFrame:
         "child_id": number.astype(str).astype(object),
         "local_authority": np.asarray(WEDGE_AUTHORITIES, dtype=object)[drawn.authority[of]],
         "referred_on": np.where(no_date, DEFAULT_DATE, drawn.referred[of]).astype("datetime64[ns]"),
-        "period": _category(drawn.period[of], PERIODS, no_date),
-        "arm": _category(after.astype(np.int64), WEDGE_ARMS, no_date),
+        "period": _category(drawn.period[of], PERIODS),
+        "arm": _category(after.astype(np.int64), WEDGE_ARMS),
         "transition": integers(near[of].astype(np.int64), no_date.copy()),
         "months_on": integers(months, no_date.copy()),
         "age": age,
@@ -345,7 +345,8 @@ def _ages(draws: Draws, age: Ints, kind: NDArray[np.str_]) -> Ints:
     return grown
 
 
-def _category(codes: Ints, levels: tuple[str, ...], missing: Bools) -> Any:
+def _category(codes: Ints, levels: tuple[str, ...], missing: Bools | None = None) -> Any:
     import pandas as pd
 
-    return pd.Categorical.from_codes(np.where(missing, -1, codes).tolist(), categories=pd.Index(levels))
+    kept = codes if missing is None else np.where(missing, -1, codes)
+    return pd.Categorical.from_codes(kept.tolist(), categories=pd.Index(levels))
