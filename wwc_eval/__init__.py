@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 # public name -> module that holds it
 _HOMES = {
     "Allocation": "wwc_eval.randomisation",
+    "Baseline": "wwc_eval.power",
     "Binary": "wwc_eval.power",
     "Complete": "wwc_eval.randomisation",
     "Condition": "wwc_eval.formula",
@@ -44,9 +45,11 @@ _HOMES = {
     "Stratified": "wwc_eval.randomisation",
     "Table": "wwc_eval.table",
     "TimeToEvent": "wwc_eval.power",
+    "TreatedGroups": "wwc_eval.power",
     "Trial": "wwc_eval.power",
     "WwcError": "wwc_eval.errors",
     "cluster_summaries": "wwc_eval.inference.cluster_summaries",
+    "explain_power": "wwc_eval.power",
     "mask_arms": "wwc_eval.randomisation",
     "multilevel_model": "wwc_eval.multilevel",
     "parse_condition": "wwc_eval.formula",

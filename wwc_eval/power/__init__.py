@@ -1,7 +1,10 @@
 """Power, detectable effects and required sizes of trials, with the conventions named."""
 
+from wwc_eval.power.arms import MultiArm
+from wwc_eval.power.contrasts import Factorial, Moderation, NonInferiority
 from wwc_eval.power.conventions import CONVENTIONS, Convention
 from wwc_eval.power.events import Rate, TimeToEvent
+from wwc_eval.power.explain import Explanation, explain_power
 from wwc_eval.power.level import Level
 from wwc_eval.power.outcomes import Binary, Continuous, Outcome
 from wwc_eval.power.parts import Baseline, TreatedGroups
@@ -10,13 +13,18 @@ from wwc_eval.power.stepped_wedge import SteppedWedge
 from wwc_eval.power.trial import Trial
 
 __all__ = [
-    "CONVENTIONS",
     "Baseline",
     "Binary",
+    "CONVENTIONS",
     "Continuous",
     "Convention",
+    "Explanation",
+    "Factorial",
     "Level",
     "MdesResult",
+    "Moderation",
+    "MultiArm",
+    "NonInferiority",
     "Outcome",
     "PowerResult",
     "Rate",
@@ -25,4 +33,5 @@ __all__ = [
     "TimeToEvent",
     "TreatedGroups",
     "Trial",
+    "explain_power",
 ]

@@ -35,8 +35,8 @@ class Convention:
         Whether two-sided power counts rejections in the wrong direction too.
     multiplier : bool
         Whether the detectable effect is (t1 + t2) times the standard error (Bloom) instead of the inverse of the power.
-    nearest : bool
-        Whether sizes are rounded to nearest instead of to the smallest that reaches the power.
+    search : {"smallest", "powerup", "crtsize"}
+        How sizes are had: the smallest that reaches the power with arms in whole units, or as a program searches.
     extra_clusters : int
         Clusters added to each arm.
     """
@@ -47,7 +47,7 @@ class Convention:
     distribution: Literal["noncentral_t", "shifted_t", "normal"] = "noncentral_t"
     both: bool = True
     multiplier: bool = False
-    nearest: bool = False
+    search: Literal["smallest", "powerup", "crtsize"] = "smallest"
     extra_clusters: int = 0
 
     def power(
@@ -94,7 +94,7 @@ _ALL = (
         summary="noncentral t, both tails; detectable effect (t1 + t2) SE; sizes rounded to nearest",
         source="PowerUp! and PowerUpR, Dong and Maynard 2013 (doi:10.1080/19345747.2012.673143)",
         multiplier=True,
-        nearest=True,
+        search="powerup",
     ),
     Convention(
         name="bloom",
@@ -125,10 +125,17 @@ _ALL = (
     Convention(
         name="normal_upper",
         summary="normal distribution, the tail of the effect only: (1.96 + 0.84) SE",
-        source="R's power.prop.test; pwr; CRTSize; AEA registrations with 2.8 SE",
+        source="R's power.prop.test; pwr.2p.test; AEA registrations with 2.8 SE",
         distribution="normal",
         both=False,
-        multiplier=False,
+    ),
+    Convention(
+        name="crtsize",
+        summary="(t1 + t2) SE with t quantiles below 30 clusters an arm, searched to within one cluster; sizes only",
+        source="CRTSize 1.2: n4means, n4props",
+        distribution="normal",
+        both=False,
+        search="crtsize",
     ),
     Convention(
         name="hayes_bennett",

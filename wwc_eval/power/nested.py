@@ -124,13 +124,17 @@ def degrees_of_freedom(trial: Trial, components: Components | None = None) -> Ar
     (n - 2) - g, B the lowest blocks and n the units assigned in each. Constant: B (n - 1) - 1 - g. g counts the
     covariates of the level that the test is made at. Groups in the treated arm only: Satterthwaite over the two arms.
     """
-    if trial.df is not None:
+    if trial.df is not None and trial.df != "two_arm":
         return np.asarray(trial.df, float)
     top, at = len(trial.levels) - 1, trial.at
     n = np.asarray(trial.levels[at].kept, float)
     g = np.asarray(trial.levels[at].covariates, float)
     if at < top:
         blocks = units_in_all(trial, at + 1)
+        if trial.df == "two_arm" and components is not None:
+            share = np.asarray(trial.allocation, float)
+            treated, control = (components[at + 1][1] + each / n for each in arm_variances(trial, components))
+            return _two_arm(treated / share, control / (1.0 - share), blocks * share, blocks * (1.0 - share))
         if trial.block_effects == "random":
             return np.asarray(units_in_all(trial, top) - 1.0 - np.asarray(trial.levels[top].covariates, float))
         if trial.block_effects == "fixed":
@@ -141,5 +145,9 @@ def degrees_of_freedom(trial: Trial, components: Components | None = None) -> Ar
     share = np.asarray(trial.allocation, float)
     treated, control = arm_variances(trial, components)
     units = n * share / (np.asarray(trial.groups.n) if at == 0 else 1.0)
-    one, two = treated / (n * share), control / (n * (1.0 - share))
-    return np.asarray((one + two) ** 2 / (one**2 / (units - 1.0) + two**2 / (n * (1.0 - share) - 1.0)) - g)
+    return np.asarray(_two_arm(treated / (n * share), control / (n * (1.0 - share)), units, n * (1.0 - share)) - g)
+
+
+def _two_arm(one: Array, two: Array, units: Array, others: Array) -> Array:
+    """Satterthwaite's degrees of freedom of a sum of two variances."""
+    return np.asarray((one + two) ** 2 / (one**2 / (units - 1.0) + two**2 / (others - 1.0)))

@@ -227,6 +227,8 @@ class RequiredResult(_Result):
         Power at that size with those arms.
     short : float or array
         Power at one unit fewer, which falls short (NaN where one fewer cannot be).
+    fraction : float or array
+        The size, not a whole number, at which the power is exactly reached with the stated share.
     target, effect, alpha, sides, df, ncp, convention
         What was asked, and the test at that size.
     """
@@ -236,6 +238,7 @@ class RequiredResult(_Result):
     arms: tuple[Number, Number]
     power: Number
     short: Number
+    fraction: Number
     target: Number
     effect: Number
     ncp: Number
@@ -254,7 +257,7 @@ class RequiredResult(_Result):
         return int(self)
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """Rows of level, required, treated, control, power, power_one_fewer, effect, df, ncp, alpha, sides, convention."""
+        """Rows of level, required, treated, control, power, power_one_fewer, fraction, effect, df, ncp, alpha ..."""
         return self._rows(
             level=self.level,
             required=np.asarray(self.value),
@@ -262,6 +265,7 @@ class RequiredResult(_Result):
             control=self.arms[1],
             power=self.power,
             power_one_fewer=self.short,
+            fraction=self.fraction,
             effect=self.effect,
             df=self.df,
             ncp=self.ncp,
@@ -278,6 +282,7 @@ class RequiredResult(_Result):
             Column(name="control", kind="count"),
             Column(name="power", kind="percent", digits=1),
             Column(name="power_one_fewer", label="power with one fewer", kind="percent", digits=1),
+            Column(name="fraction", label="exactly reached at", kind="number", digits=2),
             _effect_column("effect", self.outcome, "effect"),
             Column(name="df", kind="number", digits=1),
             Column(name="ncp", label="noncentrality", kind="number", digits=3),

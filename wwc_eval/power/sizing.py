@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+from scipy import special
 
 from wwc_eval.errors import DesignError
 from wwc_eval.power.checks import Number, check_numbers, plain
 from wwc_eval.power.conventions import Convention, convention_of
 from wwc_eval.power.kernels import Array
 from wwc_eval.power.level import Level
+from wwc_eval.power.peers import crtsize_size, powerup_size
 from wwc_eval.power.results import RequiredResult, tidy
-from wwc_eval.power.solving import check_test
+from wwc_eval.power.roots import bracketed_root
+from wwc_eval.power.solving import Anatomy, Solvable, check_test
 
 if TYPE_CHECKING:
     from wwc_eval.power.trial import Trial
 
-__all__ = ["required_units"]
+__all__ = ["required_units", "unchecked"]
 
 MOST_UNITS = 2**40
 T = TypeVar("T")
@@ -33,44 +36,51 @@ def required_units(
     alpha: Number,
     sides: int,
     convention: str | Convention,
+    test: Callable[[Trial], Solvable] | None = None,
 ) -> RequiredResult:
-    """See :meth:`wwc_eval.power.Trial.required`."""
+    """See :meth:`wwc_eval.power.Trial.required`; ``test`` gives the test that is made of a trial, where not of its effect."""
+    of = test or _itself
     test_level, sides = check_test(alpha, sides)
     rule = convention_of(convention)
     goal = check_numbers("power", power, above=0, below=1)
     value = trial.outcome.check_effect(effect)
-    if np.any(np.asarray(value) == trial.outcome.null):
+    if test is None and np.any(np.asarray(value) == trial.outcome.null):
         raise DesignError(f"effect == {trial.outcome.null:g} is no effect: no number of units detects it")
     shape = np.broadcast_shapes(
-        np.shape(value), np.shape(goal), np.shape(test_level), trial._anatomy(value, rule).se.shape
+        np.shape(value), np.shape(goal), np.shape(test_level), of(trial)._anatomy(value, rule).se.shape
     )
 
     def reached(n: Array, *, allocated: bool) -> Array:
         changed = _sized(trial, level, n, allocated=allocated)
         with np.errstate(all="ignore"):
-            at = changed._anatomy(value, rule)
+            at = of(changed)._anatomy(value, rule)
             df = np.where(at.df >= 1, at.df, np.nan)
             found = rule.power(
                 np.abs(at.ncp), np.where(np.isnan(df), 1.0, df), alpha=test_level, sides=sides, stretch=at.stretch
             )
         return np.asarray(np.where(np.isnan(df) | np.isnan(found), 0.0, found) + np.zeros(shape))
 
-    if rule.nearest:
-        from wwc_eval.power.powerup import powerup_size
+    def sized(n: Array) -> Anatomy:
+        return of(_sized(trial, level, n, allocated=False))._anatomy(value, rule)
 
+    found: dict[str, Any] = {
+        "power": np.asarray(goal) + np.zeros(shape),
+        "alpha": np.asarray(test_level),
+        "sides": sides,
+    }
+    df: Array | None = None
+    if rule.search == "powerup":
         start = 500.0 if trial.groups is not None and len(trial.levels) == 1 else 10.0
-        n, df = powerup_size(
-            lambda n: _sized(trial, level, n, allocated=False)._anatomy(value, rule),
-            power=np.asarray(goal) + np.zeros(shape),
-            alpha=np.asarray(test_level),
-            sides=sides,
-            start=start,
-        )
+        fraction, df = powerup_size(sized, start=start, **found)
+        n = np.round(fraction)
+    elif rule.search == "crtsize":
+        fraction = crtsize_size(sized, continuous=trial.outcome.linear, **found)
+        n = 2.0 * np.ceil(fraction / 2.0)
     else:
-        n, df = _smallest(trial, level, goal, reached, shape), None
-    allocated = not rule.nearest
+        n, fraction = _smallest(trial, level, goal, reached, shape)
+    allocated = rule.search == "smallest"
     done = _sized(trial, level, n, allocated=allocated)
-    at = done._anatomy(value, rule)
+    at = of(done)._anatomy(value, rule)
     target = done.levels[trial.at]
     treated = np.asarray(done.allocation) * np.asarray(target.n)
     less = reached(n - 1.0, allocated=allocated)
@@ -79,6 +89,7 @@ def required_units(
             value=n,
             power=reached(n, allocated=allocated),
             short=np.where(n > 1, less, np.nan),
+            fraction=fraction,
             target=goal,
             effect=value,
             ncp=np.abs(at.ncp),
@@ -90,38 +101,57 @@ def required_units(
         sides=sides,
         convention=rule.name,
         outcome=trial.outcome,
-        design=done.describe(),
+        design=of(done).describe(),
         warnings=done._warnings(value),
     )
 
 
 def _smallest(
     trial: Trial, level: str, goal: Number, reached: Callable[..., Array], shape: tuple[int, ...]
-) -> Array:
-    """Smallest whole n whose power, with allocatable arms, reaches the goal."""
-    low, high = np.ones(shape) - 1.0, np.full(shape, 2.0)
-    while True:
-        short = reached(high, allocated=False) < goal
-        if not np.any(short):
-            break
-        low = np.where(short, high, low)
-        high = np.where(short, high * 2.0, high)
-        if np.max(high) > MOST_UNITS:
-            _refuse(level, goal, float(np.min(reached(np.full(shape, float(MOST_UNITS)), allocated=False))))
+) -> tuple[Array, Array]:
+    """Smallest whole n whose power, with allocatable arms, reaches the goal; and the fraction that just does."""
+    low, high = _bracket(trial, level, goal, reached, shape)
     while np.any(high - low > 1):
         middle = np.floor((low + high) / 2.0)
         enough = reached(middle, allocated=False) >= goal
         high, low = np.where(enough, middle, high), np.where(enough, low, middle)
+    fraction = bracketed_root(lambda n: reached(n, allocated=False) - goal, low, high)
     # whole units in each arm act at most like half a unit more in each: nothing below this can be enough
     smaller = np.minimum(np.asarray(trial.allocation), 1.0 - np.asarray(trial.allocation))
     n = np.maximum(high - np.ceil(0.5 / smaller) - 1.0, 1.0) + np.zeros(shape)
     for _ in range(10_000):
         short = reached(n, allocated=True) < goal
         if not np.any(short):
-            return np.asarray(n)
+            return np.asarray(n), fraction
         n = np.where(short, n + 1.0, n)
     _refuse(level, goal, float(np.min(reached(n, allocated=True))))
     raise AssertionError
+
+
+def _bracket(
+    trial: Trial, level: str, goal: Number, reached: Callable[..., Array], shape: tuple[int, ...]
+) -> tuple[Array, Array]:
+    """Whole sizes of which the lower falls short and the upper does not."""
+    low, high = np.zeros(shape), np.full(shape, max(float(np.max(np.asarray(trial.level(level).n))), 2.0))
+    while True:
+        short = reached(high, allocated=False) < goal
+        if not np.any(short):
+            break
+        low = np.where(short, high, low)
+        high = np.where(short, np.ceil(high * 2.0), high)
+        if np.max(high) > MOST_UNITS:
+            _refuse(level, goal, float(np.min(reached(np.full(shape, float(MOST_UNITS)), allocated=False))))
+    # the normal deviate of the power grows about like the root of the size: one guess shortens the search
+    with np.errstate(all="ignore"):
+        at = reached(high, allocated=False)
+        bar = special.ndtri(0.975)
+        guess = high * ((bar + special.ndtri(np.asarray(goal))) / (bar + special.ndtri(at))) ** 2
+    for near in (np.floor(0.98 * guess - 1.0), np.ceil(1.02 * guess + 2.0)):
+        inside = np.isfinite(near) & (near > low) & (near < high)
+        tried = np.where(inside, near, high)
+        enough = reached(tried, allocated=False) >= goal
+        high, low = np.where(enough, tried, high), np.where(inside & ~enough, tried, low)
+    return low, high
 
 
 def _refuse(level: str, goal: Number, limit: float) -> None:
@@ -139,14 +169,19 @@ def _sized(trial: Trial, level: str, n: Array, *, allocated: bool) -> Trial:
         units = np.asarray(levels[trial.at].n, float)
         treated = np.clip(np.round(np.asarray(share) * units), 1.0, np.maximum(units - 1.0, 1.0))
         share = treated / units
-    return _unchecked(trial, levels=tuple(levels), allocation=share)
+    return unchecked(trial, levels=tuple(levels), allocation=share)
+
+
+def _itself(trial: Trial) -> Solvable:
+    return trial
 
 
 def _with_n(level: Level, n: Array) -> Level:
-    return _unchecked(level, n=n)
+    return unchecked(level, n=n)
 
 
-def _unchecked(thing: T, **changes: object) -> T:
+def unchecked(thing: T, **changes: object) -> T:
+    """Copy with changes that are known to be sound."""
     copy = object.__new__(type(thing))
     for name in thing.__dataclass_fields__:  # type: ignore[attr-defined]
         object.__setattr__(copy, name, changes.get(name, getattr(thing, name)))

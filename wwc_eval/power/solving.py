@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from wwc_eval.power.conventions import Convention, convention_of
 from wwc_eval.power.kernels import Array
 from wwc_eval.power.outcomes import Outcome
 from wwc_eval.power.results import MdesResult, PowerResult, tidy
+from wwc_eval.power.roots import bracketed_root
 
 __all__ = ["Anatomy", "Direction", "Solvable", "check_test"]
 
@@ -207,44 +209,41 @@ class Solvable(Frozen):
         if uniform is not None:
             ncp = rule.ncp(goal, at.df, alpha=alpha, sides=sides)
             return np.asarray(way * ncp * at.se / uniform), ncp
-        target: Array | None = None
-        if at.critical_se is None:
-            target = rule.ncp(goal, at.df, alpha=alpha, sides=sides)
+        target = rule.ncp(goal, at.df, alpha=alpha, sides=sides)
+        shape = np.broadcast_shapes(np.shape(target), at.se.shape, np.shape(outcome.bounds()[0]))
 
-        def enough(effect: Array) -> Array:
-            now = self._anatomy(plain(effect), rule)
-            if target is not None:
-                return np.asarray(np.abs(now.ncp) >= target)
+        def gap(share: Array) -> Array:
+            now = self._anatomy(plain(_along(outcome, way, share)), rule)
+            if now.stretch is None:
+                return np.asarray(np.abs(now.ncp) - target)
             reached = rule.power(np.abs(now.ncp), now.df, alpha=alpha, sides=sides, stretch=now.stretch)
-            return np.asarray(reached >= np.asarray(goal))
+            return np.asarray(reached - np.asarray(goal))
 
-        shape = np.broadcast_shapes(np.shape(goal), np.shape(alpha), at.se.shape, np.shape(outcome.bounds()[0]))
-        effect = _first_crossing(outcome, way, enough, shape)
+        near = self._anatomy(plain(_along(outcome, way, np.full(shape, _NEAR))), rule)
+        share = _first_crossing(gap, np.asarray(_NEAR * target / np.abs(near.ncp)) + np.zeros(shape))
+        effect = _along(outcome, way, share)
         done = self._anatomy(plain(effect), rule)
         return effect, np.abs(done.ncp) + np.zeros(shape)
 
 
-_GRID = 64
-_HALVINGS = 70
+_NEAR = 1e-5
+_FAR = 1.0 - 1e-6
 
 
-def _first_crossing(outcome: Outcome, way: int, enough: Any, shape: tuple[int, ...]) -> Array:
-    """Effect nearest to none at which ``enough`` turns true, by a grid and bisection; NaN where it never does."""
-    low = np.zeros(shape)
-    high = np.full(shape, np.nan)
-    for step in np.arange(1, _GRID + 1) / (_GRID + 0.001):
+def _first_crossing(gap: Callable[[Array], Array], guess: Array) -> Array:
+    """Smallest share of the way at which ``gap`` turns positive, NaN where it never does.
+
+    The way is walked from half the straight-line guess in steps of a third, so that a rise and fall is seen.
+    """
+    low, high = np.zeros(guess.shape), np.full(guess.shape, np.nan)
+    step = np.minimum(0.5 * guess, 0.5)
+    while np.any(np.isnan(high) & (low < _FAR)):
+        enough = gap(step) >= 0
         open_ = np.isnan(high)
-        if not np.any(open_):
-            break
-        reached = enough(_along(outcome, way, np.full(shape, step)))
-        high = np.where(open_ & reached, step, high)
-        low = np.where(open_ & ~reached, step, low)
-    for _ in range(_HALVINGS):
-        middle = 0.5 * (low + high)
-        reached = enough(_along(outcome, way, middle))
-        high = np.where(reached, middle, high)
-        low = np.where(reached, low, middle)
-    return _along(outcome, way, high)
+        high = np.where(open_ & enough, step, high)
+        low = np.where(open_ & ~enough, step, low)
+        step = np.where(np.isnan(high), np.minimum(step * 4.0 / 3.0, _FAR), step)
+    return bracketed_root(gap, low, high)
 
 
 def _along(outcome: Outcome, way: int, share: Array) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
@@ -19,6 +19,10 @@ from wwc_eval.power.outcomes import Components, Continuous, Outcome
 from wwc_eval.power.parts import Baseline, TreatedGroups
 from wwc_eval.power.results import RequiredResult
 from wwc_eval.power.solving import Anatomy, Solvable
+
+if TYPE_CHECKING:
+    from wwc_eval.power.arms import MultiArm
+    from wwc_eval.power.contrasts import Factorial, Moderation, NonInferiority
 
 __all__ = ["Trial"]
 
@@ -53,8 +57,10 @@ class Trial(Solvable):
     size_method : {"taylor", "eldridge", "unweighted", "ignored"}
         How ``size_cv`` of the levels counts: by the analysis that weights best (mixed models), by size, or not at all
         (plain means of units' means).
-    df : float or array, optional
-        Degrees of freedom of the test, where they are not those of the design; infinity for a z test.
+    df : float, array or "two_arm", optional
+        Degrees of freedom of the test, where they are not those of the design; infinity for a z test. ``two_arm``:
+        Satterthwaite over the arms as if a block's children of one arm were one of P x blocks units (PowerUp's partially
+        nested designs in blocks).
 
     Raises
     ------
@@ -88,7 +94,7 @@ class Trial(Solvable):
     dilution: Number = 0.0
     crossover: Number = 0.0
     size_method: Literal["taylor", "eldridge", "unweighted", "ignored"] = "taylor"
-    df: Number | None = None
+    df: Number | Literal["two_arm"] | None = None
 
     def __post_init__(self) -> None:
         """Check that the parts fit."""
@@ -107,8 +113,8 @@ class Trial(Solvable):
             raise DesignError(
                 "dilution and crossover sum to 1 or more, must be < 1", fix="no effect would be left"
             )
-        if self.df is not None:
-            infinite = np.all(np.asarray(self.df, float) == np.inf)
+        if self.df is not None and not (isinstance(self.df, str) and self.df == "two_arm"):
+            infinite = not isinstance(self.df, str) and np.all(np.asarray(self.df, float) == np.inf)
             self._set("df", float("inf") if infinite else check_numbers("df", self.df, above=0))
         if self.baseline is not None:
             self.baseline.check(self.levels)
@@ -227,6 +233,39 @@ class Trial(Solvable):
 
         self.level(level)
         return required_units(self, level, effect, power, alpha=alpha, sides=sides, convention=convention)
+
+    def moderator(
+        self,
+        level: str,
+        *,
+        share: Number | None = None,
+        heterogeneity: Number = 0.0,
+        heterogeneity_r2: Number = 0.0,
+    ) -> Moderation:
+        """How the effect differs between subgroups; see :class:`~wwc_eval.power.contrasts.Moderation`."""
+        from wwc_eval.power.contrasts import Moderation
+
+        return Moderation(
+            trial=self, level=level, share=share, heterogeneity=heterogeneity, heterogeneity_r2=heterogeneity_r2
+        )
+
+    def factorial(self, second: float = 0.5) -> Factorial:
+        """A second factor crossed with this one; see :class:`~wwc_eval.power.contrasts.Factorial`."""
+        from wwc_eval.power.contrasts import Factorial
+
+        return Factorial(trial=self, second=second)
+
+    def non_inferiority(self, margin: Number) -> NonInferiority:
+        """The test against a margin; see :class:`~wwc_eval.power.contrasts.NonInferiority`."""
+        from wwc_eval.power.contrasts import NonInferiority
+
+        return NonInferiority(trial=self, margin=margin)
+
+    def arms(self, shares: Sequence[float], *, names: Sequence[str] | None = None) -> MultiArm:
+        """Several arms, the control first; see :class:`~wwc_eval.power.arms.MultiArm`."""
+        from wwc_eval.power.arms import MultiArm
+
+        return MultiArm(trial=self, shares=tuple(shares), names=tuple(names) if names is not None else ())
 
     def _outcome(self) -> Outcome:
         return self.outcome

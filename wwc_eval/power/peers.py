@@ -1,7 +1,7 @@
-"""Sizes as PowerUpR finds and rounds them, so that figures quoted from it can be reproduced.
+"""Sizes as other programs search for them and round them, so that figures quoted from them can be reproduced.
 
-They may fall short of the power: rounding is to nearest, and the search stops when a step changes the size by less
-than a tenth.
+PowerUpR's may fall short of the power: it rounds to nearest and stops when a step changes the size by less than a
+tenth. CRTSize stops when a step changes it by less than one.
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ if TYPE_CHECKING:
 
     from wwc_eval.power.solving import Anatomy
 
-__all__ = ["powerup_size"]
+__all__ = ["crtsize_size", "powerup_size"]
 
 START = 10.0
 TOLERANCE = 0.1
+SMALL = 30.0
 STEPS = 101
 
 
 def powerup_size(
     anatomy: Callable[[Array], Anatomy], *, power: Array, alpha: Array, sides: int, start: float = START
 ) -> tuple[Array, Array]:
-    """Size, rounded to nearest, and the df of the last step of the search.
+    """Size, unrounded, and the df of the last step of the search.
 
     ``anatomy`` is the test at a number of units. Each step averages the size with the one that the present df asks
     for: ((t1 + t2) SE / effect)^2, the variance falling with the number of units. Source: PowerUpR 1.1.0.
@@ -54,4 +55,28 @@ def powerup_size(
         left &= ~near
         if not np.any(left):
             break
-    return np.round(size), last
+    return size, last
+
+
+def crtsize_size(
+    anatomy: Callable[[Array], Anatomy], *, power: Array, alpha: Array, sides: int, continuous: bool
+) -> Array:
+    """Clusters in all, unrounded, with two equal arms.
+
+    Normal quantiles; below 30 clusters an arm again with t quantiles at the last size n an arm, 2 (n - 1) df for
+    proportions and n - 2 for means, until it changes by no more than one. Source: CRTSize 1.2.
+    """
+    one = anatomy(np.ones(np.shape(power)))
+    needed = np.asarray((one.se / one.distance) ** 2) / 2.0
+    rule, normal = CONVENTIONS["powerup"], np.full(np.shape(power), np.inf)
+    size = rule.ncp(power, normal, alpha=alpha, sides=sides) ** 2 * needed
+    left = size < SMALL
+    for _ in range(STEPS):
+        if not np.any(left):
+            break
+        df = np.maximum(size - 2.0 if continuous else 2.0 * (size - 1.0), 1e-3)
+        wanted = rule.ncp(power, df, alpha=alpha, sides=sides) ** 2 * needed
+        near = np.abs(wanted - size) <= 1.0
+        size = np.where(left, wanted, size)
+        left &= ~near
+    return np.asarray(2.0 * size)
