@@ -13,9 +13,9 @@ from wwc_eval.power.stepped_wedge import SteppedWedge
 from wwc_eval.power.trial import Trial
 
 __all__ = [
+    "CONVENTIONS",
     "Baseline",
     "Binary",
-    "CONVENTIONS",
     "Continuous",
     "Convention",
     "Explanation",

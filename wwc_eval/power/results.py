@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -238,7 +239,7 @@ class RequiredResult(_Result):
     arms: tuple[Number, Number]
     power: Number
     short: Number
-    fraction: Number
+    fraction: Number = math.nan
     target: Number
     effect: Number
     ncp: Number
