@@ -198,7 +198,7 @@ def _one_by_one(fit: LinearFit, change: Change, which: Index | None = None) -> p
         X, groupings = design.X, fit.data.groupings
         if change.allocation is not None:
             columns = columns or Rebuilt(fit, str(change.arm))
-            X, groupings = columns.at(change.allocation[k])
+            X, groupings = columns.at(change.allocation.values(int(k)))
         rows.append(_single(fit, y, X, groupings, change))
     found = np.array(rows)
     return table_of(found[:, 0], found[:, 1], found[:, 2], found[:, 3] == 1.0, found[:, 3] == 2.0)

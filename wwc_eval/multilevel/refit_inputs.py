@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wwc_eval.errors import DataError, DesignError, did_you_mean, shown
 from wwc_eval.formula.columns import label_of
@@ -17,9 +18,69 @@ if TYPE_CHECKING:
 
     from wwc_eval.multilevel.fit import MultilevelFit
 
-__all__ = ["COLUMNS", "Change", "Rebuilt", "change_of", "is_main_effect", "table_of", "term_of"]
+__all__ = ["COLUMNS", "Allocations", "Change", "Rebuilt", "change_of", "is_main_effect", "table_of", "term_of"]
 
 COLUMNS = ("estimate", "se", "df", "p_value", "status")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Allocations:
+    """Values of the arm's column under many allocations, held once a unit.
+
+    Parameters
+    ----------
+    codes : (R, units) array
+        Position in ``labels`` of what each unit gets; the value itself where there are no labels.
+    place : (n,) integers, optional
+        Unit of each row used; missing where every row is its own.
+    labels : array, optional
+        Values of the arm's column.
+    """
+
+    codes: np.ndarray[tuple[int, ...], np.dtype[Any]]
+    place: NDArray[np.intp] | None
+    labels: NDArray[np.object_] | None
+
+    @classmethod
+    def of(cls, values: Any, place: NDArray[np.intp] | None, column: str) -> Allocations:
+        """From values (R, units), none of them missing.
+
+        Raises
+        ------
+        DataError
+            If a value is missing.
+        """
+        import pandas as pd
+
+        if values.dtype.kind in "biuf":
+            codes, labels = values, None
+            missing = bool(np.isnan(values).any()) if values.dtype.kind == "f" else False
+        else:
+            flat, found = pd.factorize(values.ravel())
+            codes, labels = flat.reshape(values.shape).astype(np.int32), np.asarray(found, dtype=object)
+            missing = bool((codes < 0).any())
+        if missing:
+            raise DataError(f"an allocation leaves '{column}' missing", fix="allocate every unit")
+        return cls(codes=codes, place=place, labels=labels)
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def column(self, level: Any, part: slice, order: NDArray[np.intp]) -> Array:
+        """Column of the design for a level of the arm (None: the values themselves): (B, n), rows in an order."""
+        codes = self.codes[part]
+        if level is None:
+            found = codes.astype(float)
+        elif self.labels is None:
+            found = (codes == level).astype(float)
+        else:
+            found = np.isin(codes, np.flatnonzero(self.labels == level)).astype(float)
+        return found[:, order if self.place is None else self.place[order]]
+
+    def values(self, k: int) -> Any:
+        """Values of the arm's column over the rows used in the k-th allocation."""
+        codes = self.codes[k] if self.place is None else self.codes[k, self.place]
+        return codes if self.labels is None else self.labels[codes]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,7 +93,7 @@ class Change:
         The model.
     Y : (R, n) array, optional
         Outcomes.
-    allocation : (R, n) array, optional
+    allocation : Allocations, optional
         Values of the arm's column.
     arm : str, optional
         That column.
@@ -44,7 +105,7 @@ class Change:
 
     fit: MultilevelFit
     Y: Array | None
-    allocation: np.ndarray[tuple[int, ...], np.dtype[Any]] | None
+    allocation: Allocations | None
     arm: str | None
     term: str
     inference: str
@@ -144,28 +205,27 @@ def _rows(fit: MultilevelFit, values: Any, name: str) -> Any:
     return values if values.shape[1] == fit.n else values[:, fit.data.rows]
 
 
-def _allocations(fit: MultilevelFit, arms: Any, column: str, unit: str | None) -> Any:
+def _allocations(fit: MultilevelFit, arms: Any, column: str, unit: str | None) -> Allocations:
     import pandas as pd
 
     if unit is None:
-        values = _rows(fit, np.asarray(arms), "arms")
-    else:
-        source = fit.data.source
-        if unit not in source.columns:
-            raise DesignError(
-                f"the data have no column '{unit}'", fix=did_you_mean(unit, [str(c) for c in source.columns])
-            )
-        if not isinstance(arms, pd.DataFrame):
-            raise DataError("allocations of units need a DataFrame whose columns are the units")
-        place = {label_of(name): k for k, name in enumerate(arms.columns)}
-        labels = [label_of(value) for value in source[unit].iloc[fit.data.rows]]
-        lost = next((label for label in labels if label not in place), None)
-        if lost is not None:
-            raise DataError(f"{unit} {shown(lost)} is in the data but not among the units allocated")
-        values = arms.to_numpy()[:, [place[label] for label in labels]]
-    if pd.isna(values).any():
-        raise DataError(f"an allocation leaves '{column}' missing", fix="allocate every unit")
-    return values
+        return Allocations.of(_rows(fit, np.asarray(arms), "arms"), None, column)
+    source = fit.data.source
+    if unit not in source.columns:
+        raise DesignError(
+            f"the data have no column '{unit}'", fix=did_you_mean(unit, [str(c) for c in source.columns])
+        )
+    if not isinstance(arms, pd.DataFrame):
+        raise DataError("allocations of units need a DataFrame whose columns are the units")
+    rank = {label_of(name): k for k, name in enumerate(arms.columns)}
+    codes, units = pd.factorize(source[unit].iloc[fit.data.rows], use_na_sentinel=False)
+    labels = [label_of(value) for value in units]
+    lost = next((label for label in labels if label not in rank), None)
+    if lost is not None:
+        raise DataError(f"{unit} {shown(lost)} is in the data but not among the units allocated")
+    return Allocations.of(
+        arms.to_numpy()[:, [rank[label] for label in labels]], np.asarray(codes, dtype=np.intp), column
+    )
 
 
 class Rebuilt:

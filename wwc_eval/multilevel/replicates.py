@@ -15,6 +15,7 @@ from wwc_eval.multilevel.engine.fold import Finest, NestedFold
 from wwc_eval.multilevel.engine.prepare import Prepared
 from wwc_eval.multilevel.engine.solve import Problem
 from wwc_eval.multilevel.engine.structure import Array, Index
+from wwc_eval.multilevel.refit_inputs import Allocations
 from wwc_eval.multilevel.small_sample.kenward_roger import assemble
 
 __all__ = ["Contrasts", "Replicates", "fit_replicates", "full_rank", "summarise"]
@@ -42,7 +43,7 @@ class Replicates:
         Outcomes over the rows used, in the order of the data.
     offset : (n,) array
         Predictor that is taken from every outcome.
-    allocation : (R, n) array, optional
+    allocation : Allocations, optional
         Values of the arm.
     levels : tuple
         Value that each arm column stands for; None where the values themselves are the column.
@@ -57,7 +58,7 @@ class Replicates:
     gammas: Sequence[Array]
     Y: Array | None
     offset: Array
-    allocation: np.ndarray[tuple[int, ...], np.dtype[Any]] | None
+    allocation: Allocations | None
     levels: tuple[Any, ...]
     contrast: Array
     inference: str
@@ -74,10 +75,7 @@ class Replicates:
         order = self.prepared.order
         arms = []
         if self.allocation is not None:
-            values = self.allocation[part][:, order]
-            for level in self.levels:
-                column = values if level is None else values == level
-                arms.append(self._weighted(np.asarray(column, dtype=float)))
+            arms = [self._weighted(self.allocation.column(level, part, order)) for level in self.levels]
         if self.Y is None:
             return arms, None
         shifted = (self.Y[part] - self.offset)[:, order]

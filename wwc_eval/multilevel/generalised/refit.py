@@ -55,7 +55,7 @@ def refit_generalised(
         y = fit.core.sample.y if change.Y is None else change.Y[k]
         X, groupings = fit.data.design.X, fit.data.groupings
         if rebuilt is not None and change.allocation is not None:
-            X, groupings = rebuilt.at(change.allocation[k])
+            X, groupings = rebuilt.at(change.allocation.values(int(k)))
         rows.append(_single(fit, y, X, groupings, place))
     found = np.array(rows)
     return table_of(found[:, 0], found[:, 1], np.full(len(found), np.inf), found[:, 2] == 1.0, found[:, 2] == 2.0)

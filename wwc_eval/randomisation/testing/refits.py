@@ -43,6 +43,8 @@ def fit_test(
         If the fit failed, has several coefficients of the arm and none is named, or an interval is asked of a model
         that is not linear.
     """
+    import pandas as pd
+
     if fit.status == "failed":
         raise DesignError(f"the fit failed: {fit.message}", fix="correct the model first")
     data = fit.data
@@ -58,9 +60,15 @@ def fit_test(
             "an interval by inversion needs a linear model and two arms",
             fix="leave out ci, or report the fit's own",
         )
-    arms = values_of[exposure.at(reference.codes)]
+    options: dict[str, Any] = {"arm": column, "term": chosen}
+    if len(exposure.state) == 1:  # a unit's rows are alike
+        names = allocation.units.frame[allocation.unit]
+        arms: Any = pd.DataFrame(values_of[reference.codes], columns=pd.Index(names))
+        options["unit"] = allocation.unit
+    else:
+        arms = values_of[exposure.at(reference.codes)]
     observed = float(fit.estimates[chosen].estimate)
-    values = _estimates(fit.refit_many(arms=arms, arm=column, term=chosen))
+    values = _estimates(fit.refit_many(arms=arms, **options))
     interval = (math.nan, math.nan)
     if ci:
         y = np.asarray(data.design.y, dtype=float)
