@@ -17,6 +17,8 @@ from wwc_eval.multilevel.engine.structure import Array
 
 __all__ = ["LARGEST_ETA", "Binomial", "NegativeBinomial1", "NegativeBinomial2", "Outcome", "Poisson"]
 
+LARGE_SIZE = 1e5
+"""Size of a negative binomial above which log-gamma functions are told apart by a series."""
 LARGEST_ETA = 300.0
 """Linear predictors of a log link are cut here, where no rate can be."""
 
@@ -178,7 +180,7 @@ class NegativeBinomial2(Outcome):
         k = np.exp(-phi)
         x = self._log_odds(eta, phi)
         logs = self.y * x - (self.y + k) * (np.maximum(x, 0.0) + np.log1p(np.exp(-np.abs(x))))
-        return np.asarray(self.w * (logs + special.gammaln(self.y + k) - special.gammaln(k)))
+        return np.asarray(self.w * (logs + _log_rising(self.y, np.asarray(k))))
 
     def slopes(self, eta: Array, phi: float) -> Slopes:
         """First derivative and curvature."""
@@ -227,7 +229,7 @@ class NegativeBinomial1(Outcome):
     def density(self, eta: Array, phi: float) -> Array:
         """Log-density without ``log(y!)``."""
         kappa, log_one = self._size(eta, phi), np.log1p(np.exp(phi))
-        logs = special.gammaln(self.y + kappa) - special.gammaln(kappa)
+        logs = _log_rising(self.y, kappa)
         return np.asarray(self.w * (logs + self.y * (phi - log_one) - kappa * log_one))
 
     def _gaps(self, kappa: Array) -> tuple[Array, Array, Array]:
@@ -262,6 +264,17 @@ class NegativeBinomial1(Outcome):
         dW = -(r + 3.0 * kappa**2 * second + kappa**3 * third)
         density = -r + self.y * (1.0 - share) - kappa * share
         return self.w * density, self.w * (W - kappa * share), self.w * (kappa * share - dW)
+
+
+def _log_rising(y: Array, k: Array) -> Array:
+    """``log gamma(y + k) - log gamma(k)``, for large k from Stirling's series, where the difference would lose digits."""
+    found = np.asarray(special.gammaln(y + k) - special.gammaln(k))
+    large = np.broadcast_to(k > LARGE_SIZE, found.shape)
+    if large.any():
+        y, k = np.broadcast_to(y, found.shape)[large], np.broadcast_to(k, found.shape)[large]
+        rest = (1.0 / (y + k) - 1.0 / k) / 12.0
+        found[large] = y * np.log(k) + (k + y - 0.5) * np.log1p(y / k) - y + rest
+    return found
 
 
 def _polygammas(x: Array) -> tuple[Array, Array]:
