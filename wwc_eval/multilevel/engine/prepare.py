@@ -130,11 +130,7 @@ def prepare(
     residual = residual - Q @ inner_more
     spread = float(np.sqrt(np.mean(residual**2)))
     if spread <= 1e-10 * float(np.sqrt(np.mean(y_scaled**2))) or spread == 0.0:
-        raise ConvergenceError(
-            "the outcome does not vary once the fixed effects are taken out",
-            rule="a variance needs an outcome that the fixed effects do not reproduce exactly",
-            fix="look at the outcome column: it may be constant, or a copy of a covariate",
-        )
+        raise _flat(y)
     bases, roots = [], []
     for grouping in groupings:
         Z, Z_root = _varying(grouping)
@@ -157,6 +153,22 @@ def prepare(
         log_weights=0.0 if root is None else 2.0 * float(np.log(root).sum()),
         weights=None if root is None else (root**2)[order],
         weight_scale=weight_scale,
+    )
+
+
+def _flat(y: Array) -> ConvergenceError:
+    """What to say of an outcome that leaves nothing to be explained."""
+    centre = float(np.mean(y))
+    if 0.0 < float(np.abs(y - centre).max()) <= 1e-9 * abs(centre):
+        return ConvergenceError(
+            f"the outcome varies by less than a thousand-millionth of its size, around {centre:g}",
+            rule="numbers of this size keep too few digits of what varies",
+            fix="measure the outcome from a value near its mean",
+        )
+    return ConvergenceError(
+        "the outcome does not vary once the fixed effects are taken out",
+        rule="a variance needs an outcome that the fixed effects do not reproduce exactly",
+        fix="look at the outcome column: it may be constant, or a copy of a covariate",
     )
 
 
