@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["mixed_supplements"]
 
+SAME_FIT = frozenset({"inference", "report", "effect_size", "title"})
+"""Fields that leave the fit as it is: an analysis that varies no other shows its inference alone."""
 Rows = list[dict[str, Any]]
 
 
@@ -27,17 +29,15 @@ def mixed_supplements(fit: Any, context: Context, terms: Sequence[str]) -> tuple
     fit : MultilevelFit
         The model.
     context : Context
-        The run's context.
+        The run's context; a varied analysis leaves out the intervals of its variances, which take longest.
     terms : sequence of str
         Coefficients of the arms.
     """
-    return (
-        _estimand(fit),
-        _likeness(fit, context),
-        _variances(fit, intervals=not context.varied),
-        *(_inferences(fit, term) for term in terms),
-        _search(fit),
-    )
+    beside = tuple(_inferences(fit, term) for term in terms)
+    if context.changed and context.changed <= SAME_FIT:
+        return beside
+    variances = _variances(fit, intervals=not context.changed)
+    return (_estimand(fit), _likeness(fit, context), variances, *beside, _search(fit))
 
 
 def _estimand(fit: Any) -> Supplement:
@@ -47,14 +47,18 @@ def _estimand(fit: Any) -> Supplement:
         f"({group}) are alike: neither every row nor every group counts the same."
     )
     averaged = (
-        "Risk differences, risk ratios and rate ratios are averaged over the rows analysed, each counting the same, and "
-        f"over the distribution of the effects of {group}."
+        "Risk differences and risk ratios are averaged over the rows analysed, each counting the same, and over the "
+        f"distribution of the effects of {group}."
     )
     conditional = (
         f"Odds ratios and coefficients compare two rows of one group ({group}) with the same covariates; they lie "
         "further from no effect than averages do."
     )
-    told = (weighed,) if fit.family == "gaussian" else (averaged, conditional)
+    rates = (
+        "Rate ratios are averaged over the rows analysed, each counting by its exposure, and over the distribution of "
+        f"the effects of {group}; a model without random slopes gives the same ratio within a group."
+    )
+    told = {"gaussian": (weighed,), "binomial": (averaged, conditional)}.get(fit.family, (rates,))
     return Supplement(key="estimand", title="What the effects are averages of", sentences=told)
 
 
@@ -89,7 +93,7 @@ def _likeness(fit: Any, context: Context) -> Supplement:
         Column(name="size", label="rows in a group, on average", kind="number", digits=1),
         Column(name="share", label="k" if counts else "ICC", kind="number", digits=4),
         Column(name="ci_low", label=f"{head} low", kind="number", digits=4),
-        Column(name="ci_high", label="high", kind="number", digits=4),
+        Column(name="ci_high", label=f"{head} high", kind="number", digits=4),
         Column(name="correlation", label="correlation of two rows", kind="number", digits=4),
     ]
     if all(math.isnan(row["correlation"]) for row in rows):
@@ -130,7 +134,11 @@ def _variances(fit: Any, *, intervals: bool) -> Supplement:
         Column(name="variance", label="variance or covariance", kind="number", digits=4),
         Column(name="sd", label="SD or correlation", kind="number", digits=4),
         *([Column(name="ci_low", label=f"{100 * fit.level:.6g}% low", kind="number", digits=4)] if limits else []),
-        *([Column(name="ci_high", label="high", kind="number", digits=4)] if limits else []),
+        *(
+            [Column(name="ci_high", label=f"{100 * fit.level:.6g}% high", kind="number", digits=4)]
+            if limits
+            else []
+        ),
     ]
     rows = [{column.name: row[column.name] for column in columns} for row in rows]
     notes = ["Intervals are of the SD (profile likelihood) or of the correlation."] if limits else []
@@ -188,7 +196,7 @@ def _inferences(fit: Any, term: str) -> Supplement:
         Column(name="df", kind="number", digits=1),
         Column(name="p_value", label="p", kind="p_value"),
         Column(name="ci_low", label=f"{100 * fit.level:.6g}% low", kind="number", digits=4),
-        Column(name="ci_high", label="high", kind="number", digits=4),
+        Column(name="ci_high", label=f"{100 * fit.level:.6g}% high", kind="number", digits=4),
         Column(name="mark", label="which"),
     ]
     return Supplement(

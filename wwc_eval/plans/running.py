@@ -268,7 +268,7 @@ def _context(facts: Facts, task: Task, frame: pd.DataFrame, assembled: Assembled
         sides=document.design.target.sides,
         rule=rule,
         design=document.design.kind,
-        varied=task.of is not None,
+        changed=frozenset(task.changed),
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path as FilePath
 from wwc_eval.errors import Problem, did_you_mean, shown
 from wwc_eval.formula import Formula
 from wwc_eval.plans.checks.registry import check, problem_at, tasks_of
-from wwc_eval.plans.facts import Facts, formula_or_error
+from wwc_eval.plans.facts import Facts, Task, formula_or_error
 from wwc_eval.plans.yaml_text import Path
 
 
@@ -91,6 +91,7 @@ def _inference_level(facts: Facts, _: FilePath | None) -> Iterator[Problem]:
             continue
         cluster = task.analysis.cluster
         if set(task.analysis.clusters) & set(above):
+            yield from _cut_groups(facts, task)
             continue
         path = (*task.path, "inference")
         name = facts.document.design.unit
@@ -99,6 +100,22 @@ def _inference_level(facts: Facts, _: FilePath | None) -> Iterator[Problem]:
         else:
             message = f"errors are clustered by '{cluster}', which is not {name} or a level above it"
         yield problem_at(facts, "P04", path, message, task.analysis.cluster_fix(unit))
+
+
+def _cut_groups(facts: Facts, task: Task) -> Iterator[Problem]:
+    """Robust errors of a multilevel model: clusters that are no grouping factor must lie above all of them."""
+    analysis, levels = task.analysis, facts.document.design.levels
+    if analysis.cluster is None or not analysis.groups or analysis.cluster in analysis.groups:
+        return
+    higher = [*facts.document.design.within]
+    if facts.unit_column in levels:
+        higher += levels[levels.index(facts.unit_column) + 1 :]
+    if analysis.cluster not in higher:
+        yield problem_at(
+            facts, "P04", (*task.path, "inference", "cluster"),
+            f"whether clusters of '{analysis.cluster}' hold whole groups of {', '.join(analysis.groups)} is not said",
+            "cluster by the highest grouping factor, or list what lies above it in design: levels:",
+        )  # fmt: skip
 
 
 @check("P05", "blocks of the allocation are in the model")

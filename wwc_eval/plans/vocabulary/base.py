@@ -61,8 +61,9 @@ class Context:
         Which small counts are hidden.
     design : {"individual", "cluster", "stepped_wedge"}
         Kind of the design.
-    varied : bool
-        Whether this analysis varies a planned one: what takes long and says the same may be left out.
+    changed : frozenset of str
+        Fields that differ from the planned analysis which this one varies; empty for a planned one. What takes long
+        and would say the same again may be left out.
     """
 
     frame: pd.DataFrame
@@ -77,7 +78,7 @@ class Context:
     sides: int
     rule: DisclosureRule
     design: str = "individual"
-    varied: bool = False
+    changed: frozenset[str] = frozenset()
 
 
 class Missing(Block):
@@ -124,6 +125,11 @@ class AnalysisFields(Block):
         P04 asks that what was randomised, or something above it, is among them.
         """
         return (self.cluster,) if self.cluster is not None else ()
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Columns of grouping factors with random effects; none for a model without any."""
+        return ()
 
     def cluster_fix(self, unit: str) -> str:
         """What to write so that inference is at the level of ``unit`` (P04)."""

@@ -191,14 +191,31 @@ class MultilevelAnalysis(ModelledAnalysis):
                 message=f"{method} does not use a cluster",
                 fix="write method: CR2, or remove the cluster",
             )
-        crossed = formula is not None and _crossed(formula)
-        if method in ROBUST and self.inference.cluster is None and crossed:
-            yield Finding(
-                code="P14",
-                path=("inference",),
-                message=f"{method} needs a cluster: with crossed factors none is the highest",
-                fix="name a column whose groups hold whole groups of every factor, or write la/team for nested ones",
-            )
+        yield from self._cluster_findings(formula)
+
+    def _cluster_findings(self, formula: Formula | None) -> Iterator[Finding]:
+        """Clusters of robust errors hold whole groups of every factor, as far as the formula tells."""
+        if self.inference_method not in ROBUST or formula is None or not formula.random:
+            return
+        sets = {frozenset(columns): columns[-1] for term in formula.random for columns in term.group_columns}
+        if self.inference.cluster is None:
+            if any(not (first <= second or second <= first) for first in sets for second in sets):
+                yield Finding(
+                    code="P14",
+                    path=("inference",),
+                    message=f"{self.inference_method} needs a cluster: with crossed factors none is the highest",
+                    fix="name a column whose groups hold whole groups of every factor, or write la/team for nested ones",
+                )
+            return
+        for columns, name in sets.items():
+            above = sorted(sets[other] for other in sets if other < columns)
+            if name == self.inference.cluster and above:
+                yield Finding(
+                    code="P14",
+                    path=("inference", "cluster"),
+                    message=f"clusters of '{name}' lie inside groups of '{above[0]}', so they are not independent",
+                    fix=f"write cluster: {above[0]}, or take '{above[0]}' out of the random part",
+                )
 
     def _size_findings(self, formula: Formula | None) -> Iterator[Finding]:
         if self.effect_size is None:
@@ -210,14 +227,24 @@ class MultilevelAnalysis(ModelledAnalysis):
                 message="effect_size is of hedges_g and glass_delta, and neither is reported",
                 fix="add one to report:, or remove effect_size",
             )
-        elif self.effect_size.formula == "eef" and formula is not None and len(_factors(formula)) > 1:
-            yield Finding(
-                code="P14",
-                path=("effect_size", "formula"),
-                message="the formulas of eefAnalytics are of one grouping factor, and the random part has "
-                + ", ".join(sorted(_factors(formula))),
-                fix="write formula: hedges",
-            )
+        elif self.effect_size.formula == "eef":
+            odd = self._not_of_eef(formula)
+            if odd:
+                yield Finding(
+                    code="P14",
+                    path=("effect_size", "formula"),
+                    message=f"the formulas of eefAnalytics are of Hedges' g with one grouping factor and no weights: {odd}",
+                    fix="write formula: hedges",
+                )
+
+    def _not_of_eef(self, formula: Formula | None) -> str:
+        """What the analysis has that eefAnalytics' formulas do not know."""
+        factors = sorted(_factors(formula)) if formula is not None else []
+        if len(factors) > 1:
+            return f"the random part has {', '.join(factors)}"
+        if "glass_delta" in self.scales:
+            return "glass_delta is reported"
+        return f"weights are in '{self.weights}'" if self.weights is not None else ""
 
     # --- runs
 
@@ -281,12 +308,6 @@ def _one_intercept(formula: Formula) -> bool:
 def _factors(formula: Formula) -> set[str]:
     """Names of the grouping factors."""
     return {name for term in formula.random for name in term.groups}
-
-
-def _crossed(formula: Formula) -> bool:
-    """Whether some two grouping factors are not written as one inside the other."""
-    found = {frozenset(columns) for term in formula.random for columns in term.group_columns}
-    return any(not (first <= second or second <= first) for first in found for second in found)
 
 
 def _conditional_odds(item: Estimate) -> Estimate:
