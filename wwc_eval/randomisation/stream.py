@@ -62,10 +62,12 @@ class Stream:
     def word(self) -> int:
         """The next 64 bits as a whole number."""
         if not self._ready:
-            blocks = range(self._counter, self._counter + _AT_ONCE)
-            self._counter += _AT_ONCE
+            # twice as much as so far, so that short draws cost little and long ones few calls
+            count = min(max(self._counter, 1), _AT_ONCE)
+            blocks = range(self._counter, self._counter + count)
+            self._counter += count
             raw = b"".join(hmac.digest(self._key, self._prefix + i.to_bytes(8, "big"), "sha256") for i in blocks)
-            self._ready = list(struct.unpack(f">{4 * _AT_ONCE}Q", raw))[::-1]
+            self._ready = list(struct.unpack(f">{4 * count}Q", raw))[::-1]
         return self._ready.pop()
 
     def below(self, n: int) -> int:
@@ -104,9 +106,14 @@ class Stream:
     def shuffled(self, items: Sequence[_T]) -> list[_T]:
         """A new list of the items in random order, each order equally likely."""
         mixed = list(items)
-        below = self.below
+        word = self.word
         for i in range(len(mixed) - 1, 0, -1):
-            j = below(i + 1)
+            n = i + 1
+            number = word()
+            # only a word above 2^64 - n can be one to skip
+            while number >= _WORDS - n and number >= _WORDS - _WORDS % n:
+                number = word()
+            j = number % n
             mixed[i], mixed[j] = mixed[j], mixed[i]
         return mixed
 

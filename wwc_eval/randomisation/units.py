@@ -9,7 +9,7 @@ import numbers
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -93,6 +93,8 @@ class Units:
     keys: tuple[str, ...]
     frame: pd.DataFrame
     origin: Index
+    known: dict[str, list[str]] = field(default_factory=dict, repr=False)
+    """Canonical texts of columns that were read."""
 
     @property
     def n(self) -> int:
@@ -109,10 +111,12 @@ class Units:
         DataError
             If cells are missing or are neither text nor numbers.
         """
-        texts, problems = _texts(self.frame, column, self.origin)
-        if problems:
-            raise DataError(problems=problems)
-        return texts
+        if column not in self.known:
+            texts, problems = _texts(self.frame, column, self.origin)
+            if problems:
+                raise DataError(problems=problems)
+            self.known[column] = texts
+        return self.known[column]
 
     def strata(self, by: Sequence[str]) -> Strata:
         """Units grouped by columns."""
@@ -121,7 +125,7 @@ class Units:
         rows = list(zip(*(self.texts(column) for column in by), strict=True))
         values = sorted(set(rows))
         code = {value: index for index, value in enumerate(values)}
-        codes = np.fromiter((code[row] for row in rows), dtype=np.intp, count=self.n)
+        codes = np.array([code[row] for row in rows], dtype=np.intp)
         return Strata(by=tuple(by), values=tuple(values), codes=codes)
 
     def is_numeric(self, column: str) -> bool:
@@ -221,8 +225,10 @@ def read_units(frame: Any, unit: str, columns: Iterable[str] = ()) -> Units:
     keys, problems = _texts(table, unit, origin)
     if not problems:
         problems += _repeated(keys, unit)
+    texts = {}
     for column in wanted[1:]:
-        problems += _texts(table, column, origin)[1]
+        texts[column], found = _texts(table, column, origin)
+        problems += found
     if problems:
         raise DataError(problems=problems)
     order = np.array(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.intp)
@@ -231,6 +237,7 @@ def read_units(frame: Any, unit: str, columns: Iterable[str] = ()) -> Units:
         keys=tuple(keys[i] for i in order),
         frame=table.iloc[order].reset_index(drop=True),
         origin=order,
+        known={column: [cells[i] for i in order.tolist()] for column, cells in texts.items()},
     )
 
 
