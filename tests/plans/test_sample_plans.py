@@ -131,7 +131,7 @@ def test_the_schools_plan_finds_the_rate_ratio(schools):
 def test_the_schools_plan_counts_every_school(schools):
     sample = schools.written["primary"]["sample"]
     assert sample["n"] == 272
-    assert {arm: entry["n"] for arm, entry in sample["by_arm"].items()} == {"usual": 137, "social_worker": 135}
+    assert {arm: entry["n"] for arm, entry in sample["by_arm"].items()} == {"usual": 137, "social worker": 135}
     assert schools.results.record.flow.of("received").counts["schools"] == 280
     # covariates make the comparison sharper, and a plan that drops them does not lose schools
     assert schools.first("primary")["se"] < schools.first("unadjusted")["se"]

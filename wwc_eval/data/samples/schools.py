@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FOLLOW_UP", "PHASES", "SCHOOL_ARMS", "schools_s47_trial"]
 
-SCHOOL_ARMS = ("usual", "social_worker")
+SCHOOL_ARMS = ("usual", "social worker")
 PHASES = ("secondary", "primary", "all_through")
 FOLLOW_UP = ("returned", "closed", "merged", "not_returned")
 FEWEST_SCHOOLS = 63

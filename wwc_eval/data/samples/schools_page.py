@@ -29,7 +29,7 @@ SCHOOL_COLUMNS: tuple[Entry, ...] = (
     Entry(
         name="arm",
         type="category",
-        allowed="usual, social_worker",
+        allowed="usual, social worker",
         what="Services as usual, or a social worker in the school. 1:1 within each authority; an odd school by turns.",
     ),
     Entry(name="phase", type="category", allowed="secondary, primary, all_through", what="Phase of education."),
@@ -97,7 +97,7 @@ def schools_page(trial: pd.DataFrame, *, seed: int, sha256: str) -> str:
 Synthetic data: no school or local authority in it exists. A trial in which schools were randomised, within 21 local
 authorities, to a social worker who works in the school or to services as usual.
 
-- Rows: {len(trial)}, one per school ({arms["usual"]} usual, {arms["social_worker"]} social worker); {lost} were lost to follow-up.
+- Rows: {len(trial)}, one per school ({arms["usual"]} usual, {arms["social worker"]} social worker); {lost} were lost to follow-up.
 - UTF-8, comma-separated. Missing values as the column says: `x` is not available, `z` is not applicable.
 - SHA-256: `{sha256}`
 

@@ -29,7 +29,7 @@ __all__ = [
     "no_wrong_door_wedge",
 ]
 
-WEDGE_ARMS = ("usual", "nwd")
+WEDGE_ARMS = ("usual", "programme")
 READY_FIRST = 2
 """Authorities of the first stratum; they take the first steps in random order, the other three the later ones."""
 PERIOD_STARTS = tuple(
