@@ -10,7 +10,8 @@ from typing import Any
 from wwc_eval.errors import DesignError, check_number
 from wwc_eval.estimate import Estimate, Estimates
 from wwc_eval.inference.averages import Average, check_average, compared
-from wwc_eval.inference.resampling import Resampling, resampled, resampling, with_interval
+from wwc_eval.inference.families import Floats
+from wwc_eval.inference.resampling import Resampling, inference_words, resampled, resampling, with_interval
 from wwc_eval.table import Column, Grid, Rendered, Table
 
 __all__ = ["Impact", "impact"]
@@ -316,12 +317,16 @@ def _bootstrapped(fit: Any, asked: _Asked, variable: str, found: list[Impact], h
     done = []
     for k, each in enumerate(found):
         own = values[:, 4 * k : 4 * k + 4]
-        moved = replace(
+
+        def moved(row: Estimate, place: int, *, tested: bool, own: Floats = own) -> Estimate:
+            return with_interval(row, own[:, place], how, asked.level, tested=tested, own=inference_words(fit))
+
+        again = replace(
             each,
-            without=with_interval(each.without, own[:, 0], how, asked.level, tested=False),
-            with_programme=with_interval(each.with_programme, own[:, 1], how, asked.level, tested=False),
-            difference=with_interval(each.difference, own[:, 2], how, asked.level),
-            relative=with_interval(each.relative, own[:, 3], how, asked.level),
+            without=moved(each.without, 0, tested=False),
+            with_programme=moved(each.with_programme, 1, tested=False),
+            difference=moved(each.difference, 2, tested=True),
+            relative=moved(each.relative, 3, tested=True),
         )
-        done.append(_completed(moved, fit))
+        done.append(_completed(again, fit))
     return done

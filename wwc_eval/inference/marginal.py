@@ -24,7 +24,7 @@ from wwc_eval.inference.averages import (
 )
 from wwc_eval.inference.clusters import Clusters, read_clusters
 from wwc_eval.inference.families import Floats
-from wwc_eval.inference.resampling import resampled, resampling, with_interval
+from wwc_eval.inference.resampling import inference_words, resampled, resampling, with_interval
 
 if TYPE_CHECKING:
     from wwc_eval.inference.fit import RegressionFit
@@ -150,7 +150,9 @@ def marginal_effect(
         return [values.get(name, math.nan) for name in names]
 
     values = resampled(fit, statistic, how)
-    items = [with_interval(item, values[:, k], how, coverage) for k, item in enumerate(items)]
+    items = [
+        with_interval(item, values[:, k], how, coverage, own=inference_words(fit)) for k, item in enumerate(items)
+    ]
     return items[0] if isinstance(found, Estimate) else Estimates(items, title=items[0].method, notes=found.notes)
 
 

@@ -20,11 +20,14 @@ from wwc_eval.estimate import RATIO_SCALES, Estimate
 from wwc_eval.inference.clusters import Clusters
 from wwc_eval.inference.families import Floats
 
-__all__ = ["DRAWS", "Resampling", "copies", "resampled", "resampling", "with_interval"]
+__all__ = ["DRAWS", "Resampling", "copies", "inference_words", "resampled", "resampling", "with_interval"]
 
 DRAWS = ("parametric", "clusters")
 CITATION = "Davison and Hinkley 1997, doi:10.1017/CBO9780511802843"
 MOST_FAILED = 0.05
+FEW_CLUSTERS = 30
+_OTHER_INFERENCE = ("Normal inference", "degrees of freedom", "errors with clusters - 1 df")
+"""What warnings of the inference that replicates take the place of have in them."""
 CHUNK = 4_000_000
 """Numbers of simulated outcomes held at once."""
 
@@ -121,7 +124,7 @@ def resampling(
     )
 
 
-def resampled(fit: Any, statistic: Callable[[Any], Sequence[float]], how: Resampling) -> Floats:
+def resampled(fit: Any, statistic: Callable[[Any], Sequence[float] | Floats], how: Resampling) -> Floats:
     """Figures of every replicate.
 
     Parameters
@@ -194,8 +197,14 @@ def copies(counts: Floats, codes: NDArray[np.intp]) -> tuple[NDArray[np.intp], N
     return np.concatenate(parts), copy
 
 
+def inference_words(fit: Any) -> str:
+    """Words of a fit's own inference, which an interval from replicates takes the place of."""
+    found = getattr(fit, "covariance", None) or getattr(fit, "inference", None)
+    return str(getattr(found, "words", ""))
+
+
 def with_interval(
-    observed: Estimate, values: Floats, how: Resampling, level: float, *, tested: bool = True
+    observed: Estimate, values: Floats, how: Resampling, level: float, *, tested: bool = True, own: str = ""
 ) -> Estimate:
     """The estimate with the interval, error and p-value that replicates give.
 
@@ -211,6 +220,8 @@ def with_interval(
         Coverage.
     tested : bool
         Whether there is a null hypothesis (no effect) to test.
+    own : str
+        Words of the inference that it takes the place of.
 
     Raises
     ------
@@ -235,7 +246,9 @@ def with_interval(
         below = float((2.0 * at - used <= 0.0).sum())
     rank = min(below, len(used) - below)
     low, high = (math.exp(ends[0]), math.exp(ends[1])) if ratio else (float(ends[0]), float(ends[1]))
-    warnings = list(observed.warnings)
+    warnings = [text for text in observed.warnings if not any(part in text for part in _OTHER_INFERENCE)]
+    if how.draw == "clusters" and (observed.n_clusters or 0) < FEW_CLUSTERS:
+        warnings.append(f"{observed.n_clusters} clusters: intervals from draws of so few are too short")
     if failed > MOST_FAILED * len(values):
         warnings.append(f"{failed:,} of {len(values):,} bootstrap replicates have no estimate")
     return observed.replace(
@@ -246,7 +259,7 @@ def with_interval(
         ci_low=low,
         ci_high=high,
         level=level,
-        method=f"{observed.method}; {how.words}",
+        method=f"{observed.method.removesuffix(f'; {own}').replace(' (delta method)', '')}; {how.words}",
         warnings=tuple(warnings),
         citation=CITATION,
         details={**observed.details, "interval": how.kind, "draw": how.draw, "reps": how.reps, "failed": failed},

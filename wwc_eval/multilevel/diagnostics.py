@@ -12,9 +12,18 @@ from wwc_eval.multilevel.icc import variance_parts
 from wwc_eval.table import Column, Table
 
 if TYPE_CHECKING:
+    from wwc_eval.multilevel.generalised.fit import GeneralisedFit
     from wwc_eval.multilevel.linear import LinearFit
 
-__all__ = ["diagnostics", "standardised_effects", "standardised_residuals", "variance_explained", "vif"]
+__all__ = [
+    "described",
+    "described_columns",
+    "diagnostics",
+    "standardised_effects",
+    "standardised_residuals",
+    "variance_explained",
+    "vif",
+]
 
 FAR = 3.0
 
@@ -46,11 +55,17 @@ def diagnostics(fit: LinearFit) -> Table:
         For the residuals and each random coefficient: number, skewness, excess kurtosis, the largest standardised
         value with the largest expected of as many normal ones, and how many lie beyond 3.
     """
-    rows = [_row("residuals", standardised_residuals(fit))]
+    rows = [described("residuals", standardised_residuals(fit))]
     for grouping in fit.data.groupings:
         effects = standardised_effects(fit, grouping.name)
-        rows += [_row(f"{grouping.name}: {term}", effects[:, k]) for k, term in enumerate(grouping.columns)]
-    columns = [
+        rows += [described(f"{grouping.name}: {term}", effects[:, k]) for k, term in enumerate(grouping.columns)]
+    note = "Values far from what is expected of normal ones ask for a look at the rows or groups behind them."
+    return Table(rows, described_columns(), title="Diagnostics", notes=(note,))
+
+
+def described_columns() -> list[Column]:
+    """Columns of a table of diagnostics."""
+    return [
         Column(name="of"),
         Column(name="n", kind="count"),
         Column(name="skewness", kind="number", digits=2),
@@ -59,11 +74,10 @@ def diagnostics(fit: LinearFit) -> Table:
         Column(name="expected_largest", label="expected if normal", kind="number", digits=2),
         Column(name="beyond_3", label="beyond 3", kind="count"),
     ]
-    note = "Values far from what is expected of normal ones ask for a look at the rows or groups behind them."
-    return Table(rows, columns, title="Diagnostics", notes=(note,))
 
 
-def _row(name: str, values: Array) -> dict[str, Any]:
+def described(name: str, values: Array) -> dict[str, Any]:
+    """Row of such a table for standardised values."""
     n = len(values)
     centred = values - values.mean()
     spread = float(np.mean(centred**2))
@@ -80,14 +94,17 @@ def _row(name: str, values: Array) -> dict[str, Any]:
     }
 
 
-def vif(fit: LinearFit) -> Table:
+def vif(fit: LinearFit | GeneralisedFit) -> Table:
     """Variance inflation factors: how much each coefficient's variance grows because terms overlap.
 
     Formula: the diagonal of the inverse of the correlation matrix of the coefficients' covariance, without the
     intercept: ``VIF_j = [R^-1]_jj``.
     """
-    keep = [k for k, term in enumerate(fit.terms) if term != "(Intercept)"]
-    vcov = fit.core.solution.vcov[np.ix_(keep, keep)]
+    core: Any = fit.core
+    whole = core.solution.vcov if fit.family == "gaussian" else core.vcov
+    fine = np.isfinite(np.diag(whole))
+    keep = [k for k, term in enumerate(fit.terms) if term != "(Intercept)" and fine[k]]
+    vcov = whole[np.ix_(keep, keep)]
     precision = np.linalg.inv(vcov)
     values = np.diag(vcov) * np.diag(precision)
     rows = [{"term": fit.terms[k], "vif": float(value)} for k, value in zip(keep, values, strict=True)]

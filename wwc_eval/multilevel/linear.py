@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wwc_eval.errors import ConvergenceError, DataError, DesignError, check_choice, check_number, did_you_mean
-from wwc_eval.inference.clusters import Clusters, read_clusters
+from wwc_eval.errors import ConvergenceError, DataError, DesignError, check_choice, check_number
+from wwc_eval.inference.clusters import Clusters
 from wwc_eval.multilevel.core import LinearCore, message_of, status_of
 from wwc_eval.multilevel.engine.structure import Array
-from wwc_eval.multilevel.fit import MultilevelFit
 from wwc_eval.multilevel.optimiser import Optimiser
+from wwc_eval.multilevel.reports import ReportedFit
 from wwc_eval.multilevel.small_sample.inference import (
     INFERENCES,
     Inference,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from wwc_eval.estimate import Estimate, Estimates
+    from wwc_eval.inference.averages import Average
     from wwc_eval.multilevel.advice import Advice
     from wwc_eval.table import Table
 
@@ -37,7 +38,7 @@ __all__ = ["LinearFit"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class LinearFit(MultilevelFit):
+class LinearFit(ReportedFit):
     """A fitted linear mixed model.
 
     Parameters
@@ -181,22 +182,9 @@ class LinearFit(MultilevelFit):
         coverage = self.level if level is None else check_number("level", level, above=0, below=1)
         return replace(self, inference_kind=kind, clusters=clusters, level=coverage)
 
-    def cluster_of(self, cluster: str | Sequence[Any] | None = None) -> Clusters:
-        """Clusters of the rows used: a column, a grouping factor, an array; the highest factor by default."""
-        names = list(self.groups)
-        if cluster is None:
-            if not self.core.solution.problem.nested:
-                raise DesignError(
-                    "the grouping factors are crossed, so no factor is the highest",
-                    fix="name the clusters: cluster='...', a column whose groups hold whole groups of every factor",
-                )
-            cluster = self.core.solution.problem.prepared.groupings[-1].name
-        if isinstance(cluster, str) and cluster in names:
-            return Clusters(name=cluster, codes=self.data.grouping(cluster).codes)
-        if isinstance(cluster, str) and cluster not in self.data.source.columns:
-            known = [*names, *(str(name) for name in self.data.source.columns)]
-            raise DesignError(f"there is no cluster column '{cluster}'", fix=did_you_mean(cluster, known))
-        return read_clusters(self.data.source, self.data.rows, cluster)
+    @property
+    def _nested(self) -> bool:
+        return self.core.solution.problem.nested
 
     @cached_property
     def advice(self) -> Advice:
@@ -255,8 +243,7 @@ class LinearFit(MultilevelFit):
 
     # --- what trials report
 
-    def icc(self, *, method: str | None = None, level: float | None = None) -> Estimates:
-        """Intraclass correlation: share of variance of each grouping factor; see :func:`icc`."""
+    def _icc(self, method: str | None, level: float) -> Estimates:
         from wwc_eval.multilevel.icc import icc
 
         return icc(self, method=method, level=level)
@@ -287,11 +274,22 @@ class LinearFit(MultilevelFit):
 
         return effect_size(self, term, variance=variance, model=model, kind=kind, formula=formula)
 
-    def marginal_effect(self, variable: str, *, scale: str = "mean_difference") -> Estimate | Estimates:
-        """Effect of a variable averaged over the rows used; see :func:`marginal_effect`."""
+    def _marginal(self, variable: str, **options: Any) -> Estimate | Estimates:
         from wwc_eval.multilevel.marginal import marginal_effect
 
-        return marginal_effect(self, variable, scale=scale)
+        return marginal_effect(self, variable, **options)
+
+    def averages_of(self, variable: str, *, average: str = "participants", cluster: Any = None) -> list[Average]:
+        """Average outcome at each level with its gradient; see :func:`wwc_eval.multilevel.marginal.averages_of`."""
+        from wwc_eval.multilevel.marginal import averages_of
+
+        return averages_of(self, variable, average=average, cluster=cluster)
+
+    def estimate_of(self, term: str, value: float, gradient: Array, **options: Any) -> Estimate:
+        """Estimate from a gradient in the fixed effects, with the fit's inference for it."""
+        from wwc_eval.multilevel.marginal import estimate_of
+
+        return estimate_of(self, term, value, gradient, **options)
 
     def variance_explained(self) -> Table:
         """Marginal and conditional share of variance explained (Nakagawa and Schielzeth)."""
@@ -335,6 +333,12 @@ class LinearFit(MultilevelFit):
         from wwc_eval.multilevel.resample import refit_resampled
 
         return refit_resampled(self, times, self.cluster_of(cluster).codes, **options)
+
+    def redrawn(self, counts: Array, clusters: Clusters) -> LinearFit:
+        """The same model for clusters drawn with replacement; see :func:`.redraw.redrawn_linear`."""
+        from wwc_eval.multilevel.redraw import redrawn_linear
+
+        return redrawn_linear(self, counts, clusters)
 
     def simulate(self, reps: int, *, rng: Any, coefficients: Mapping[str, float] | None = None) -> Array:
         """Outcomes (reps, n) drawn from the model; see :func:`wwc_eval.multilevel.simulate.simulate`."""

@@ -11,12 +11,14 @@ import numpy as np
 from wwc_eval.errors import DesignError, check_choice, did_you_mean
 from wwc_eval.estimate import RATIO_SCALES, Estimate, Estimates
 from wwc_eval.formula.columns import label_of
+from wwc_eval.inference.averages import compared
 from wwc_eval.multilevel.engine.structure import Array
 from wwc_eval.multilevel.generalised.fit import GeneralisedFit
-from wwc_eval.multilevel.generalised.marginal import SCALES, average, compared, estimate_of, filled, levels_of
+from wwc_eval.multilevel.generalised.marginal import SCALES, average_at, estimate_of
 from wwc_eval.multilevel.generalised.predictions import require_fit
 from wwc_eval.multilevel.linear import LinearFit
 from wwc_eval.multilevel.marginal import SCALES as LINEAR_SCALES
+from wwc_eval.multilevel.marginal import levels_of, setting
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,9 +87,7 @@ def effect_modification(fit: MultilevelFit, variable: str, by: str, *, scale: st
     for value, name in others:
         parts = {}
         for group, mask in marked.items():
-            base, other = (
-                frame.assign(**{variable: filled(frame[variable], each)}) for each in (reference, value)
-            )
+            base, other = (setting(frame, variable, each) for each in (reference, value))
             parts[group] = means.contrast(base, other, mask)
         rows += _rows(means, name, by, parts)
     return Estimates(rows, title=f"Effect of {variable} by {by}; {rows[0].method}")
@@ -132,7 +132,7 @@ class _Generalised:
 
     def contrast(self, base: pd.DataFrame, other: pd.DataFrame, rows: Array) -> Part:
         """Contrast of two settings averaged over the rows marked, with its gradient."""
-        return compared(self.scale, average(self.fit, base, rows), average(self.fit, other, rows))
+        return compared(self.scale, average_at(self.fit, base, rows), average_at(self.fit, other, rows))
 
     def estimate(self, term: str, part: Part, words: str) -> Estimate:
         """Estimate of a contrast."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from wwc_eval.multilevel.fit import MultilevelFit
     from wwc_eval.multilevel.linear import LinearFit
 
-__all__ = ["plot_caterpillar", "plot_estimates", "plot_qq", "plot_residuals"]
+__all__ = ["draw_binned", "draw_qq", "plot_caterpillar", "plot_estimates", "plot_qq", "plot_residuals"]
 
 COLOUR = "#2f5d8a"
 LABELLED = 40
@@ -66,25 +67,47 @@ def plot_qq(fit: LinearFit, of: str = "residuals", ax: Axes | None = None) -> Ax
     """Ordered standardised values against normal quantiles."""
     from wwc_eval.multilevel.diagnostics import standardised_effects, standardised_residuals
 
-    ax = _axes(ax)
     if of == "residuals":
-        series: dict[str, Array] = {"residuals": standardised_residuals(fit)}
-    else:
-        grouping = fit.data.grouping(of)
-        values = standardised_effects(fit, of)
-        series = {term: values[:, k] for k, term in enumerate(grouping.columns)}
+        return draw_qq({"residuals": standardised_residuals(fit)}, "standardised residuals", ax)
+    grouping = fit.data.grouping(of)
+    values = standardised_effects(fit, of)
+    series = {term: values[:, k] for k, term in enumerate(grouping.columns)}
+    return draw_qq(series, f"standardised effect of {of}", ax)
+
+
+def draw_qq(series: Mapping[str, Array], label: str, ax: Axes | None = None) -> Axes:
+    """Ordered values of each series against normal quantiles, with the line that they should follow."""
+    ax = _axes(ax)
     ends: list[float] = []
-    for label, values in series.items():
-        ordered = np.sort(values)
+    for name, values in series.items():
+        ordered = np.sort(values[np.isfinite(values)])
         n = len(ordered)
         quantiles = special.ndtri((np.arange(1, n + 1) - 0.375) / (n + 0.25))
-        ax.plot(quantiles, ordered, ".", label=label, markersize=4)
+        ax.plot(quantiles, ordered, ".", label=name, markersize=4)
         ends += [float(quantiles[0]), float(quantiles[-1])]
     ax.plot([min(ends), max(ends)], [min(ends), max(ends)], color="0.6", linewidth=0.8)
     ax.set_xlabel("normal quantile")
-    ax.set_ylabel(f"standardised {of}" if of == "residuals" else f"standardised effect of {of}")
+    ax.set_ylabel(label)
     if len(series) > 1:
         ax.legend()
+    return ax
+
+
+def draw_binned(fitted: Array, residuals: Array, ax: Axes | None = None) -> Axes:
+    """Mean residual in bins of like prediction, with the band in which 95% of such means of unit variance lie."""
+    ax = _axes(ax)
+    fine = np.isfinite(residuals)
+    fitted, residuals = fitted[fine], residuals[fine]
+    order = np.argsort(fitted, kind="stable")
+    parts = [part for part in np.array_split(order, max(2, min(40, round(len(order) ** 0.5)))) if len(part)]
+    at = np.array([float(fitted[part].mean()) for part in parts])
+    reach = np.array([1.96 / len(part) ** 0.5 for part in parts])
+    ax.fill_between(at, -reach, reach, color="0.9", step="mid", label="95% band")
+    ax.plot(at, [float(residuals[part].mean()) for part in parts], "o", color=COLOUR, markersize=4)
+    ax.axhline(0.0, color="0.6", linewidth=0.8)
+    ax.set_xlabel("prediction")
+    ax.set_ylabel("mean Pearson residual")
+    ax.legend()
     return ax
 
 

@@ -13,9 +13,10 @@ from wwc_eval.errors import DesignError, check_choice, check_number
 from wwc_eval.estimate import Estimate
 from wwc_eval.multilevel.engine.covariance import lower_root
 from wwc_eval.multilevel.engine.structure import Array
-from wwc_eval.multilevel.fit import MultilevelFit
+from wwc_eval.multilevel.generalised.checks import GeneralisedChecks
 from wwc_eval.multilevel.generalised.solve import Solution
 from wwc_eval.multilevel.optimiser import Optimiser, Parameter
+from wwc_eval.multilevel.reports import ReportedFit
 from wwc_eval.multilevel.small_sample.inference import INFERENCES, Inference, Normal
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from wwc_eval.estimate import Estimates
+    from wwc_eval.inference.averages import Average
+    from wwc_eval.inference.clusters import Clusters
     from wwc_eval.multilevel.advice import Advice
     from wwc_eval.table import Table
 
@@ -41,7 +44,7 @@ QUADRATURE_CITATION = "Pinheiro and Bates 1995, doi:10.1080/10618600.1995.104746
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class GeneralisedFit(MultilevelFit):
+class GeneralisedFit(GeneralisedChecks, ReportedFit):
     """A fitted generalised linear mixed model. Look at ``status`` before the numbers.
 
     Parameters
@@ -334,25 +337,40 @@ class GeneralisedFit(MultilevelFit):
 
     # --- what trials report
 
-    def marginal_effect(
-        self, variable: str, *, scale: str | None = None, level: float | None = None
-    ) -> Estimate | Estimates:
-        """Effect of a variable averaged over the rows used and over the distribution of the random effects.
-
-        See :func:`wwc_eval.multilevel.generalised.marginal.marginal_effect`.
-        """
+    def _marginal(self, variable: str, **options: Any) -> Estimate | Estimates:
         from wwc_eval.multilevel.generalised.marginal import marginal_effect
 
-        return marginal_effect(self, variable, scale=scale, level=level)
+        return marginal_effect(self, variable, **options)
 
-    def icc(self, *, level: float | None = None) -> Estimates:
-        """Intraclass correlation on the latent scale; for counts the between-cluster coefficient of variation k.
+    def averages_of(self, variable: str, *, average: str = "participants", cluster: Any = None) -> list[Average]:
+        """Population-averaged outcome at each level with its gradient; see :func:`.marginal.averages_of`."""
+        from wwc_eval.multilevel.generalised.marginal import averages_of
 
-        See :func:`wwc_eval.multilevel.generalised.heterogeneity.icc`.
-        """
+        return averages_of(self, variable, average=average, cluster=cluster)
+
+    def estimate_of(self, term: str, value: float, gradient: Array, **options: Any) -> Estimate:
+        """Estimate from a gradient in all parameters; see :func:`.marginal.estimate_of`."""
+        from wwc_eval.multilevel.generalised.marginal import estimate_of
+
+        words = options.pop("method", "").lstrip(", ")
+        options["level"] = self.level if options.get("level") is None else options["level"]
+        return estimate_of(self, term, value, gradient, words=words, **{"details": {}, **options})
+
+    @property
+    def _nested(self) -> bool:
+        prepared = self.core.prepared
+        return len(self.data.groupings) == 1 if prepared is None else prepared.layout.nested
+
+    def redrawn(self, counts: Array, clusters: Clusters) -> GeneralisedFit:
+        """The same model for clusters drawn with replacement; see :func:`wwc_eval.multilevel.redraw.redrawn_linear`."""
+        from wwc_eval.multilevel.redraw import redrawn_generalised
+
+        return redrawn_generalised(self, counts, clusters)
+
+    def _icc(self, method: str | None, level: float) -> Estimates:
         from wwc_eval.multilevel.generalised.heterogeneity import icc
 
-        return icc(self, level=level)
+        return icc(self, method=method, level=level)
 
     def variance_intervals(self, *, level: float | None = None) -> Table:
         """Profile-likelihood intervals of the standard deviations, Wald intervals (z scale) of correlations."""

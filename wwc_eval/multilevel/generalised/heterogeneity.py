@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import special
 
-from wwc_eval.errors import check_number
+from wwc_eval.errors import DesignError, check_choice, check_number
 from wwc_eval.estimate import Estimate, Estimates
 from wwc_eval.multilevel.engine.covariance import lower_root
 from wwc_eval.multilevel.engine.structure import Array, Grouping
@@ -24,7 +24,7 @@ from wwc_eval.table import Column, Table
 if TYPE_CHECKING:
     from wwc_eval.multilevel.generalised.fit import GeneralisedFit
 
-__all__ = ["icc", "variance_intervals"]
+__all__ = ["LOGISTIC_VARIANCE", "icc", "parts_of", "variance_intervals"]
 
 LOGISTIC_VARIANCE = math.pi**2 / 3.0
 LARGEST = 20.0
@@ -36,13 +36,15 @@ K_CITATION = "Hayes and Moulton 2017, Cluster Randomised Trials, second edition,
 # --- intraclass correlation and coefficient of variation
 
 
-def icc(fit: GeneralisedFit, *, level: float | None = None) -> Estimates:
+def icc(fit: GeneralisedFit, *, method: str | None = None, level: float | None = None) -> Estimates:
     """Heterogeneity between the groups of each grouping factor.
 
     Parameters
     ----------
     fit : GeneralisedFit
         The model. Covariates in it make the figures conditional on them.
+    method : {"profile", "delta"}, optional
+        Interval: by profile likelihood, for a single random intercept (the default there), or by the delta method.
     level : float, optional
         Coverage.
 
@@ -56,6 +58,8 @@ def icc(fit: GeneralisedFit, *, level: float | None = None) -> Estimates:
 
     Raises
     ------
+    DesignError
+        If a profile interval is asked of more than a single random intercept.
     ConvergenceError
         If there is no fit.
 
@@ -85,7 +89,13 @@ def icc(fit: GeneralisedFit, *, level: float | None = None) -> Estimates:
     values, gradients = _parts(fit)
     binomial = fit.family == "binomial"
     single = len(fit.data.groupings) == 1 and fit.data.groupings[0].width == 1
-    profile = variance_intervals(fit, level=coverage).rows[0] if single else None
+    if method is not None:
+        check_choice("method", method, ("profile", "delta"))
+    if method == "profile" and not single:
+        raise DesignError(
+            "a profile interval needs a single random intercept", fix="use method='delta' or 'bootstrap'"
+        )
+    profile = variance_intervals(fit, level=coverage).rows[0] if single and method != "delta" else None
     rows = []
     for place, grouping in enumerate(fit.data.groupings):
         if binomial:
@@ -158,6 +168,12 @@ def _row(
         citation=ICC_CITATION if binomial else K_CITATION,
         details=details,
     )
+
+
+def parts_of(fit: GeneralisedFit) -> Array:
+    """Average variance over the rows from each grouping factor, in formula order."""
+    require_fit(fit)
+    return _parts(fit)[0]
 
 
 def _parts(fit: GeneralisedFit) -> tuple[Array, Array]:

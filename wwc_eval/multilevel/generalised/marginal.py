@@ -3,46 +3,45 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import special
 
-from wwc_eval.errors import DesignError, check_choice, check_number, did_you_mean
+from wwc_eval.errors import DesignError, check_choice, check_number
 from wwc_eval.estimate import Estimate, Estimates
 from wwc_eval.formula.columns import label_of
-from wwc_eval.multilevel.engine.structure import Array
+from wwc_eval.inference.averages import DIFFERENCES, Average, average_words, compared, share_of_rows
+from wwc_eval.multilevel.engine.structure import Array, Index
 from wwc_eval.multilevel.generalised.predictions import linear_predictor, require_fit
+from wwc_eval.multilevel.marginal import check_fixed, levels_of, setting
 from wwc_eval.multilevel.random_effects import varying_columns
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from wwc_eval.multilevel.generalised.fit import GeneralisedFit
+    from wwc_eval.multilevel.reading import ModelData
 
-__all__ = ["Average", "average", "compared", "estimate_of", "filled", "levels_of", "marginal_effect"]
+__all__ = ["average_at", "averages_of", "estimate_of", "marginal_effect"]
 
 SCALES = {
     "binomial": ("risk_difference", "risk_ratio", "odds_ratio"),
     "counts": ("rate_ratio", "rate_difference"),
 }
-DIFFERENCES = ("risk_difference", "rate_difference")
 CHUNK = 4_000_000
 """Numbers held at once by the quadrature."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Average:
-    """Population-averaged mean with a variable at one value, and its gradient in all parameters."""
-
-    mean: float
-    gradient: Array
-    decided: Array
-
-
 def marginal_effect(
-    fit: GeneralisedFit, variable: str, *, scale: str | None = None, level: float | None = None
+    fit: GeneralisedFit,
+    variable: str,
+    *,
+    scale: str | None = None,
+    level: float | None = None,
+    average: str = "participants",
+    cluster: Any = None,
 ) -> Estimate | Estimates:
     """Effect of a variable averaged over the rows used and over the distribution of the random effects.
 
@@ -60,6 +59,10 @@ def marginal_effect(
         conditional one) for a binomial outcome; ``rate_ratio`` (the default) or ``rate_difference`` for counts.
     level : float, optional
         Coverage.
+    average : {"participants", "clusters"}
+        Whether every row counts by its trials or exposure, or every cluster once, whatever its size.
+    cluster : str, optional
+        Clusters that count; the highest grouping factor.
 
     Returns
     -------
@@ -97,12 +100,9 @@ def marginal_effect(
     """
     require_fit(fit)
     coverage = fit.level if level is None else check_number("level", level, above=0, below=1)
-    known = sorted({name for term in fit.data.formula.fixed for name in term.columns})
-    if variable not in known:
-        raise DesignError(f"'{variable}' is not in the fixed part", fix=did_you_mean(variable, known))
+    frame = check_fixed(fit, variable)
     allowed = SCALES["binomial" if fit.family == "binomial" else "counts"]
     chosen = allowed[0] if scale is None else check_choice("scale", scale, allowed)
-    frame = fit.data.source.iloc[fit.data.rows]
     levels = levels_of(fit, variable, frame)
     if levels is None:
         if scale is not None and scale not in DIFFERENCES:
@@ -110,47 +110,69 @@ def marginal_effect(
                 f"'{variable}' is numeric, and scale == '{scale}' compares levels",
                 fix="leave out scale for the average slope, or cut the column into levels",
             )
-        return _slope(fit, variable, frame, coverage)
-    reference, others = levels
-    base = average(fit, frame.assign(**{variable: filled(frame[variable], reference)}))
-    rows = []
-    for value, name in others:
-        other = average(fit, frame.assign(**{variable: filled(frame[variable], value)}))
-        rows.append(_contrast(fit, (name, label_of(reference)), chosen, (base, other), coverage))
+        return _slope(fit, variable, frame, coverage, (average, cluster))
+    base, *others = averages_of(fit, variable, average=average, cluster=cluster)
+    over = words_of(fit, average, cluster)
+    rows = [_contrast(fit, chosen, (base, other), coverage, (average, over)) for other in others]
     if len(rows) == 1:
         return rows[0]
     return Estimates(rows, title=f"Population-averaged effects of {variable}. {fit._words}")
 
 
-def levels_of(fit: GeneralisedFit, variable: str, frame: pd.DataFrame) -> tuple[Any, list[tuple[Any, str]]] | None:
-    """Reference and the other levels with their names, or None for a numeric column."""
-    design, values = fit.data.design, frame[variable]
-    if variable in design.levels:
-        occurring = [level for level in design.levels[variable] if (values == level).any()]
-        reference = design.reference_levels.get(variable, occurring[0])
-        return reference, [(level, f"{variable}[{label_of(level)}]") for level in occurring if level != reference]
-    if set(np.unique(values.to_numpy(dtype=float))) <= {0.0, 1.0}:
-        return values.dtype.type(0), [(values.dtype.type(1), variable)]
-    return None
+def averages_of(
+    fit: GeneralisedFit, variable: str, *, average: str = "participants", cluster: Any = None
+) -> list[Average]:
+    """Population-averaged outcome at each level of a variable, the reference first, with gradients in all parameters.
+
+    Raises
+    ------
+    DesignError
+        If the variable is numeric, or not in the fixed part.
+    ConvergenceError
+        If there is no fit.
+    """
+    require_fit(fit)
+    frame = check_fixed(fit, variable)
+    levels = levels_of(fit, variable, frame)
+    if levels is None:
+        raise DesignError(f"'{variable}' is numeric and has no levels", fix="cut the column into levels")
+    codes = codes_of(fit, average, cluster)
+    return [
+        replace(
+            average_at(fit, setting(frame, variable, value), codes=codes, moved=variable), value=value, term=term
+        )
+        for value, term in ((levels[0], ""), *levels[1])
+    ]
 
 
-def filled(values: pd.Series[Any], level: Any) -> Any:
-    """A column of one level, of the same kind."""
-    import pandas as pd
-
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        return pd.Categorical([level] * len(values), dtype=values.dtype)
-    return pd.Series([level] * len(values), index=values.index, dtype=values.dtype)
+def codes_of(fit: GeneralisedFit, average: str, cluster: Any) -> Index | None:
+    """Cluster of each row where every cluster counts once."""
+    return fit.cluster_of(cluster).codes if average == "clusters" else None
 
 
-def average(fit: GeneralisedFit, frame: pd.DataFrame, rows: Array | None = None) -> Average:
-    """Mean over the rows (those that ``rows`` marks) of the population-averaged outcome, with its gradient."""
+def words_of(fit: GeneralisedFit, average: str, cluster: Any) -> str:
+    """Whom an average is over, in words."""
+    return average_words(average, fit.cluster_of(cluster).name if average == "clusters" else None)
+
+
+def average_at(
+    fit: GeneralisedFit,
+    frame: pd.DataFrame,
+    rows: Array | None = None,
+    *,
+    codes: Index | None = None,
+    moved: str = "",
+) -> Average:
+    """Mean over the rows (those that ``rows`` marks) of the population-averaged outcome, with its gradient.
+
+    ``moved`` names the one column that differs from the rows used, where that is known.
+    """
     model, core = fit.data, fit.core
     assert core.prepared is not None
     assert core.optimum is not None
     X = model.design.matrix(frame)
     eta, sign = linear_predictor(fit, X)
-    columns = varying_columns(model, frame)
+    columns = _varying(model, frame, moved)
     prepared = core.prepared
     Z = np.column_stack(
         [
@@ -161,7 +183,7 @@ def average(fit: GeneralisedFit, frame: pd.DataFrame, rows: Array | None = None)
     root = prepared.roots.root(core.optimum.psi[: prepared.roots.size])
     spread = Z @ root
     variance = np.einsum("nm,nm->n", spread, spread)
-    weight = _row_weights(fit, rows)
+    weight = _row_weights(fit, rows, codes)
     mean, slope, curvature = _moments(fit.family, np.where(sign == 0, eta, 0.0), variance)
     edge = 1.0 if fit.family == "binomial" else np.inf
     mean = np.where(sign == 0, mean, np.where(sign < 0, 0.0, edge))
@@ -172,16 +194,24 @@ def average(fit: GeneralisedFit, frame: pd.DataFrame, rows: Array | None = None)
     k, p = prepared.roots.size, len(core.columns)
     gradient[:k] = by_root[list(prepared.roots.rows), list(prepared.roots.columns)]
     gradient[k : k + p] = X[:, core.columns].T @ (weight * slope)
-    return Average(mean=float(weight @ mean), gradient=gradient, decided=sign)
+    return Average(value=None, mean=float(weight @ mean), gradient=gradient, decided=sign)
 
 
-def _row_weights(fit: GeneralisedFit, rows: Array | None) -> Array:
-    """Share of each row: weight times trials, or times exposure; nothing outside the rows marked."""
+def _varying(model: ModelData, frame: pd.DataFrame, moved: str) -> dict[str, Array]:
+    """Columns that vary over each grouping factor, made anew only where a moved column is among them."""
+    slopes = {name for term in model.formula.random for slope in term.slopes for name in slope.columns}
+    if moved and moved not in slopes:
+        return {grouping.name: grouping.Z for grouping in model.groupings}
+    return varying_columns(model, frame)
+
+
+def _row_weights(fit: GeneralisedFit, rows: Array | None, codes: Index | None) -> Array:
+    """Share of each row: weight times trials, or times exposure, within its cluster where clusters count once."""
     sample = fit.core.sample
     share = sample.weights * sample.trials * sample.exposure
     if rows is not None:
         share = share * rows
-    return np.asarray(share / share.sum())
+    return share_of_rows(share, codes)
 
 
 def _moments(family: str, eta: Array, variance: Array) -> tuple[Array, Array, Array]:
@@ -210,47 +240,38 @@ def _moments(family: str, eta: Array, variance: Array) -> tuple[Array, Array, Ar
     return mean, slope, curvature
 
 
-def compared(scale: str, base: Average, other: Average) -> tuple[float, Array]:
-    """Contrast of two averages, with its gradient: of the logarithm on a ratio scale."""
-    low, high = base.mean, other.mean
-    if scale in DIFFERENCES:
-        value, gradient = high - low, other.gradient - base.gradient
-    elif scale == "odds_ratio":
-        value = high * (1.0 - low) / ((1.0 - high) * low) if 0 < low < 1 and 0 < high < 1 else math.nan
-        gradient = other.gradient / (high * (1.0 - high)) - base.gradient / (low * (1.0 - low))
-    else:
-        value = high / low if low > 0 else math.nan
-        gradient = other.gradient / high - base.gradient / low
-    if not np.array_equal(base.decided, other.decided):
-        # rows at their limit under one level and not under the other: the contrast has no standard error
-        value = math.nan
-    return value, gradient
-
-
 def _contrast(
-    fit: GeneralisedFit, names: tuple[str, str], scale: str, averages: tuple[Average, Average], level: float
+    fit: GeneralisedFit, scale: str, averages: tuple[Average, Average], level: float, whom: tuple[str, str]
 ) -> Estimate:
     """Contrast of two averages."""
-    (name, reference), (base, other) = names, averages
+    base, other = averages
     value, gradient = compared(scale, base, other)
     return estimate_of(
         fit,
-        name,
+        other.term,
         value,
         gradient,
         level=level,
         scale=scale,
-        words="contrast averaged over the rows and the random effects (delta method)",
-        details={"reference": reference, "mean_reference": base.mean, "mean_level": other.mean},
+        words=f"contrast averaged over {whom[1]} and the random effects (delta method)",
+        details={
+            "reference": label_of(base.value),
+            "mean_reference": base.mean,
+            "mean_level": other.mean,
+            "average": whom[0],
+        },
     )
 
 
-def _slope(fit: GeneralisedFit, variable: str, frame: pd.DataFrame, level: float) -> Estimate:
+def _slope(
+    fit: GeneralisedFit, variable: str, frame: pd.DataFrame, level: float, whom: tuple[str, Any]
+) -> Estimate:
     """Average slope by a central difference."""
+    codes = codes_of(fit, *whom)
     values = frame[variable].astype(float)
     step = 1e-4 * max(float(values.std()), 1e-12)
-    up = average(fit, frame.assign(**{variable: values + step}))
-    down = average(fit, frame.assign(**{variable: values - step}))
+    up = average_at(fit, frame.assign(**{variable: values + step}), codes=codes, moved=variable)
+    down = average_at(fit, frame.assign(**{variable: values - step}), codes=codes, moved=variable)
     return estimate_of(
         fit,
         variable,
@@ -258,8 +279,8 @@ def _slope(fit: GeneralisedFit, variable: str, frame: pd.DataFrame, level: float
         (up.gradient - down.gradient) / (2.0 * step),
         level=level,
         scale="risk_difference" if fit.family == "binomial" else "rate_difference",
-        words=f"average slope per unit of {variable} over the rows and the random effects (delta method)",
-        details={"slope": True},
+        words=f"average slope per unit of {variable} over {words_of(fit, *whom)} and the random effects (delta method)",
+        details={"slope": True, "average": whom[0]},
     )
 
 
