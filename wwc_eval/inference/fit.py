@@ -320,6 +320,12 @@ class RegressionFit(RegressionReports, Rendered):
         )
         return replace(fresh, clusters=clusters or self.clusters)
 
+    def refit_many(self, outcomes: Any = None, arms: Any = None, **options: Any) -> pd.DataFrame:
+        """Fits to many outcomes or allocations; see :func:`wwc_eval.inference.refit.refit_regression`."""
+        from wwc_eval.inference.refit import refit_regression
+
+        return refit_regression(self, outcomes, arms, **options)
+
     def wald_test(self, terms: str | Sequence[str]) -> WaldTest:
         """Joint test that coefficients are zero.
 

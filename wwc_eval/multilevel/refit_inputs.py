@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from wwc_eval.errors import DataError, DesignError, did_you_mean, shown
-from wwc_eval.formula.columns import label_of
+from wwc_eval.errors import DataError, DesignError, did_you_mean
 from wwc_eval.formula.terms import Variable
+from wwc_eval.inference.allocations import Allocations, read_allocations, used_columns
 from wwc_eval.multilevel.engine.structure import Array, Grouping
 
 if TYPE_CHECKING:
@@ -18,69 +17,9 @@ if TYPE_CHECKING:
 
     from wwc_eval.multilevel.fit import MultilevelFit
 
-__all__ = ["COLUMNS", "Allocations", "Change", "Rebuilt", "change_of", "is_main_effect", "table_of", "term_of"]
+__all__ = ["COLUMNS", "Change", "Rebuilt", "change_of", "is_main_effect", "table_of", "term_of"]
 
 COLUMNS = ("estimate", "se", "df", "p_value", "status")
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Allocations:
-    """Values of the arm's column under many allocations, held once a unit.
-
-    Parameters
-    ----------
-    codes : (R, units) array
-        Position in ``labels`` of what each unit gets; the value itself where there are no labels.
-    place : (n,) integers, optional
-        Unit of each row used; missing where every row is its own.
-    labels : array, optional
-        Values of the arm's column.
-    """
-
-    codes: np.ndarray[tuple[int, ...], np.dtype[Any]]
-    place: NDArray[np.intp] | None
-    labels: NDArray[np.object_] | None
-
-    @classmethod
-    def of(cls, values: Any, place: NDArray[np.intp] | None, column: str) -> Allocations:
-        """From values (R, units), none of them missing.
-
-        Raises
-        ------
-        DataError
-            If a value is missing.
-        """
-        import pandas as pd
-
-        if values.dtype.kind in "biuf":
-            codes, labels = values, None
-            missing = bool(np.isnan(values).any()) if values.dtype.kind == "f" else False
-        else:
-            flat, found = pd.factorize(values.ravel())
-            codes, labels = flat.reshape(values.shape).astype(np.int32), np.asarray(found, dtype=object)
-            missing = bool((codes < 0).any())
-        if missing:
-            raise DataError(f"an allocation leaves '{column}' missing", fix="allocate every unit")
-        return cls(codes=codes, place=place, labels=labels)
-
-    def __len__(self) -> int:
-        return len(self.codes)
-
-    def column(self, level: Any, part: slice, order: NDArray[np.intp]) -> Array:
-        """Column of the design for a level of the arm (None: the values themselves): (B, n), rows in an order."""
-        codes = self.codes[part]
-        if level is None:
-            found = codes.astype(float)
-        elif self.labels is None:
-            found = (codes == level).astype(float)
-        else:
-            found = np.isin(codes, np.flatnonzero(self.labels == level)).astype(float)
-        return found[:, order if self.place is None else self.place[order]]
-
-    def values(self, k: int) -> Any:
-        """Values of the arm's column over the rows used in the k-th allocation."""
-        codes = self.codes[k] if self.place is None else self.codes[k, self.place]
-        return codes if self.labels is None else self.labels[codes]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -138,7 +77,7 @@ def change_of(
     allocation = None
     if arms is not None:
         column = _arm_column(fit, term, arm)
-        allocation = _allocations(fit, arms, column, unit)
+        allocation = read_allocations(arms, source=fit.data.source, rows=fit.data.rows, column=column, unit=unit)
         if Y is not None and len(Y) != len(allocation):
             raise DataError(
                 f"{len(Y):,} outcomes and {len(allocation):,} allocations do not go in pairs",
@@ -185,7 +124,7 @@ def is_main_effect(fit: MultilevelFit, column: str) -> bool:
 
 def _outcomes(fit: MultilevelFit, outcomes: Any) -> Array:
     Y = np.asarray(outcomes, dtype=float)
-    Y = np.asarray(_rows(fit, Y, "outcomes"))
+    Y = np.asarray(used_columns(Y, "outcomes", rows=fit.data.rows, of=len(fit.data.source)))
     if not np.all(np.isfinite(Y)):
         where = np.argwhere(~np.isfinite(Y))[0]
         raise DataError(
@@ -193,39 +132,6 @@ def _outcomes(fit: MultilevelFit, outcomes: Any) -> Array:
             fix="refits keep the rows: give complete outcomes",
         )
     return Y
-
-
-def _rows(fit: MultilevelFit, values: Any, name: str) -> Any:
-    """Columns of the rows used."""
-    if values.ndim != 2 or values.shape[1] not in (fit.n, len(fit.data.source)):
-        raise DataError(
-            f"{name} have shape {values.shape}, must be (refits, {fit.n:,} rows used)",
-            fix="put one refit in each row",
-        )
-    return values if values.shape[1] == fit.n else values[:, fit.data.rows]
-
-
-def _allocations(fit: MultilevelFit, arms: Any, column: str, unit: str | None) -> Allocations:
-    import pandas as pd
-
-    if unit is None:
-        return Allocations.of(_rows(fit, np.asarray(arms), "arms"), None, column)
-    source = fit.data.source
-    if unit not in source.columns:
-        raise DesignError(
-            f"the data have no column '{unit}'", fix=did_you_mean(unit, [str(c) for c in source.columns])
-        )
-    if not isinstance(arms, pd.DataFrame):
-        raise DataError("allocations of units need a DataFrame whose columns are the units")
-    rank = {label_of(name): k for k, name in enumerate(arms.columns)}
-    codes, units = pd.factorize(source[unit].iloc[fit.data.rows], use_na_sentinel=False)
-    labels = [label_of(value) for value in units]
-    lost = next((label for label in labels if label not in rank), None)
-    if lost is not None:
-        raise DataError(f"{unit} {shown(lost)} is in the data but not among the units allocated")
-    return Allocations.of(
-        arms.to_numpy()[:, [rank[label] for label in labels]], np.asarray(codes, dtype=np.intp), column
-    )
 
 
 class Rebuilt:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from wwc_eval.inference.allocations import Allocations
 from wwc_eval.multilevel.engine.batch import compress, fit_batch
 from wwc_eval.multilevel.engine.batch_newton import Stack, StackFits, fit_stack, quadratic_maps
 from wwc_eval.multilevel.engine.expansion import Expansion
@@ -15,7 +16,6 @@ from wwc_eval.multilevel.engine.fold import Finest, NestedFold
 from wwc_eval.multilevel.engine.prepare import Prepared
 from wwc_eval.multilevel.engine.solve import Problem
 from wwc_eval.multilevel.engine.structure import Array, Index
-from wwc_eval.multilevel.refit_inputs import Allocations
 from wwc_eval.multilevel.small_sample.kenward_roger import assemble
 
 __all__ = ["Contrasts", "Replicates", "fit_replicates", "full_rank", "summarise"]

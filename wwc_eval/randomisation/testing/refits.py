@@ -47,11 +47,11 @@ def fit_test(
 
     if fit.status == "failed":
         raise DesignError(f"the fit failed: {fit.message}", fix="correct the model first")
-    data = fit.data
-    column = arm_column(allocation, data.formula, arm)
+    design, source = (fit.data.design, fit.data.source) if hasattr(fit, "data") else (fit.design_info, fit.source)
+    column = arm_column(allocation, design.formula, arm)
     chosen = _term(fit, column, term)
-    rows = np.asarray(data.rows)
-    frame = data.source.iloc[rows]
+    rows = np.asarray(design.rows)
+    frame = source.iloc[rows]
     exposure = exposure_of(allocation, frame, rows, arm=column, period=period)
     reference = reference_set(allocation, draws=draws, rng=rng, listed=max(draws, 1_000))
     values_of = np.asarray(treatment_values(allocation, frame, column), dtype=object)
@@ -71,13 +71,14 @@ def fit_test(
     values = _estimates(fit.refit_many(arms=arms, **options))
     interval = (math.nan, math.nan)
     if ci:
-        y = np.asarray(data.design.y, dtype=float)
+        y = np.asarray(design.y, dtype=float)
         received = (exposure.at(allocation.codes) == 1).astype(float)
 
         def p_at(shift: float) -> float:
             moved = y - shift * received
             own = _estimates(fit.refit_many(outcomes=moved[None], term=chosen))[0]
-            tried = fit.refit_many(outcomes=np.broadcast_to(moved, arms.shape), arms=arms, arm=column, term=chosen)
+            many = np.broadcast_to(moved, (len(arms), len(moved)))
+            tried = fit.refit_many(outcomes=many, arms=arms, **options)
             return p_value(_estimates(tried), float(own), reference, 0)[0]
 
         interval = bisected_interval(p_at, observed, spread_of(values, reference) or 1.0, 1.0 - level)
