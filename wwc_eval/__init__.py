@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Allocation": "wwc_eval.randomisation",
     "Baseline": "wwc_eval.power",
+    "Belief": "wwc_eval.power",
     "Binary": "wwc_eval.power",
     "Complete": "wwc_eval.randomisation",
     "Condition": "wwc_eval.formula",
@@ -50,6 +51,7 @@ _HOMES = {
     "WwcError": "wwc_eval.errors",
     "cluster_summaries": "wwc_eval.inference.cluster_summaries",
     "explain_power": "wwc_eval.power",
+    "icc_priors": "wwc_eval.power",
     "mask_arms": "wwc_eval.randomisation",
     "multilevel_model": "wwc_eval.multilevel",
     "parse_condition": "wwc_eval.formula",

@@ -10,7 +10,7 @@ import numpy as np
 from wwc_eval.errors import DesignError, did_you_mean, shown
 from wwc_eval.power.kernels import Array
 
-__all__ = ["Frozen", "Number", "check_numbers", "plain"]
+__all__ = ["Frozen", "Number", "check_numbers", "plain", "plural"]
 
 Number: TypeAlias = Union[float, "Array"]
 """A number, or an array of them that broadcasts with the others of a design."""
@@ -106,3 +106,18 @@ def check_numbers(
             first = array[~np.broadcast_to(holds, array.shape)].ravel()[0] if array.ndim else array
             raise DesignError(f"{name} == {float(first):g}, {rule}", fix=fix)
     return plain(array)
+
+
+def plural(name: str) -> str:
+    """Plural of what units are called.
+
+    Examples
+    --------
+    >>> [plural(name) for name in ("child", "family", "local authority", "class", "team")]
+    ['children', 'families', 'local authorities', 'classes', 'teams']
+    """
+    if name.endswith("child"):
+        return f"{name}ren"
+    if name.endswith("y") and name[-2:-1] not in set("aeiou"):
+        return f"{name[:-1]}ies"
+    return f"{name}es" if name.endswith(("s", "x", "ch", "sh")) else f"{name}s"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from wwc_eval.errors import DesignError, check_choice, check_number
-from wwc_eval.power.checks import Number, check_numbers
+from wwc_eval.power.checks import Number, check_numbers, plural
 from wwc_eval.power.conventions import Convention
 from wwc_eval.power.kernels import Array
 from wwc_eval.power.nested import degrees_of_freedom, units_in_all
@@ -163,7 +163,7 @@ class Moderation(_OnTrial):
     def describe(self) -> str:
         """The design in one line."""
         kind = "continuous moderator" if self.share is None else "subgroups"
-        return f"{kind} of {self.level}s; {self.trial.describe()}"
+        return f"{kind} of {plural(self.level)}; {self.trial.describe()}"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

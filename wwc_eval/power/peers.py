@@ -58,13 +58,11 @@ def powerup_size(
     return size, last
 
 
-def crtsize_size(
-    anatomy: Callable[[Array], Anatomy], *, power: Array, alpha: Array, sides: int, continuous: bool
-) -> Array:
+def crtsize_size(anatomy: Callable[[Array], Anatomy], *, power: Array, alpha: Array, sides: int) -> Array:
     """Clusters in all, unrounded, with two equal arms.
 
-    Normal quantiles; below 30 clusters an arm again with t quantiles at the last size n an arm, 2 (n - 1) df for
-    proportions and n - 2 for means, until it changes by no more than one. Source: CRTSize 1.2.
+    Normal quantiles; below 30 clusters an arm again with t quantiles at the last size n an arm, 2 (n - 1) df, until it
+    changes by no more than one. Source: CRTSize 1.2.
     """
     one = anatomy(np.ones(np.shape(power)))
     needed = np.asarray((one.se / one.distance) ** 2) / 2.0
@@ -74,7 +72,7 @@ def crtsize_size(
     for _ in range(STEPS):
         if not np.any(left):
             break
-        df = np.maximum(size - 2.0 if continuous else 2.0 * (size - 1.0), 1e-3)
+        df = np.maximum(2.0 * (size - 1.0), 1e-3)
         wanted = rule.ncp(power, df, alpha=alpha, sides=sides) ** 2 * needed
         near = np.abs(wanted - size) <= 1.0
         size = np.where(left, wanted, size)

@@ -74,7 +74,7 @@ def required_units(
         fraction, df = powerup_size(sized, start=start, **found)
         n = np.round(fraction)
     elif rule.search == "crtsize":
-        fraction = crtsize_size(sized, continuous=trial.outcome.linear, **found)
+        fraction = crtsize_size(sized, **found)
         n = 2.0 * np.ceil(fraction / 2.0)
     else:
         n, fraction = _smallest(trial, level, goal, reached, shape)

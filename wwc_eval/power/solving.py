@@ -41,6 +41,13 @@ class Anatomy:
         return None if self.critical_se is None else np.asarray(self.critical_se / self.se)
 
 
+def _check_df(df: Array) -> None:
+    if not np.all(df >= 1):
+        raise DesignError(
+            f"{float(np.min(df)):g} degrees of freedom, must be >= 1: too few units for the test", fix="add units"
+        )
+
+
 def check_test(alpha: object, sides: object) -> tuple[Number, int]:
     """Level and sides of a test, checked."""
     level = check_numbers("alpha", alpha, above=0, below=1, fix="give alpha as a share, such as 0.05")
@@ -107,6 +114,7 @@ class Solvable(Frozen):
         outcome = self._outcome()
         value = outcome.check_effect(effect.effect if isinstance(effect, MdesResult) else effect)
         at = self._anatomy(value, rule)
+        _check_df(at.df)
         ncp = np.abs(at.ncp)
         power = rule.power(ncp, at.df, alpha=level, sides=sides, stretch=at.stretch)
         return PowerResult(
@@ -157,6 +165,7 @@ class Solvable(Frozen):
                 f"power == {np.min(goal):g}, must be > alpha", fix="any effect has at least that power"
             )
         outcome = self._outcome()
+        _check_df(self._anatomy(outcome.null, rule).df)
         with np.errstate(all="ignore"):
             found = {way: self._detected(goal, level, sides, rule, way) for way in (-1, 1)}
         fall, rise, ncp_fall, ncp_rise = np.broadcast_arrays(found[-1][0], found[1][0], found[-1][1], found[1][1])

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
 from wwc_eval.errors import DesignError, check_choice, did_you_mean, shown
 from wwc_eval.power.cautions import cautions
-from wwc_eval.power.checks import Number, check_numbers
+from wwc_eval.power.checks import Number, check_numbers, plural
 from wwc_eval.power.conventions import Convention
 from wwc_eval.power.kernels import Array
 from wwc_eval.power.level import Level
@@ -22,7 +23,12 @@ from wwc_eval.power.solving import Anatomy, Solvable
 
 if TYPE_CHECKING:
     from wwc_eval.power.arms import MultiArm
+    from wwc_eval.power.assurance import Assurance
+    from wwc_eval.power.beliefs import Belief
     from wwc_eval.power.contrasts import Factorial, Moderation, NonInferiority
+    from wwc_eval.power.grids import PowerContour, PowerCurve
+    from wwc_eval.power.stages import Stages
+    from wwc_eval.table import Table
 
 __all__ = ["Trial"]
 
@@ -160,14 +166,14 @@ class Trial(Solvable):
             where = level.name if self.at == len(self.levels) - 1 else self.levels[-1].name
             raise DesignError(
                 f"{max(lowest, -1e9):g} degrees of freedom, must be >= 1: too few units of level '{where}' for the test",
-                fix=f"add {where}s, drop covariates, or take block_effects='fixed' or 'constant'",
+                fix=f"add {plural(where)}, drop covariates, or take block_effects='fixed' or 'constant'",
             )
         share = np.asarray(self.allocation, float)
         smaller = np.min(np.minimum(share, 1.0 - share) * np.asarray(level.kept, float))
         if not smaller > 0:
             raise DesignError(f"an arm has {smaller:g} units of level '{level.name}', must be > 0")
 
-    @property
+    @cached_property
     def at(self) -> int:
         """Position of the assigned level, 0 the lowest."""
         return [each.name for each in self.levels].index(self.assigned)
@@ -267,6 +273,38 @@ class Trial(Solvable):
 
         return MultiArm(trial=self, shares=tuple(shares), names=tuple(names) if names is not None else ())
 
+    def assurance(self, effect: float | Belief, uncertain: Mapping[str, Belief], **options: Any) -> Assurance:
+        """Power averaged over beliefs; see :func:`~wwc_eval.power.assurance.assurance`."""
+        from wwc_eval.power.assurance import assurance
+
+        return assurance(self, effect, uncertain, **options)
+
+    def mdes_table(self, vary: Mapping[str, Sequence[float]], **options: Any) -> Table:
+        """Detectable effects over combinations of values; see :func:`~wwc_eval.power.grids.mdes_table`."""
+        from wwc_eval.power.grids import mdes_table
+
+        return mdes_table(self, vary, **options)
+
+    def curve(self, over: str, values: Sequence[float], **options: Any) -> PowerCurve:
+        """Power along one number; see :func:`~wwc_eval.power.grids.power_curve`."""
+        from wwc_eval.power.grids import power_curve
+
+        return power_curve(self, over, values, **options)
+
+    def contour(
+        self, x: tuple[str, Sequence[float]], y: tuple[str, Sequence[float]], **options: Any
+    ) -> PowerContour:
+        """Power or detectable effect over a plane; see :func:`~wwc_eval.power.grids.power_contour`."""
+        from wwc_eval.power.grids import power_contour
+
+        return power_contour(self, x, y, **options)
+
+    def stages(self, **options: Any) -> Stages:
+        """What can be detected at protocol, randomisation, analysis; see :func:`~wwc_eval.power.stages.power_stages`."""
+        from wwc_eval.power.stages import power_stages
+
+        return power_stages(self, **options)
+
     def _outcome(self) -> Outcome:
         return self.outcome
 
@@ -306,11 +344,11 @@ class Trial(Solvable):
     def describe(self) -> str:
         """The design in one line."""
         sizes = [_size(level) for level in self.levels]
-        nest = " in ".join(f"{size} {level.name}s" for size, level in zip(sizes, self.levels, strict=True))
+        nest = " in ".join(f"{size} {plural(level.name)}" for size, level in zip(sizes, self.levels, strict=True))
         share = np.asarray(self.allocation)
-        arms = f"{100 * float(share):g}% treated" if share.ndim == 0 else "several allocations"
+        arms = f"{100 * float(share):.3g}% treated" if share.ndim == 0 else "several allocations"
         blocks = f", {self.block_effects} block effects" if self.at < len(self.levels) - 1 else ""
-        return f"{nest}; {self.assigned}s assigned, {arms}{blocks}; {self.outcome.describe()}"
+        return f"{nest}; {plural(self.assigned)} assigned, {arms}{blocks}; {self.outcome.describe()}"
 
 
 def _size(level: Level) -> str:
