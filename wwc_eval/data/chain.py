@@ -176,7 +176,7 @@ def _locked(file: Path) -> Iterator[int]:
     except OSError as error:
         raise LedgerError(
             f"cannot write {file.name}: {error.strerror}",
-            fix="make its folder writable: every run is logged there",
+            fix="make its folder, or make it writable",
         ) from None
     try:
         _acquire(descriptor, file.name)

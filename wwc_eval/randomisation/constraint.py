@@ -11,7 +11,15 @@ from typing import Any
 import numpy as np
 
 from wwc_eval.errors import DesignError
-from wwc_eval.randomisation.accepted import AcceptedSet, Spread, accepted_rows, find_cutoff, measure, rank_of
+from wwc_eval.randomisation.accepted import (
+    AcceptedSet,
+    Spread,
+    accepted_rows,
+    find_cutoff,
+    in_order,
+    measure,
+    rank_of,
+)
 from wwc_eval.randomisation.count_tables import CountTables
 from wwc_eval.randomisation.dealing import deal_many
 from wwc_eval.randomisation.exact_scores import Covariate, Embedding, embed, score_unit, scores
@@ -251,7 +259,7 @@ class BoundConstrained(BoundScheme):
     def _listed(self) -> Reference:
         rows = np.empty_like(found := accepted_rows(self._halves, self.spread.cutoff))
         rows[:, self._order] = found
-        return Reference(allocations=rows[np.lexsort(rows.T[::-1])])
+        return Reference(allocations=in_order(rows, self.arms.k))
 
     def pairs(self, draws: int | None = None, rng: np.random.Generator | None = None) -> Pairs:
         """Exact probabilities from the counts over all accepted allocations, else sampled."""

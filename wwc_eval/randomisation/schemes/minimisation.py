@@ -147,7 +147,7 @@ class Minimisation(Scheme):
                 odd = sorted(set(place) ^ set(units.keys)) or ["a unit named twice"]
                 raise DesignError(
                     f"sequence does not name every unit once: {shown(odd[0])}",
-                    fix="leave sequence out, or list the units in order of arrival",
+                    fix="leave sequence out (for later units give the method anew), or list the units in order of arrival",
                 )
             return sorted(range(units.n), key=lambda i: place[units.keys[i]])
         if self.order is None:
