@@ -84,6 +84,8 @@ sensitivity:
   - {id: wald, of: primary, change: {inference: {method: wald}}}
   - {id: glass, of: primary, change: {report: [hedges_g], effect_size: {formula: eef}, formula: wellbeing ~ arm + la + (1 | team)}}
   - {id: weighted, of: primary, change: {weights: weight, method: ml, inference: {method: satterthwaite}}}
+  - {id: GLM_clusters, of: binary, change: {model: regression, formula: rereferred ~ arm + boy + la, average: clusters, impact: {per_year: 400, event: re-referrals}, inference: {vcov: CR2, cluster: team}}}
+  - {id: GLM_drawn, of: binary, change: {model: regression, formula: rereferred ~ arm + boy + la, report: [risk_difference], bootstrap: {seed: 7, reps: 99, strata: arm}, inference: {vcov: CR2, cluster: team}}}
   - {id: GLM, of: binary, change: {model: regression, formula: rereferred ~ arm + boy + la, inference: {vcov: CR2, cluster: team}}}
   - {id: poisson, of: counts, change: {family: poisson}}
 subgroups:
@@ -221,6 +223,34 @@ FAULTS = {
         "'team' is not a covariate",
     ),
     "quasi family": ("S03", [("family: negative_binomial", "family: quasipoisson")], "family"),
+    "cluster averages of a conditional measure": (
+        "P14",
+        [("report: [risk_difference, odds_ratio]", "report: [odds_ratio]\n    average: clusters")],
+        "average is of averaged effects",
+    ),
+    "replicates of a coefficient": (
+        "P14",
+        [("report: [risk_difference, odds_ratio]", "report: [coefficient]\n    bootstrap: {seed: 1}")],
+        "bootstrap is of averaged effects",
+    ),
+    "outcomes drawn from a regression": (
+        "P14",
+        [("{model: regression, formula", "{model: regression, bootstrap: {seed: 1, draw: parametric}, formula")],
+        "cannot be drawn from a regression",
+    ),
+    "strata of drawn outcomes": (
+        "P14",
+        [("    method: agq", "    bootstrap: {seed: 1, draw: parametric, strata: arm}\n    method: agq")],
+        "strata are of draws of clusters",
+    ),
+    "strata not declared": ("P02", [("    method: agq", "    bootstrap: {seed: 1, strata: arms}\n    method: agq")], "'arms'"),
+    "replicates without a seed": ("S02", [("    method: agq", "    bootstrap: {reps: 999}\n    method: agq")], "seed"),
+    "cluster averages without clusters": (
+        "P08",
+        [("  kind: cluster\n", "  kind: individual\n"), ("  clusters: {usual: 12, programme: 12}\n", ""),
+         ("    method: agq", "    average: clusters\n    method: agq")],
+        "could count once each",
+    ),
     "few clusters with a Wald test": (
         "P08",
         [("{usual: 12, programme: 12}", "{usual: 5, programme: 5}"), ("{method: kenward_roger}", "{method: wald}")],
@@ -344,6 +374,37 @@ def test_a_change_of_model_keeps_what_both_know(run, frame):
     assert (found.model, found.of) == ("regression", "binary")
     assert [item.scale for item in found.estimates] == ["risk_difference", "odds_ratio"]
     same(found.estimates[0], glm.marginal_effect("arm", scale="risk_difference"))
+
+
+def test_averages_over_clusters_replicates_and_numbers_a_year(run, frame):
+    results, _, _ = run
+    glm = we.regression("rereferred ~ arm + boy + la", frame, family="binomial", vcov="CR2", cluster="team")
+    found = results.analyses["GLM_clusters"]
+    whom = {"average": "clusters", "cluster": "team"}
+    same(found.estimates[0], glm.marginal_effect("arm", scale="risk_difference", **whom))
+    impact = glm.impact("arm", per_year=400, **whom)
+    (shown,) = [item for item in found.supplements if item.key.startswith("impact")]
+    rows = {row["figure"]: row for row in shown.table}
+    change = rows["difference, re-referrals a year"]
+    assert (change["estimate"], change["ci_low"], change["ci_high"]) == pytest.approx(
+        (impact.difference.estimate, impact.difference.ci_low, impact.difference.ci_high), rel=1e-9
+    )
+    assert rows["change relative to without, percent"]["estimate"] == pytest.approx(
+        100 * impact.percent_change[0], rel=1e-9
+    )
+    drawn = results.analyses["GLM_drawn"].estimates[0]
+    expected = glm.marginal_effect(
+        "arm",
+        scale="risk_difference",
+        interval="bootstrap",
+        reps=99,
+        rng=7,
+        cluster="team",
+        strata="arm",
+        progress=False,
+    )
+    for name in ("estimate", "se", "p_value", "ci_low", "ci_high"):
+        assert getattr(drawn, name) == pytest.approx(getattr(expected, name), rel=1e-9), name
 
 
 def test_subgroups_come_with_the_interaction_first(run, frame):

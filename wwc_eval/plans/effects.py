@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from wwc_eval.data.disclosure import safe_count
 from wwc_eval.errors import DesignError
-from wwc_eval.estimate import Estimate, Estimates
+from wwc_eval.estimate import RATIO_SCALES, Estimate, Estimates
 from wwc_eval.formula import parse_condition, parse_formula, quote_name
 from wwc_eval.plans.vocabulary.base import Context
 
@@ -104,12 +104,15 @@ def one_sided(item: Estimate, better: str) -> Estimate:
     """
     from scipy import special
 
+    method = f"{item.method} One-sided test that {better} is better.".strip()
     if math.isnan(item.statistic):
-        return item
+        # from replicates: their share on the wrong side
+        null = 1.0 if item.scale in RATIO_SCALES else 0.0
+        right = (item.estimate < null) == (better == "lower")
+        return item.replace(p_value=item.p_value / 2.0 if right else 1.0 - item.p_value / 2.0, method=method)
     signed = item.statistic if better == "lower" else -item.statistic
     p_value = special.ndtr(signed) if math.isinf(item.df) else special.stdtr(item.df, signed)
-    method = f"{item.method} One-sided test that {better} is better."
-    return item.replace(p_value=float(p_value), method=method.strip())
+    return item.replace(p_value=float(p_value), method=method)
 
 
 def with_groups(context: Context, by: str) -> tuple[Context, str]:

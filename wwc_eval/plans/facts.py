@@ -25,7 +25,19 @@ __all__ = ["Facts", "Task"]
 
 CONFIRMATORY = ("primary", "secondary")
 SHARED_FIELDS = frozenset(
-    {"outcome", "population", "formula", "family", "report", "exposure", "weights", "missing", "title"}
+    {
+        "outcome",
+        "population",
+        "formula",
+        "family",
+        "report",
+        "exposure",
+        "weights",
+        "missing",
+        "average",
+        "bootstrap",
+        "impact",
+    }
 )
 """Fields that an analysis keeps where a change names another model; the rest is the model's own."""
 

@@ -268,6 +268,7 @@ def _context(facts: Facts, task: Task, frame: pd.DataFrame, assembled: Assembled
         sides=document.design.target.sides,
         rule=rule,
         design=document.design.kind,
+        rows=facts.words["rows"],
         changed=frozenset(task.changed),
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path as FilePath
 
 from wwc_eval.errors import Problem
-from wwc_eval.plans.checks.registry import check, problem_at
+from wwc_eval.plans.checks.registry import check, problem_at, tasks_of
 from wwc_eval.plans.effects import FEW_CLUSTERS
 from wwc_eval.plans.facts import Facts
 from wwc_eval.plans.yaml_text import Path
@@ -17,6 +17,12 @@ def _few_clusters(facts: Facts, _: FilePath | None) -> Iterator[Problem]:
     """Of every planned analysis; what varies one stands beside it, and carries a warning in the result."""
     design = facts.document.design
     if design.kind == "individual":
+        for task in tasks_of(facts):
+            if getattr(task.analysis, "average", "") == "clusters" and task.role != "subgroup":
+                yield problem_at(
+                    facts, "P08", (*task.path, "average"), "no clusters were assigned that could count once each",
+                    "write average: participants, or kind: cluster",
+                )  # fmt: skip
         if design.clusters is not None:
             yield problem_at(
                 facts, "P08", ("design", "clusters"), "clusters are declared, and the design is individual",

@@ -61,6 +61,8 @@ class Context:
         Which small counts are hidden.
     design : {"individual", "cluster", "stepped_wedge"}
         Kind of the design.
+    rows : str
+        Words for the rows.
     changed : frozenset of str
         Fields that differ from the planned analysis which this one varies; empty for a planned one. What takes long
         and would say the same again may be left out.
@@ -78,6 +80,7 @@ class Context:
     sides: int
     rule: DisclosureRule
     design: str = "individual"
+    rows: str = "participants"
     changed: frozenset[str] = frozenset()
 
 

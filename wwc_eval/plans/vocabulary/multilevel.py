@@ -10,9 +10,10 @@ from pydantic import Field
 
 from wwc_eval.errors import ConvergenceError
 from wwc_eval.estimate import Estimate
+from wwc_eval.plans.averaged import AveragedAnalysis
 from wwc_eval.plans.effects import SIZE_SCALES, arm_terms, modified_scale, with_units
 from wwc_eval.plans.fields import Block, ColumnName
-from wwc_eval.plans.modelled import ModelledAnalysis, Prepared
+from wwc_eval.plans.modelled import Prepared
 from wwc_eval.plans.vocabulary.base import AnalysisFields, Context, Finding
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class MixedSize(Block):
     )
 
 
-class MultilevelAnalysis(ModelledAnalysis):
+class MultilevelAnalysis(AveragedAnalysis):
     """A mixed model with the arm and covariates as fixed effects, and random effects of groups."""
 
     model: Literal["multilevel"]
@@ -103,6 +104,11 @@ class MultilevelAnalysis(ModelledAnalysis):
     def cluster(self) -> str | None:
         """Clusters of CR errors, or the first grouping factor, which of nested ones is the highest."""
         return self.clusters[0] if self.clusters else None
+
+    @property
+    def simulates(self) -> bool:
+        """Yes: outcomes are drawn with fresh effects of the groups."""
+        return True
 
     @property
     def small_sample(self) -> bool:
@@ -280,7 +286,7 @@ class MultilevelAnalysis(ModelledAnalysis):
             return with_units([fit.estimates[term] for term in terms], context)
         if scale == "odds_ratio":
             return [_conditional_odds(fit.estimates[term]) for term in terms]
-        return with_units(fit.marginal_effect(context.arm, scale=scale), context)
+        return self._averaged(fit, context, scale)
 
     def _modified(self, fit: Any, context: Context, column: str) -> list[Estimate]:
         from wwc_eval.multilevel.modification import effect_modification
@@ -297,7 +303,10 @@ class MultilevelAnalysis(ModelledAnalysis):
     def _supplements(self, fit: Any, context: Context) -> tuple[Supplement, ...]:
         from wwc_eval.plans.mixed_supplements import mixed_supplements
 
-        return mixed_supplements(fit, context, arm_terms(fit.estimates, context))
+        return (
+            *mixed_supplements(fit, context, arm_terms(fit.estimates, context)),
+            *super()._supplements(fit, context),
+        )
 
 
 def _one_intercept(formula: Formula) -> bool:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from wwc_eval.estimate import Estimate
+from wwc_eval.plans.averaged import AveragedAnalysis
 from wwc_eval.plans.effects import SIZE_SCALES, arm_terms, modified_scale, with_units
 from wwc_eval.plans.fields import Block, ColumnName
-from wwc_eval.plans.modelled import ModelledAnalysis, Prepared
+from wwc_eval.plans.modelled import Prepared
 from wwc_eval.plans.vocabulary.base import AnalysisFields, Context, Finding
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class StandardisedSize(Block):
     )
 
 
-class RegressionAnalysis(ModelledAnalysis):
+class RegressionAnalysis(AveragedAnalysis):
     """A regression with the arm and covariates as fixed effects."""
 
     model: Literal["regression"]
@@ -59,6 +60,11 @@ class RegressionAnalysis(ModelledAnalysis):
     def cluster(self) -> str | None:
         """Column of clustered errors; None for errors that take rows as independent."""
         return self.inference.cluster if self.inference.vcov.startswith("CR") else None
+
+    @property
+    def simulates(self) -> bool:
+        """No: a regression has no model of the clusters."""
+        return False
 
     @property
     def small_sample(self) -> bool:
@@ -135,7 +141,7 @@ class RegressionAnalysis(ModelledAnalysis):
             return [
                 ratios[term].replace(units="conditional odds ratio") for term in arm_terms(fit.estimates, context)
             ]
-        return with_units(fit.marginal_effect(context.arm, scale=scale), context)
+        return self._averaged(fit, context, scale)
 
     def _modified(self, fit: RegressionFit, context: Context, column: str) -> list[Estimate]:
         scale = modified_scale(self.family, self.scales[0])
