@@ -1,0 +1,51 @@
+"""The page on plans names every field and every check, and its YAML is a plan's."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from wwc_eval.plans.checks import CHECKS, WAIVABLE
+from wwc_eval.plans.document import Design, PlanFields, Wedge, Window
+from wwc_eval.plans.schema import PlanDocument
+from wwc_eval.plans.vocabulary import analysis_classes
+from wwc_eval.plans.yaml_text import parse_yaml
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "methods" / "plans.md").read_text(encoding="utf-8")
+ELSEWHERE = {"ClusterSummariesAnalysis"}
+"""Analyses whose fields stand on a page of their own."""
+
+
+def names(kind):
+    return {info.alias or name for name, info in kind.model_fields.items()}
+
+
+@pytest.mark.parametrize("kind", [PlanFields, Design, Wedge, Window])
+def test_every_field_of_a_plan_is_named(kind):
+    told = set(re.findall(r"`([a-z_]+)`", PAGE)) | set(re.findall(r"^\s*([a-z_]+):", PAGE, re.MULTILINE))
+    assert names(kind) - told == set()
+
+
+def test_every_field_of_an_analysis_is_named():
+    told = set(re.findall(r"`([a-z_]+)`", PAGE))
+    for kind in analysis_classes():
+        if kind.__name__ not in ELSEWHERE:
+            assert names(kind) - told == set(), kind
+
+
+def test_every_check_is_listed_and_what_can_be_waived():
+    listed = re.findall(r"^\| (P\d\d) \|(.*)\|$", PAGE, re.MULTILINE)
+    assert [code for code, _ in listed] == sorted(CHECKS)
+    assert {code for code, text in listed if "waivable" in text} == WAIVABLE
+
+
+def test_the_yaml_of_the_page_is_read():
+    wedge, sensitivity = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    design = Design.model_validate(parse_yaml(wedge.encode(), "wedge.yaml").data["design"])
+    assert design.wedge is not None
+    assert [period.name for period in design.wedge.periods] == ["1", "2"]
+    changes = PlanDocument.model_fields["sensitivity"].annotation
+    entries = parse_yaml(sensitivity.encode(), "sensitivity.yaml").data["sensitivity"]
+    assert [changes.__args__[0].model_validate(entry).id for entry in entries] == ["cr3", "mixed_model"]
