@@ -189,7 +189,7 @@ def test_every_accepted_allocation_is_equally_likely(method):
     bound = we.randomise(frame, unit="team", method=method, seed="s").bound
     rows = bound.enumerate().allocations
     place = {row.tobytes(): i for i, row in enumerate(rows)}
-    draws = 2_500
+    draws = 1_500
     from_stream = np.bincount(
         [place[bound.draw(Stream(str(i))).tobytes()] for i in range(draws)], minlength=len(rows)
     )

@@ -199,6 +199,10 @@ class BoundConstrained(BoundScheme):
                 f"the cut-off is from {SAMPLED:,} sampled allocations: the accepted share is {float(self.accept):.1%}"
                 f" with a Monte Carlo standard error of {self.accept_standard_error:.2%}"
             )
+            if not self.arms.equal:
+                found.append(
+                    f"probabilities are from {SAMPLED:,} draws: their Monte Carlo standard error is up to 0.35%"
+                )
             return tuple(found)
         same = self.pairs().same
         for value, words in ((1.0, "always"), (0.0, "never")):

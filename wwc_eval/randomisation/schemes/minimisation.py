@@ -209,6 +209,15 @@ class BoundMinimisation(BoundScheme):
         return int(self.arms.k**self.units.n)
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """Where probabilities are estimates."""
+        if self.arms.equal or self.count <= SAMPLED:
+            return ()
+        return (
+            f"probabilities are from {SAMPLED:,} re-runs of the scheme: their Monte Carlo standard error is up to 0.35%",
+        )
+
+    @property
     def uniform(self) -> bool:
         """False: allocations that balance better are likelier."""
         return False
