@@ -472,6 +472,36 @@ def _word(results, out):
     return str(results.report(out.parent / "report.docx"))
 
 
+def test_three_arms_and_an_arm_without_events(tmp_path):
+    data = children()
+    number = data["team"].str.split().str[1].astype(int)
+    data["arm"] = np.array(["usual", "programme", "coach"])[(number // 6 + number) % 3]
+    data.loc[data["arm"] == "coach", "rereferred"] = 0
+    edits = [
+        ("arms: {usual: 1, programme: 1}", "arms: {usual: 1, programme: 1, coach: 1}"),
+        ("levels: [usual, programme]", "levels: [usual, programme, coach]"),
+        ("{usual: 12, programme: 12}", "{usual: 8, programme: 8, coach: 8}"),
+        ("waivers: []", "waivers: [{check: P08, reason: shows what happens}]"),
+        (PLAN[PLAN.index("  - id: counts") : PLAN.index("waivers")], ""),
+        ("  - {name: visits, role: exploratory, type: count, better: lower}\n", ""),
+        ("age + (1 | la/team)", "age + la + (1 | team)"),
+    ]
+    plan = plan_of(tmp_path, *edits, data=data)
+    assert plan.check() == []
+    results = plan.run(out=tmp_path / "out", draft=True)
+    primary, binary = results.analyses["primary"], results.analyses["binary"]
+    terms = ["arm[programme]", "arm[coach]"]
+    assert [item.term for item in primary.estimates] == terms * 2
+    assert [item.key for item in primary.supplements if item.key.startswith("inference")] == [
+        f"inference {term}" for term in terms
+    ]
+    assert binary.status == "separated"
+    known, lost = binary.estimates[:2]
+    assert math.isfinite(known.se)
+    assert math.isnan(lost.estimate)
+    assert any("infinite" in text for text in lost.warnings)
+
+
 def test_one_sided_tests_point_where_it_is_better(tmp_path):
     edits = [
         ("  clusters:", "  target: {alpha: 0.05, sides: 1}\n  clusters:"),

@@ -79,7 +79,7 @@ def _likeness(fit: Any, context: Context) -> Supplement:
             {
                 "group": name,
                 "groups": context.rule.rounded(number),
-                "size": fit.n / number,
+                "size": context.rule.rounded(fit.n) / number,
                 "share": math.nan if share is None else share.estimate,
                 "ci_low": math.nan if share is None else share.ci_low,
                 "ci_high": math.nan if share is None else share.ci_high,
