@@ -20,6 +20,8 @@ from wwc_eval.power.solving import Anatomy, Solvable
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from wwc_eval.power.simulation.result import Simulation
+
 __all__ = ["SteppedWedge"]
 
 
@@ -283,6 +285,61 @@ class SteppedWedge(Solvable):
         from wwc_eval.power.stepped_wedge_solve import solve_required
 
         return solve_required(self, level, effect, power=power, alpha=alpha, sides=sides, convention=convention)
+
+    def simulate(
+        self,
+        effect: float,
+        reps: int = 10_000,
+        *,
+        rng: Any,
+        analysis: str | Sequence[str] | None = None,
+        drift_sd: float = 0.0,
+        alpha: float = 0.05,
+        n_jobs: int | None = 1,
+        progress: bool = False,
+        directory: Any = None,
+        null: bool = False,
+    ) -> Simulation:
+        """Simulate the trial with the analyses that will be made of it.
+
+        Parameters
+        ----------
+        effect : float
+            True effect in the outcome's units; without an effect ``.power`` is the type I error.
+        reps : int
+            Replicates.
+        rng : int, Generator or SeedSequence
+            Source of randomness.
+        analysis : str or sequence of str, optional
+            Continuous: ``mixed_model`` (Satterthwaite; the default), ``mixed_model_z``, ``hussey_hughes``,
+            ``nested_exchangeable``, ``regression_cr2``, ``regression_cr3``, ``randomisation_test``. Binary and rate:
+            ``regression_cr2`` (the default), ``regression_cr3``, ``regression``, ``mixed_model`` (Laplace, Wald),
+            ``randomisation_test``. All have effects of periods; regressions and the randomisation test have effects of
+            clusters too.
+        drift_sd : float
+            SD of what is added to every cluster and period on the scale of the link: outcome units, log odds, log rate.
+        alpha : float
+            Two-sided level.
+        n_jobs, progress, directory
+            Workers (joblib), progress bar, and a directory in which finished chunks are kept. The numbers do not depend on
+            the workers.
+        null : bool
+            Whether to simulate the trial without an effect as well, for ``.type_one``.
+
+        Returns
+        -------
+        Simulation
+            ``.power, .power_mc_se, .bias, .coverage, .type_m, .to_frame()``; other analyses by name.
+
+        Raises
+        ------
+        DesignError
+            If the analysis is unknown or does not fit the design.
+        """
+        from wwc_eval.power.simulation.simulate import simulate_wedge
+
+        how: dict[str, Any] = {"alpha": alpha, "n_jobs": n_jobs, "progress": progress, "directory": directory}
+        return simulate_wedge(self, effect, analysis, drift_sd, reps=reps, rng=rng, null=null, **how)
 
     def plot(
         self, ax: Axes | None = None, *, dates: Sequence[Any] | None = None, labels: Sequence[str] | None = None

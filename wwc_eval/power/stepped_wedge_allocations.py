@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
+from wwc_eval.errors import DesignError
 from wwc_eval.power.kernels import Array
 
 if TYPE_CHECKING:
     from wwc_eval.power.stepped_wedge import SteppedWedge
 
-__all__ = ["n_permitted", "permitted", "smallest_p", "within_residual"]
+__all__ = ["exchangeable", "n_permitted", "permitted", "permitted_orders", "smallest_p", "within_residual"]
 
 ENUMERATED = 50_000
 """Allocations up to which they are listed one by one."""
@@ -48,29 +50,44 @@ def n_permitted(design: SteppedWedge) -> int:
 
 
 def permitted(design: SteppedWedge, *, most: int = ENUMERATED, rng: np.random.Generator | None = None) -> Array:
-    """Treatment (A, K, P) under every permitted allocation, the design's own first.
+    """Treatment (A, K, P) under every permitted allocation, the design's own first; see :func:`permitted_orders`."""
+    return np.asarray(design.treatment[permitted_orders(design, most=most, rng=rng)])
+
+
+def permitted_orders(
+    design: SteppedWedge, *, most: int = ENUMERATED, rng: np.random.Generator | None = None
+) -> NDArray[np.intp]:
+    """Row of the design's treatment that each cluster has (A, K) under every permitted allocation, its own first.
 
     Above ``most`` allocations that many are drawn at random with ``rng``, the design's own among them.
     """
-    own = design.treatment
+    clusters = np.arange(design.clusters)
     if n_permitted(design) > most:
         if rng is None:
-            raise ValueError("allocations are drawn at random: give rng")
-        drawn = [own]
+            raise DesignError(
+                f"more than {most:,} allocations are permitted", fix="give rng, to draw some of them"
+            )
+        drawn = [clusters]
         for _ in range(most - 1):
-            order = np.arange(len(own))
+            order = clusters.copy()
             for members in _strata(design):
                 order[members] = rng.permutation(members)
-            drawn.append(own[order])
+            drawn.append(order)
         return np.array(drawn)
     orders = [list(_distinct(design, members)) for members in _strata(design)]
     found = []
     for combination in itertools.product(*orders):
-        order = np.arange(len(own))
+        order = clusters.copy()
         for members, chosen in zip(_strata(design), combination, strict=True):
             order[members] = chosen
-        found.append(own[order])
+        found.append(order)
     return np.array(found)
+
+
+def exchangeable(design: SteppedWedge) -> bool:
+    """Whether clusters of a stratum differ in nothing but their sequence, so that any allocation is like the design's."""
+    sizes = np.broadcast_to(design.cell_size, design.treatment.shape)
+    return all((sizes[members] == sizes[members[0]]).all() for members in _strata(design))
 
 
 def _distinct(design: SteppedWedge, members: list[int]) -> Iterator[list[int]]:

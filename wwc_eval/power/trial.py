@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from wwc_eval.power.stages import Stages
     from wwc_eval.table import Table
 
+if TYPE_CHECKING:
+    from wwc_eval.power.simulation.result import Simulation
+
 __all__ = ["Trial"]
 
 MOST_LEVELS = 4
@@ -304,6 +307,59 @@ class Trial(Solvable):
         from wwc_eval.power.stages import power_stages
 
         return power_stages(self, **options)
+
+    def simulate(
+        self,
+        effect: float,
+        reps: int = 10_000,
+        *,
+        rng: Any,
+        analysis: str | Sequence[str] | None = None,
+        drift_sd: float = 0.0,
+        alpha: float = 0.05,
+        n_jobs: int | None = 1,
+        progress: bool = False,
+        directory: Any = None,
+        null: bool = False,
+    ) -> Simulation:
+        """Simulate the trial with the analyses that will be made of it.
+
+        Parameters
+        ----------
+        effect : float
+            True effect in the outcome's units; without an effect ``.power`` is the type I error.
+        reps : int
+            Replicates.
+        rng : int, Generator or SeedSequence
+            Source of randomness.
+        analysis : str or sequence of str, optional
+            Continuous: ``mixed_model`` (Satterthwaite; the default), ``kenward_roger``, ``regression``,
+            ``regression_cr2``, ``regression_cr3``, ``cluster_summaries``, ``randomisation_test``. Binary and rate:
+            ``cluster_summaries`` (the default), ``regression``, ``regression_cr2``, ``regression_cr3``,
+            ``mixed_model`` (Laplace, Wald), ``randomisation_test``.
+        drift_sd : float
+            For designs with periods; a trial has one, so it must be 0.
+        alpha : float
+            Two-sided level.
+        n_jobs, progress, directory
+            Workers (joblib), progress bar, and a directory in which finished chunks are kept.
+        null : bool
+            Whether to simulate the trial without an effect as well, for ``.type_one``.
+
+        Returns
+        -------
+        Simulation
+            ``.power, .power_mc_se, .bias, .coverage, .type_m, .to_frame()``; other analyses by name.
+
+        Raises
+        ------
+        DesignError
+            If the analysis is unknown, or a part of the design is not simulated.
+        """
+        from wwc_eval.power.simulation.simulate import simulate_trial
+
+        how: dict[str, Any] = {"alpha": alpha, "n_jobs": n_jobs, "progress": progress, "directory": directory}
+        return simulate_trial(self, effect, analysis, drift_sd, reps=reps, rng=rng, null=null, **how)
 
     def _outcome(self) -> Outcome:
         return self.outcome

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from wwc_eval.power.simulation.small_matrices import Array, Flags
+from wwc_eval.power.simulation.small_matrices import Array, Flags, Index
 
 __all__ = ["ReplicateFits", "two_sided"]
 
@@ -61,6 +61,10 @@ class ReplicateFits:
     def joined(cls, parts: Sequence[ReplicateFits]) -> ReplicateFits:
         """Parts one after the other."""
         return cls(**{f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)})
+
+    def take(self, which: Index) -> ReplicateFits:
+        """Some of the replicates, in the order asked for."""
+        return ReplicateFits(**{f.name: getattr(self, f.name)[which] for f in fields(ReplicateFits)})
 
     def __len__(self) -> int:
         """Number of replicates."""

@@ -46,16 +46,6 @@ class NestedDesign:
     by_cluster: Array
     place: Index
 
-    @property
-    def units(self) -> float:
-        """Units in all."""
-        return float(self.sizes.sum())
-
-    @property
-    def spare(self) -> float:
-        """Units less columns."""
-        return self.units - len(self.X)
-
     def padded(self, values: Array) -> Array:
         """Values (R, cells) in the caller's order as (R, T, K), with zeros where there is no cell."""
         found = np.zeros((len(values), self.sizes.size))
@@ -73,14 +63,23 @@ class CellSummaries:
         Cell means of the outcome, 0 where there is no cell.
     within : (R,) array
         Sums of squares within cells.
+    sizes : (R or 1, T, K) array
+        Units in each cell, 0 where there is no cell.
     """
 
     means: Array
     within: Array
+    sizes: Array
+
+    @property
+    def units(self) -> Array:
+        """Units in all, (R or 1,)."""
+        return np.asarray(self.sizes.sum(axis=(1, 2)))
 
     def take(self, which: Index) -> CellSummaries:
         """Some of the replicates."""
-        return CellSummaries(means=self.means[which], within=self.within[which])
+        sizes = self.sizes if len(self.sizes) == 1 else self.sizes[which]
+        return CellSummaries(means=self.means[which], within=self.within[which], sizes=sizes)
 
 
 def nested_design(cluster: Index, sizes: Array, X: Array, contrast: Array) -> NestedDesign:
@@ -164,5 +163,7 @@ def draw_cells(
     deepest, clusters = n.shape
     y = design.padded(np.atleast_2d(mean)) + rng.standard_normal((reps, 1, clusters)) * np.sqrt(between_clusters)
     y = y + rng.standard_normal((reps, deepest, clusters)) * np.sqrt(between_cells + within / n)
-    spare = design.units - there.sum()
-    return CellSummaries(means=np.where(there, y, 0.0), within=within * rng.chisquare(spare, reps))
+    spare = design.sizes.sum() - there.sum()
+    return CellSummaries(
+        means=np.where(there, y, 0.0), within=within * rng.chisquare(spare, reps), sizes=design.sizes[None]
+    )

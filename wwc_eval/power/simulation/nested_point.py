@@ -23,7 +23,7 @@ class Algebra:
     """What the criterion needs of the design at ratios (R or 1, 2).
 
     ``inverse`` is that of X'H^-1 X, ``cell`` and ``cluster`` its negative derivatives, ``trace`` (., 2) and ``pair`` (., 3) the
-    traces of P V_i and of P V_i P V_j (cell, both, cluster).
+    traces of P V_i and of P V_i P V_j (cell, both, cluster), ``expected`` the expected Hessian of the profile criterion.
     """
 
     w: Array
@@ -38,6 +38,7 @@ class Algebra:
     log_det: Array
     trace: Array
     pair: Array
+    expected: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +56,9 @@ class Point:
     algebra: Algebra
 
 
-def algebra_at(design: NestedDesign, ratio: Array) -> Algebra:
+def algebra_at(design: NestedDesign, sizes: Array, m: Array, ratio: Array) -> Algebra:
     """The part of the criterion that does not depend on the outcome, at ratios (R, 2) or, shared by all, (1, 2)."""
-    reps, p, clusters = len(ratio), len(design.X), design.sizes.shape[1]
+    reps, p, clusters = max(len(ratio), len(sizes)), len(design.X), sizes.shape[2]
     cell, top = ratio[:, 0, None, None], ratio[:, 1, None]
 
     def columns(weights: Array) -> Array:
@@ -66,7 +67,7 @@ def algebra_at(design: NestedDesign, ratio: Array) -> Algebra:
     def gram(weights: Array) -> Array:
         return np.asarray((weights.reshape(reps, -1) @ design.products).reshape(reps, p, p))
 
-    w = design.sizes / (1.0 + cell * design.sizes)
+    w = sizes / (1.0 + cell * sizes)
     w_2 = w * w
     w_3 = w_2 * w
     s_1, s_2, s_3 = w.sum(axis=1), w_2.sum(axis=1), w_3.sum(axis=1)
@@ -105,13 +106,15 @@ def algebra_at(design: NestedDesign, ratio: Array) -> Algebra:
         ],
         axis=1,
     )
-    log_det = np.log1p(cell * design.sizes).sum(axis=(1, 2)) - np.log(shrink).sum(axis=1) + log_x
-    return Algebra(w, s_1, shrink, c, ct, u, inverse, x_2, uu, log_det, trace, pair)
+    log_det = np.log1p(cell * sizes).sum(axis=(1, 2)) - np.log(shrink).sum(axis=1) + log_x
+    expected = pair - trace[:, [0, 0, 1]] * trace[:, [0, 1, 1]] / m[:, None]
+    return Algebra(w, s_1, shrink, c, ct, u, inverse, x_2, uu, log_det, trace, pair, expected)
 
 
 def point_at(design: NestedDesign, data: CellSummaries, ratio: Array) -> Point:
     """Criterion, gradient and Hessians at ratios (R, 2) or, shared by all replicates, (1, 2)."""
-    a = algebra_at(design, ratio)
+    m = data.units - len(design.X)
+    a = algebra_at(design, data.sizes, m, ratio)
     y, reps = data.means, len(data.means)
 
     def onto(values: Array, sums: Array) -> Array:
@@ -142,14 +145,13 @@ def point_at(design: NestedDesign, data: CellSummaries, ratio: Array) -> Point:
         ],
         axis=1,
     )
-    m = design.spare
     scaled = pull / rest[:, None]
     crossed = scaled[:, [0, 0, 1]] * scaled[:, [0, 1, 1]]
     return Point(
         value=a.log_det + m * np.log(rest),
-        gradient=a.trace - m * scaled,
-        hessian=m * (2.0 * pull_2 / rest[:, None] - crossed) - a.pair,
-        expected=np.broadcast_to(a.pair - a.trace[:, [0, 0, 1]] * a.trace[:, [0, 1, 1]] / m, pull_2.shape),
+        gradient=a.trace - m[:, None] * scaled,
+        hessian=m[:, None] * (2.0 * pull_2 / rest[:, None] - crossed) - a.pair,
+        expected=np.broadcast_to(a.expected, pull_2.shape),
         beta=beta,
         rest=rest,
         pull=pull,
@@ -162,7 +164,8 @@ def criterion_at(design: NestedDesign, data: CellSummaries, ratio: Array) -> Arr
     """The criterion alone at ratios (R, 2)."""
     reps, p = len(data.means), len(design.X)
     cell, top = ratio[:, 0, None, None], ratio[:, 1, None]
-    w = design.sizes / (1.0 + cell * design.sizes)
+    sizes, m = data.sizes, data.units - len(design.X)
+    w = sizes / (1.0 + cell * sizes)
     s = w.sum(axis=1)
     c = top / (1.0 + top * s)
     t = (w.reshape(reps, -1) @ design.by_cluster).reshape(reps, p, -1)
@@ -173,5 +176,5 @@ def criterion_at(design: NestedDesign, data: CellSummaries, ratio: Array) -> Arr
     lean = wy.reshape(reps, -1) @ design.flat - apply(ct, ty)
     rest = data.within + np.einsum("rtk,rtk->r", wy, data.means) - (c * ty * ty).sum(1)
     rest = rest - (lean * apply(inverse, lean)).sum(1)
-    log_det = np.log1p(cell * design.sizes).sum(axis=(1, 2)) + np.log1p(top * s).sum(axis=1)
-    return np.asarray(log_det + log_x + design.spare * np.log(rest))
+    log_det = np.log1p(cell * sizes).sum(axis=(1, 2)) + np.log1p(top * s).sum(axis=1)
+    return np.asarray(log_det + log_x + m * np.log(rest))

@@ -61,7 +61,7 @@ def fit_nested(
     """
     first = tuple(max(ratio, 0.01) for ratio in start)
     found = search(design, data, (first[0], first[1]), (cells, clusters))
-    at, m = found.point, design.spare
+    at, m = found.point, data.units - len(design.X)
     sigma2 = at.rest / m
     a = at.algebra.inverse @ design.contrast
     size = a @ design.contrast
@@ -74,7 +74,7 @@ def fit_nested(
     )
 
 
-def _satterthwaite(found: Found, a: Array, size: Array, sigma2: Array, m: float) -> Array:
+def _satterthwaite(found: Found, a: Array, size: Array, sigma2: Array, m: Array) -> Array:
     """Degrees of freedom of the contrast."""
     at = found.point
     on = found.ratio > 0
