@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from record_cases import allocate, teams
 
 import wwc_eval as we
+from wwc_eval.data.chain import append_entry
 from wwc_eval.errors import LedgerError
 
 RECORD = Path(__file__).parents[1] / "reference" / "ledger_kills.json"
@@ -132,6 +133,23 @@ def test_a_ledger_that_is_not_there_or_not_one(tmp_path):
     with pytest.raises(LedgerError):
         we.Ledger(tmp_path / "bad").append(allocation_of(0), by="A")
     assert (tmp_path / "bad").read_text() == "hello\n"
+
+
+def test_chains_of_other_things_are_no_ledger(tmp_path):
+    for body, words in (
+        ({"event": "started", "kind": "draft"}, "'started' is no event"),
+        ({"event": "allocated", "at": "now"}, "has not the fields"),
+        ({"event": "allocated", "at": "", "by": "A", "note": "", "receipt": {}}, "not whole"),
+        ({"event": "marked_in_error", "refers_to": 1, "reason": "x", "refers_to_hash": "0"}, "not there"),
+    ):
+        path = tmp_path / f"{words[:5]}.jsonl"
+        append_entry(path, body)
+        before = path.read_bytes()
+        assert words in str(we.Ledger(path).verify())
+        for act in (lambda ledger: ledger.append(allocation_of(0), by="A"), lambda ledger: ledger.entries):
+            with pytest.raises(LedgerError, match=words):
+                act(we.Ledger(path))
+        assert path.read_bytes() == before
 
 
 def test_three_hundred_torn_writes_lose_and_double_nothing(whole, tmp_path):

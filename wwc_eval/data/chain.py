@@ -91,6 +91,8 @@ def append_entry(
                 "the disk took only part of a line", place=Place(file=file.name), fix="free some space"
             )
         os.fsync(descriptor)
+        if not chain.entries:
+            _sync_folder(file)
     return line
 
 
@@ -104,6 +106,7 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
             handle.flush()
             os.fsync(handle.fileno())
         temporary.replace(file)
+        _sync_folder(file)
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -132,6 +135,16 @@ def _line(values: Mapping[str, Any]) -> bytes:
 
 def _hash(body: Mapping[str, Any]) -> str:
     return hashlib.sha256(_line(body)).hexdigest()
+
+
+def _sync_folder(file: Path) -> None:
+    """Flush the name of a new file to the disk, where the system has a way."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(file.parent, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _everything(descriptor: int) -> bytes:

@@ -168,6 +168,7 @@ class Ledger(Rendered):
         body = {"event": IN_ERROR, "at": now(), "by": str(by), "refers_to": number, "reason": why}
 
         def check(chain: Chain) -> None:
+            _require_ledger(chain)
             entries = {each.number: each for each in _entries(chain)}
             if isinstance(number, bool) or number not in entries:
                 raise LedgerError(
@@ -183,7 +184,9 @@ class Ledger(Rendered):
     @property
     def entries(self) -> tuple[Entry, ...]:
         """Allocations in order, after verifying the chain."""
-        return tuple(_entries(read_chain(self.path)))
+        chain = read_chain(self.path)
+        _require_ledger(chain)
+        return tuple(_entries(chain))
 
     def entry_of(self, receipt: Mapping[str, Any]) -> Entry | None:
         """The entry that gave a receipt out; for a receipt without an entry the latest of its allocation."""
@@ -270,7 +273,15 @@ def _entries(chain: Chain) -> list[Entry]:
     return [_entry(line, marks) for line in chain.entries if line.get("event") == ALLOCATED]
 
 
+def _require_ledger(chain: Chain) -> None:
+    """Refuse to add to a chain that holds anything but allocations and marks."""
+    problems = _line_problems(chain)
+    if problems:
+        raise LedgerError(problems[0], fix="give the ledger's own file, or restore it from a copy")
+
+
 def _refuse_repeated(chain: Chain, receipt: Mapping[str, Any]) -> None:
+    _require_ledger(chain)
     for entry in _entries(chain):
         same = entry.receipt["units"]["names_sha256"] == receipt["units"]["names_sha256"]
         if same and entry.in_error is None:
@@ -287,13 +298,18 @@ def _line_problems(chain: Chain) -> list[str]:
     for line in chain.entries:
         number = line["entry"]
         if line.get("event") == ALLOCATED:
+            if not {"at", "by", "note", "receipt"} <= set(line):
+                problems.append(f"line {number}: it has not the fields of an allocation")
+                continue
             try:
                 check_receipt(line["receipt"])
-            except (WwcError, KeyError):
+            except WwcError:
                 problems.append(f"line {number}: the receipt in it is not whole")
             seen[number] = line["hash"]
         elif line.get("event") == IN_ERROR:
-            if seen.get(line.get("refers_to")) != line.get("refers_to_hash"):  # type: ignore[arg-type]
+            refers_to = line.get("refers_to")
+            marked = seen.get(refers_to) if isinstance(refers_to, int) else None
+            if marked is None or marked != line.get("refers_to_hash") or "reason" not in line:
                 problems.append(f"line {number}: it marks an entry that is not there")
         else:
             problems.append(f"line {number}: {shown(line.get('event'))} is no event of a ledger")

@@ -108,7 +108,7 @@ def verify_allocation(
         found, problems = _derive(known, listed, seed)
     except WwcError as error:
         return Verification(problems=tuple(_line(str(problem)) for problem in error.problems))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
         return Verification(problems=(f"the receipt cannot be read: {type(error).__name__}: {error}",))
     if ledger is not None:
         problems += _against_ledger(known, Ledger(ledger))
