@@ -28,6 +28,8 @@ WORK = 6_000_000
 """Numbers that descents in vectors may hold: cross-products and their derivatives, for each starting point."""
 FEWEST = 12
 """Starting points below which descents in vectors are not worth it."""
+SMALL = 5_000
+"""Numbers in the finest cross-products above which no more than these are taken."""
 FIRST = 7
 """Steps from every starting point, after which the lowest go on."""
 KEPT = 8
@@ -60,7 +62,7 @@ def starts_of(criterion: Criterion, *, expandable: bool) -> Starts:
     else:
         entries = parameters.size
         derivatives = 1 + entries + entries * (entries + 1) // 2
-        wanted = min(16 + 8 * (entries - 1), 48)
+        wanted = FEWEST if engine.numbers > SMALL else min(16 + 8 * (entries - 1), 48)
         found = None
         if WORK // (engine.numbers * derivatives) >= FEWEST:
             count = min(wanted, WORK // (engine.numbers * derivatives))
