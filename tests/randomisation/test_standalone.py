@@ -7,12 +7,17 @@ import csv
 import shutil
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from record_cases import CASES, SEED, allocate, teams
 
 import wwc_eval as we
+from wwc_eval.errors import DesignError
 from wwc_eval.randomisation import standalone, write_receipt
 from wwc_eval.randomisation.standalone.verify import main
 
@@ -111,3 +116,38 @@ def test_changed_unit_lists_are_found(written, tmp_path, field, capsys):
     frame.to_csv(tmp_path / "teams.csv", index=False)
     assert main(arguments) == 1
     assert "unit list" in capsys.readouterr().out
+
+
+@pytest.mark.property
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.integers(3, 9), min_size=2, max_size=7),
+    st.sampled_from([(1, 1), (1, 2), (1, 1, 1), (3, 2, 1), (1, 1, 1, 1)]),
+    st.sampled_from(["balanced", "global", "within_stratum", "pairs", "constrained"]),
+    st.text(min_size=1, max_size=8),
+)
+def test_random_trials_are_derived_again(tmp_path_factory, sizes, ratio, how, seed):
+    folder = tmp_path_factory.mktemp("trial")
+    n = sum(sizes)
+    frame = pd.DataFrame(
+        {
+            "unit": [f"u{i}" for i in range(n)],
+            "la": [f"la{i}" for i, size in enumerate(sizes) for _ in range(size)],
+            "x": [(i * 7919) % 101 / 8 for i in range(n)],
+        }
+    )
+    method = {
+        "pairs": we.MatchedPairs(on="x", by="la"),
+        "constrained": we.Constrained(on="x", by="la", accept=0.4),
+    }.get(how) or we.Stratified(by="la", misfits=how)
+    if how == "constrained" and n > 14:
+        return
+    arms = {f"arm {i}": part for i, part in enumerate(ratio)}
+    try:
+        allocation = we.randomise(frame, unit="unit", arms=arms, method=method, seed=seed)
+    except DesignError:
+        return
+    write_receipt(allocation.receipt, folder / "receipt.json")
+    frame.to_csv(folder / "units.csv", index=False)
+    raw = unicodedata.normalize("NFC", seed).encode()
+    assert main([str(folder / "receipt.json"), str(folder / "units.csv"), "--seed-hex", raw.hex()]) == 0
