@@ -133,7 +133,7 @@ def marginal_effect(
     how = resampling(
         interval, fit, reps=reps, rng=rng, draw=None, cluster=cluster, strata=strata, progress=progress
     )
-    weighing = {"where": where, "average": average, "cluster": cluster}
+    weighing: dict[str, Any] = {"where": where, "average": average, "cluster": cluster}
     check_average(average, None if how else cluster)
     if average == "participants":
         weighing["cluster"] = None
@@ -145,8 +145,12 @@ def marginal_effect(
     names = [item.term for item in items]
 
     def statistic(refit: RegressionFit) -> list[float]:
-        again = _by_delta(refit, variable, items[0].scale, level, weighing)
-        values = {row.term: row.estimate for row in ([again] if isinstance(again, Estimate) else again)}
+        levels = levels_of(refit, variable)
+        if levels is None:
+            again = _by_delta(refit, variable, items[0].scale, level, weighing)
+            return [again.estimate] if isinstance(again, Estimate) else []
+        base, *others = level_averages(refit, variable, [levels[0], *levels[1]], **weighing)
+        values = {other.term: compared(items[0].scale, base, other)[0] for other in others}
         return [values.get(name, math.nan) for name in names]
 
     values = resampled(fit, statistic, how)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from wwc_eval.errors import DesignError, check_number, did_you_mean
 from wwc_eval.estimate import Estimate, Estimates
-from wwc_eval.inference.averages import Average, check_average
+from wwc_eval.inference.averages import Average, check_average, compared
 from wwc_eval.inference.clusters import Clusters, read_clusters
 from wwc_eval.inference.resampling import inference_words, resampled, resampling, with_interval
 from wwc_eval.multilevel.fit import MultilevelFit
@@ -138,7 +138,7 @@ class ReportedFit(MultilevelFit):
             interval, self, reps=reps, rng=rng, draw=draw, cluster=cluster, strata=strata, progress=progress
         )
         check_average(average, None if how else cluster)
-        whom = {"average": average, "cluster": cluster if average == "clusters" else None}
+        whom: dict[str, Any] = {"average": average, "cluster": cluster if average == "clusters" else None}
         found = self._marginal(variable, scale=scale, level=level, **whom)
         if how is None:
             return found
@@ -147,8 +147,11 @@ class ReportedFit(MultilevelFit):
         names = [item.term for item in items]
 
         def statistic(refit: ReportedFit) -> list[float]:
-            again = refit._marginal(variable, scale=scale, **whom)
-            values = {row.term: row.estimate for row in ([again] if isinstance(again, Estimate) else again)}
+            if items[0].details.get("slope"):
+                again = refit._marginal(variable, scale=scale, **whom)
+                return [again.estimate] if isinstance(again, Estimate) else []
+            base, *others = refit.averages_of(variable, **whom)
+            values = {other.term: compared(items[0].scale, base, other)[0] for other in others}
             return [values.get(name, math.nan) for name in names]
 
         values = resampled(self, statistic, how)
