@@ -217,7 +217,9 @@ def test_authorities_cross_over_in_turn_the_ready_ones_first(seed):
     first = treated.groupby("local_authority")["period"].min()
     assert {first[name] for name in WEDGE_AUTHORITIES[:2]} == {2, 3}
     assert {first[name] for name in WEDGE_AUTHORITIES[2:]} == {4, 5, 6}
-    assert ((wedge["arm"] == "programme") == (wedge["period"].astype(int) >= wedge["local_authority"].map(first))).all()
+    assert (
+        (wedge["arm"] == "programme") == (wedge["period"].astype(int) >= wedge["local_authority"].map(first))
+    ).all()
 
 
 def test_every_order_of_the_strata_comes_up():

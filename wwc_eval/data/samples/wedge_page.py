@@ -102,7 +102,9 @@ WEDGE_COLUMNS: tuple[Entry, ...] = (
 
 def wedge_page(wedge: pd.DataFrame, truth: WedgeTruth, *, seed: int, sha256: str) -> str:
     """Markdown data dictionary of the committed stepped wedge."""
-    gone_live = wedge[wedge["arm"] == "programme"].astype({"period": int}).groupby("local_authority")["period"].min()
+    gone_live = (
+        wedge[wedge["arm"] == "programme"].astype({"period": int}).groupby("local_authority")["period"].min()
+    )
     steps = "\n".join(f"| {name} | {period} |" for name, period in gone_live.sort_values().items())
     return f"""# no_wrong_door_wedge.csv
 
