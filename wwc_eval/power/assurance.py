@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["Assurance", "assurance", "changed"]
 
 SHIFTS = 16
+MOST_OUTSIDE = 0.005
+"""Share of a belief that may be impossible; it is taken to the nearest effect that is possible."""
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _LEVEL_FIELDS = ("n", "icc", "k", "r2", "effect_heterogeneity", "effect_r2", "size_cv", "attrition", "reliability")
 _TRIAL_FIELDS = ("dilution", "crossover")
@@ -217,11 +219,15 @@ def _power_at(
     held = changed(design, {name: value for name, value in values.items() if name != "effect"})
     size = np.asarray(values.get("effect", effect), float)
     low, high = held.outcome.bounds()
-    if np.any((size <= low) | (size >= high)):
+    outside = (size <= low) | (size >= high)
+    if np.mean(outside) > MOST_OUTSIDE:
         raise DesignError(
-            f"beliefs of the effect reach beyond what is possible, {np.max(low):g} to {np.min(high):g}",
-            fix="narrow them, or give the effect as a ratio",
+            f"{100 * float(np.mean(outside)):.1f}% of the belief of the effect is impossible: effects lie between "
+            f"{np.max(low):g} and {np.min(high):g}",
+            fix="narrow the belief, or give the effect as a ratio",
         )
+    room = 1e-9 * np.maximum(np.abs(size), 1e-3)
+    size = np.minimum(np.maximum(size, low + room), high - room) if np.any(outside) else size
     with np.errstate(all="ignore"):
         at = held._anatomy(size, rule)
         toward = way * at.ncp

@@ -22,8 +22,10 @@ NORMAL = 1e9
 """Degrees of freedom from which t is taken as normal: the difference is below 1e-9."""
 FARTHEST = 30.0
 """Largest noncentrality that is summed as a mixture."""
+FEW = 32
+"""Number of values up to which the rule is quicker than the sum."""
 _DECAY = 36.0
-_SIZES = np.array([24, 32, 40, 56, 80, 128, 256, 512, 1024, 2048])
+_SIZES = np.array([24, 32, 40, 56, 80, 128, 256, 512, 1024, 2048, 4096, 8192, 16384])
 _BLOCK = 1 << 12
 """Values worked on at a time, so that they stay in the processor's cache."""
 
@@ -150,7 +152,7 @@ def _tails(
     shape = parts[0].shape
     bar, free, shift = (np.ravel(part) for part in parts[:3])
     value, rate = np.empty(bar.size), np.zeros(bar.size if slope else 0)
-    mixed = (free < NORMAL) & (shift >= 0) & (shift <= FARTHEST)
+    mixed = (free < NORMAL) & (shift >= 0) & (shift <= FARTHEST) & (bar.size > FEW)
     series = np.flatnonzero(mixed)
     order = series[np.argsort(shift[series], kind="stable")] if len(series) > _BLOCK else series
     for start in range(0, len(order), _BLOCK):
@@ -250,7 +252,7 @@ def _nodes(df: Array, ncp: Array) -> tuple[Array, Array, NDArray[np.int64]]:
     for _ in range(3):  # Newton from outside for exp(2 x) / 2 - x - 1/2 = depth
         high, low = _nearer(high, depth), _nearer(low, depth)
     lead = np.maximum(ncp, 0.0)
-    step = np.minimum(0.1, 0.7 / np.sqrt(lead * lead + 2.0 * df))
+    step = np.minimum(0.09, 0.62 / np.sqrt(lead * lead + 2.0 * df))
     width = high - low
     needed = width / step + 1.0
     return low, width, _SIZES[np.minimum(np.searchsorted(_SIZES, needed), len(_SIZES) - 1)]

@@ -46,4 +46,5 @@ def bracketed_root(gap: Callable[[Array], Array], low: Array, high: Array) -> Ar
             quadratic = fa / (fb - fa) * fc / (fb - fc) + (c - a) / (b - a) * fa / (fc - fa) * fb / (fc - fb)
             t = np.where(safe & np.isfinite(quadratic), quadratic, 0.5)
             t = np.where(done, 0.0, np.clip(t, limit, 1.0 - limit))
-    return np.asarray(np.where(fa == 0, a, np.where(np.abs(fa) < np.abs(fb), a, b)))
+    found = np.where(fa == 0, a, np.where(np.abs(fa) < np.abs(fb), a, b))
+    return np.asarray(np.where(np.isnan(low) | np.isnan(high), np.nan, found))

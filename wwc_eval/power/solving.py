@@ -10,7 +10,7 @@ import numpy as np
 
 from wwc_eval.errors import DesignError, check_choice, check_number
 from wwc_eval.power.checks import Frozen, Number, check_numbers, plain
-from wwc_eval.power.conventions import Convention, convention_of
+from wwc_eval.power.conventions import CONVENTIONS, Convention, convention_of
 from wwc_eval.power.kernels import Array
 from wwc_eval.power.outcomes import Outcome
 from wwc_eval.power.results import MdesResult, PowerResult, tidy
@@ -19,6 +19,7 @@ from wwc_eval.power.roots import bracketed_root
 __all__ = ["Anatomy", "Direction", "Solvable", "check_test"]
 
 Direction = Literal["either", "fall", "rise"]
+MOST_ERROR = 0.02
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,6 +40,20 @@ class Anatomy:
     def stretch(self) -> Array | None:
         """Standard error that the test uses / standard error under the alternative."""
         return None if self.critical_se is None else np.asarray(self.critical_se / self.se)
+
+
+def _differs(rule: Convention, at: Anatomy, power: Array, *, alpha: Number, sides: int) -> tuple[str, ...]:
+    """Say where a convention is more than two points of power from the exact one."""
+    if rule.name == "exact":
+        return ()
+    exact = CONVENTIONS["exact"].power(np.abs(at.ncp), at.df, alpha=alpha, sides=sides, stretch=at.stretch)
+    gap = np.ravel(power - exact)
+    worst = gap[np.argmax(np.abs(gap))]
+    if abs(worst) <= MOST_ERROR:
+        return ()
+    return (
+        f"Convention '{rule.name}' gives power up to {100 * abs(worst):.0f} points {'above' if worst > 0 else 'below'} the exact one.",
+    )
 
 
 def _check_df(df: Array) -> None:
@@ -123,7 +138,7 @@ class Solvable(Frozen):
             convention=rule.name,
             outcome=outcome,
             design=self.describe(),
-            warnings=self._warnings(value),
+            warnings=(*_differs(rule, at, power, alpha=level, sides=sides), *self._warnings(value)),
         )
 
     def mdes(
