@@ -241,6 +241,19 @@ FAILING = {
         [("change: {family: gaussian, report", "change: {family: normal, report")],
         "change: {family: normal",
     ),
+    "randomised before it was registered": (
+        "P18",
+        [
+            ('not registered"}', 'not registered", date: 2026-02-01}'),
+            ("  by_whom: a data", "  date: 2026-01-05\n  by_whom: a data"),
+        ],
+        "date: 2026-01-05",
+    ),
+    "the seed stands in the plan": (
+        "P19", [("rule: drawn by the data manager and recorded before the first referral", "rule: set.seed(4711)")],
+        "rule: set.seed",
+    ),
+    "an option that no scheme has": ("P21", [("sizes: [2, 4]", "sizes: [2, 4]\n  options: {size: 3}")], "randomisation:"),
 }  # fmt: skip
 
 

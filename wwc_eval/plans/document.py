@@ -138,11 +138,20 @@ class Seed(Block):
 
 
 class Randomisation(Block):
-    """How the allocation was made, for the record and the report."""
+    """How units are allocated: a scheme with its options, or a description in words."""
 
-    method: Text
-    by: OneOrMany = Field(default_factory=list)
-    sizes: list[int] = Field(default_factory=list)
+    method: Text = Field(
+        description="simple, complete, stratified, permuted_blocks, matched_pairs, constrained, rerandomised, "
+        "minimisation, stepped_wedge_sequences or saturation; other words are a description"
+    )
+    by: OneOrMany = Field(default_factory=list, description="Strata within which units are allocated")
+    sizes: list[int] = Field(default_factory=list, description="Sizes of permuted blocks")
+    options: dict[Identifier, Any] = Field(
+        default_factory=dict, description="Further options of the scheme, such as on, accept, p_best, sequences"
+    )
+    expected: dict[Text, int] = Field(
+        default_factory=dict, description="Stratum: units expected in it; any one name where there are no strata"
+    )
     seed: Seed | None = None
     by_whom: Text | None = None
     date: DateText | None = None

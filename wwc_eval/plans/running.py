@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from wwc_eval.data.disclosure import DisclosureRule
 from wwc_eval.errors import WwcError
 from wwc_eval.estimate import Estimate, Estimates
+from wwc_eval.plans.allocating import Assigned
 from wwc_eval.plans.assembly import Assembled, assemble, rows_where
 from wwc_eval.plans.describing import describe_sample
 from wwc_eval.plans.environment import code_version, environment, environment_changes
@@ -270,6 +271,7 @@ def _context(facts: Facts, task: Task, frame: pd.DataFrame, assembled: Assembled
         design=document.design.kind,
         rows=facts.words["rows"],
         changed=frozenset(task.changed),
+        assigned=Assigned(facts=facts, frame=assembled.frame) if task.analysis.repeats_allocation else None,
     )
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from wwc_eval.plans.document import Wedge
     from wwc_eval.plans.facts import Facts
 
-__all__ = ["rows_where", "wedge_problems"]
+__all__ = ["period_order", "rows_where", "wedge_problems"]
 
 Lists = Mapping[str, Mapping[str, Sequence[Any]]]
 
@@ -55,7 +55,7 @@ def wedge_problems(facts: Facts, frame: pd.DataFrame, lists: Lists, file: str) -
     arms: dict[tuple[str, str], list[str]] = {}
     for cluster, period, arm in first:
         arms.setdefault((cluster, period), []).append(arm)
-    order = _order(facts, wedge, {period for _, period in arms})
+    order = period_order(facts, wedge, {period for _, period in arms})
     found = [*_names(wedge, {cluster for cluster, _ in arms}, {period for _, period in arms})]
     for (cluster, period), here in sorted(arms.items(), key=lambda item: (item[0][0], order.get(item[0][1], -1))):
         place = Place(file=file, row=first[cluster, period, here[-1]], column=design.arm_column)
@@ -65,7 +65,7 @@ def wedge_problems(facts: Facts, frame: pd.DataFrame, lists: Lists, file: str) -
     return found
 
 
-def _order(facts: Facts, wedge: Wedge, seen: set[str]) -> dict[str, int]:
+def period_order(facts: Facts, wedge: Wedge, seen: set[str]) -> dict[str, int]:
     """Rank of each period: as the plan lists them, as the column declares its levels, else by number or name."""
     declared = [period.name for period in wedge.periods] or list(facts.levels.get(wedge.period, ()))
     if not declared:

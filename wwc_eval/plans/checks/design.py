@@ -89,6 +89,8 @@ def _inference_level(facts: Facts, _: FilePath | None) -> Iterator[Problem]:
     for task in tasks_of(facts):
         if task.role == "subgroup" or task.analysis.outcome not in facts.outcomes:
             continue
+        if task.analysis.repeats_allocation:
+            continue  # it moves whole units, as the scheme did
         cluster = task.analysis.cluster
         if set(task.analysis.clusters) & set(above):
             yield from _cut_groups(facts, task)
@@ -121,12 +123,17 @@ def _cut_groups(facts: Facts, task: Task) -> Iterator[Problem]:
 @check("P05", "blocks of the allocation are in the model")
 def _blocks(facts: Facts, _: FilePath | None) -> Iterator[Problem]:
     for index, analysis in enumerate(facts.document.analyses):
-        if analysis not in facts.confirmatory:
+        if analysis not in facts.confirmatory or analysis.repeats_allocation:
             continue
         formulas = [formula_or_error(text) for text in analysis.formulas.values()]
         used = {name for formula in formulas if isinstance(formula, Formula) for name in formula.columns}
         design = facts.document.design
         blocks = dict.fromkeys(design.within, "was a block of the allocation")
+        if design.wedge is None and facts.document.randomisation is not None:
+            blocks = {
+                **dict.fromkeys(facts.document.randomisation.by, "was a stratum of the randomisation"),
+                **blocks,
+            }
         if design.wedge is not None:
             blocks[design.wedge.period] = "is the period, with which a wedge's programme spreads,"
         for block, what in blocks.items():

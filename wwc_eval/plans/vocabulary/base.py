@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from wwc_eval.data.disclosure import DisclosureRule
+    from wwc_eval.plans.allocating import Assigned
     from wwc_eval.report.record import AnalysisResult
 
 __all__ = ["AnalysisFields", "Context", "Finding", "Missing"]
@@ -66,6 +67,8 @@ class Context:
     changed : frozenset of str
         Fields that differ from the planned analysis which this one varies; empty for a planned one. What takes long
         and would say the same again may be left out.
+    assigned : Assigned, optional
+        What was allocated, for tests over the plan's own scheme.
     """
 
     frame: pd.DataFrame
@@ -82,6 +85,7 @@ class Context:
     design: str = "individual"
     rows: str = "participants"
     changed: frozenset[str] = frozenset()
+    assigned: Assigned | None = None
 
 
 class Missing(Block):
@@ -104,6 +108,8 @@ class AnalysisFields(Block):
 
     arm_in_formula: ClassVar[bool] = False
     """Whether the effect is that of the arm column, which the formula must then hold as a term of its own."""
+    repeats_allocation: ClassVar[bool] = False
+    """Whether it compares what was allocated with what the plan's own scheme could have allocated (P04, P21)."""
     scales_by_outcome: ClassVar[Mapping[str, frozenset[str]]] = {}
 
     @property

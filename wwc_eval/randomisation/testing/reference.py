@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wwc_eval.errors import DesignError
+from wwc_eval.randomisation.rendering import count_in_words
 from wwc_eval.randomisation.scheme import COUNTABLE, Codes, Floats
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def reference_set(
         return ReferenceSet(codes=reference.allocations, weights=reference.weights, exact=True)
     if rng is None:
         raise DesignError(
-            f"the scheme permits {_count(allocation.n_permitted)} allocations, so the test draws from them and needs rng",
+            f"the scheme permits {count_in_words(allocation.n_permitted)} allocations, so the test draws from them and needs rng",
             fix="give a seed, such as rng=1",
         )
     codes = allocation.reference_set(int(draws), rng)
@@ -93,7 +94,3 @@ def p_value(values: Floats, observed: float, reference: ReferenceSet, side: int)
     share = min(float(reference.weights[extreme].sum()) + reference.own, 1.0)
     error = 0.0 if reference.exact else float(np.sqrt(share * (1.0 - share) / len(values)))
     return share, error
-
-
-def _count(number: int) -> str:
-    return f"{number:,}" if number < 10**12 else f"about 10^{len(str(number)) - 1}"

@@ -1,0 +1,219 @@
+"""What a plan may ask of ``we.randomisation_test``: the effect against what the trial's own scheme could have drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from wwc_eval.errors import DesignError, WwcError
+from wwc_eval.estimate import Estimate
+from wwc_eval.plans.document import Outcome
+from wwc_eval.plans.effects import sample_by_arm, saturated_cells, withheld
+from wwc_eval.plans.fields import Text
+from wwc_eval.plans.vocabulary.base import AnalysisFields, Context, Finding
+
+if TYPE_CHECKING:
+    from wwc_eval.formula import Formula
+    from wwc_eval.report.record import AnalysisResult, Supplement
+
+__all__ = ["ANALYSES", "RandomisationTestAnalysis"]
+
+WITHOUT_COVARIATES = ("difference_in_means", "rank")
+
+
+class RandomisationTestAnalysis(AnalysisFields):
+    """The hypothesis of no effect on anybody, tested by the allocations that the plan's own scheme permits."""
+
+    model: Literal["randomisation_test"]
+    formula: Text = Field(description="Such as in_care_12m ~ arm; covariates with statistic: regression")
+    statistic: Literal["difference_in_means", "regression", "rank"] = "difference_in_means"
+    report: list[Literal["mean_difference", "risk_difference", "coefficient"]] = Field(
+        default_factory=list, description="risk_difference for a 0/1 outcome, coefficient for ranks", max_length=1
+    )
+    draws: int = Field(9_999, ge=19, description="Allocations drawn where there are too many to list")
+    seed: int | None = Field(None, ge=0, description="Seed of the draws")
+    interval: bool = Field(
+        default=True, description="Whether to invert the test into an interval for a constant effect"
+    )
+
+    arm_in_formula: ClassVar[bool] = True
+    repeats_allocation: ClassVar[bool] = True
+
+    @property
+    def formulas(self) -> Mapping[tuple[str | int, ...], str]:
+        """The formula."""
+        return {("formula",): self.formula}
+
+    @property
+    def columns(self) -> Mapping[tuple[str | int, ...], str]:
+        """None outside the formula."""
+        return {}
+
+    @property
+    def cluster(self) -> str | None:
+        """None: whole units are moved, as the scheme did."""
+        return None
+
+    @property
+    def small_sample(self) -> bool:
+        """Always: the test is exact for any number of units."""
+        return True
+
+    @property
+    def scales(self) -> tuple[str, ...]:
+        """A difference, on one scale."""
+        return tuple(self.report) or (("coefficient",) if self.statistic == "rank" else ("mean_difference",))
+
+    def findings(self, outcome: Outcome | None) -> Iterator[Finding]:
+        """Scale (P09), formula and options (P14)."""
+        from wwc_eval.plans.facts import formula_or_error
+
+        binary = outcome is not None and outcome.type == "binary"
+        fitting = "coefficient" if self.statistic == "rank" else "risk_difference" if binary else "mean_difference"
+        if outcome is not None and self.scales != (fitting,):
+            yield Finding(
+                code="P09",
+                path=("report",) if self.report else (),
+                message=f"{self.scales[0]} does not fit statistic: {self.statistic} of a {outcome.type} outcome",
+                fix=f"write report: [{fitting}]",
+            )
+        if self.statistic == "rank" and self.interval:
+            yield Finding(
+                code="P14",
+                path=("interval",),
+                message="ranks have no interval in the units of the outcome",
+                fix="write interval: false, or another statistic",
+            )
+        formula = formula_or_error(self.formula)
+        if isinstance(formula, WwcError):
+            return
+        if formula.random:
+            yield Finding(
+                code="P14",
+                path=("formula",),
+                message="model: randomisation_test has no random effects",
+                fix="remove the (... | ...) part",
+            )
+        response = set(formula.response.columns) if formula.response else set()
+        if outcome is not None and response != {outcome.name}:
+            yield Finding(
+                code="P14",
+                path=("formula",),
+                message=f"the formula's outcome is {', '.join(sorted(response))}, the analysis is of {outcome.name}",
+                fix=f"write {outcome.name} ~ ...",
+            )
+        if self.statistic in WITHOUT_COVARIATES and len(formula.fixed) > 1:
+            yield Finding(
+                code="P14",
+                path=("formula",),
+                message=f"statistic: {self.statistic} takes no covariates",
+                fix="write statistic: regression, or leave them out",
+            )
+
+    def run(self, context: Context) -> AnalysisResult:
+        """Test, and report the difference of each arm from the comparator."""
+        from wwc_eval.formula import parse_formula
+        from wwc_eval.report.record import AnalysisResult
+
+        if context.assigned is None:
+            raise DesignError("what was allocated is not known here", fix="run the plan as a whole")
+        allocation = context.assigned.allocation()
+        formula = parse_formula(self.formula)
+        frame, period = context.assigned.numbered(context.frame)
+        estimates = [
+            self._test(allocation, frame, formula, context, arm=arm, period=period) for arm in context.arms[1:]
+        ]
+        levels = {name: listed for name, listed in context.levels.items() if name in formula.columns}
+        design = formula.design(context.frame, levels=levels)
+        cells = saturated_cells(design, context)
+        result = AnalysisResult(
+            id=self.id,
+            title=self.title or context.label,
+            role=context.outcome.role,
+            outcome=context.outcome.name,
+            outcome_label=context.label,
+            better=context.outcome.better,
+            model=self.model,
+            method=estimates[0].method,
+            formula=formula.text,
+            estimates=tuple(estimates),
+            sample={
+                **sample_by_arm(context, design, cluster=context.unit_column, n_clusters=allocation.n),
+                "completed": {},
+                "saturated": bool(cells),
+            },
+            supplements=(_supplement(estimates),),
+        )
+        return withheld(result, cells, context, "an unadjusted comparison has cells of")
+
+    def _test(
+        self,
+        allocation: object,
+        frame: object,
+        formula: Formula,
+        context: Context,
+        *,
+        arm: str,
+        period: str | None,
+    ) -> Estimate:
+        from wwc_eval.randomisation.testing import randomisation_test
+
+        two = len(context.arms) == 2
+        one_sided = context.sides == 1
+        better = {"lower": "less", "higher": "greater"}.get(context.outcome.better)
+        found = randomisation_test(
+            allocation,  # type: ignore[arg-type]
+            frame,
+            formula,
+            statistic=self.statistic,
+            draws=self.draws,
+            rng=self.seed,
+            ci=self.interval and two,
+            sides=context.sides,
+            alternative=better if one_sided else None,
+            arm=context.arm,
+            period=period,
+            contrast=None if two else (arm, context.arms[0]),
+            levels=context.levels,
+            level=context.level,
+        )
+        units = "percentage points" if found.scale == "risk_difference" else found.units or context.units
+        return found.replace(term=f"{context.arm}[{arm}]", units=units)
+
+    def run_subgroup(self, context: Context, by: str) -> AnalysisResult:
+        """Refused: the hypothesis is that of no effect on anybody.
+
+        Raises
+        ------
+        DesignError
+            Always, naming what to vary instead.
+        """
+        del context
+        raise DesignError(
+            f"subgroups by '{by}' vary the analysis '{self.id}', whose hypothesis is that of no effect on anybody",
+            fix="let them vary an analysis of model: regression or model: multilevel",
+        )
+
+
+def _supplement(estimates: list[Estimate]) -> Supplement:
+    from wwc_eval.report.record import Supplement
+
+    first = estimates[0].details
+    how = "all permitted allocations" if first["exact"] else f"{first['n_allocations']:,} draws of the scheme"
+    compared = (
+        f"The difference observed was compared with those of {how}; the smallest two-sided p-value that this design can "
+        f"give is {first['smallest_p_value']:.3g}."
+    )
+    sentences = [compared]
+    if not first["exact"]:
+        sentences.append(f"The Monte Carlo standard error of the p-value is {first['monte_carlo_se']:.2g}.")
+    if first["weighted"]:
+        sentences.append("Rows were weighted by the inverse of the probability of the arm that they got.")
+    if first["units_without_rows"]:
+        sentences.append("Units without rows to analyse were allocated too and stay in every allocation.")
+    return Supplement(key="randomisation", title="Randomisation test", sentences=tuple(sentences), table=None)
+
+
+ANALYSES: tuple[type[AnalysisFields], ...] = (RandomisationTestAnalysis,)
