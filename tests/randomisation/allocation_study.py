@@ -170,7 +170,7 @@ def study_laws(most):
 if __name__ == "__main__":
     record = {
         "command": "python tests/randomisation/allocation_study.py",
-        "laws": study_laws(10_000),
+        "laws": study_laws(2_000),
         "draws": study_draws(1_000_000),
     }
     Path(RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

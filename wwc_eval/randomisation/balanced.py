@@ -109,21 +109,22 @@ class Balanced(CountLaw):
 
     def draw(self, stream: Stream) -> Rows:
         """Numbers from the stream."""
-        counts = self._base.copy()
+        counts = self._base.tolist()
         if self._types:
             if len(self._types) == 1:
                 extra: Rows = (Leftover(self._fractions[0], self._total).draw(stream),)
             else:
                 extra = draw_rounding(self._fractions, self._total, stream)
-            for kind, numbers in zip(self._types, self._certain + np.array(extra), strict=True):
+            for kind, certain, more in zip(self._types, self._certain.tolist(), extra, strict=True):
+                numbers = [c + e for c, e in zip(certain, more, strict=True)]
                 arms: Sequence[int] = range(len(self.ratio))
                 if self._reorders(kind):
                     arms = stream.shuffled(arms)
-                labels = [arm for arm in arms for _ in range(int(numbers[arm]))]
+                labels = [arm for arm in arms for _ in range(numbers[arm])]
                 order = stream.shuffled(kind.strata)
                 for place, arm in enumerate(labels):
-                    counts[order[place % kind.q], arm] += 1
-        return tuple(tuple(row) for row in counts.tolist())
+                    counts[order[place % kind.q]][arm] += 1
+        return tuple(tuple(row) for row in counts)
 
     def _reorders(self, kind: _Type) -> bool:
         return 2 <= kind.left <= len(self.ratio) - 2
@@ -154,9 +155,9 @@ class Balanced(CountLaw):
 
     def sample(self, draws: int, rng: np.random.Generator) -> Counts:
         """Numbers of so many draws, shape (draws, blocks, k)."""
-        counts = np.repeat(self._base[None], draws, axis=0)
         if not self._types:
-            return counts
+            return np.broadcast_to(self._base, (draws, *self._base.shape))
+        counts = np.repeat(self._base[None], draws, axis=0)
         chances = np.array([float(each.chance) for each in self._classes])
         which = rng.choice(len(chances), size=draws, p=chances / chances.sum())
         for index, each in enumerate(self._classes):

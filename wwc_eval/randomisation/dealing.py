@@ -60,8 +60,12 @@ def deal_many(members: Sequence[Index], counts: Counts, rng: np.random.Generator
     for size in np.unique(sizes):
         same = np.flatnonzero(sizes == size)
         places = np.stack([members[b] for b in same.tolist()])
-        ends = np.cumsum(counts[:, same, :-1], axis=2)
+        # numbers that do not vary are laid out once
+        varying = counts if counts.strides[0] else counts[:1]
+        ends = np.cumsum(varying[:, same, :-1], axis=2)
         labels = (np.arange(size)[:, None] >= ends[:, :, None, :]).sum(axis=3, dtype=np.int8)
+        if len(labels) < draws:
+            labels = np.repeat(labels, draws, axis=0)
         codes[:, places.ravel()] = rng.permuted(labels, axis=2, out=labels).reshape(draws, -1)
     return codes
 

@@ -138,6 +138,9 @@ class Independent(CountLaw):
 
     def sample(self, draws: int, rng: np.random.Generator) -> Counts:
         """Numbers of so many draws, shape (draws, blocks, k)."""
+        if all(len(block.patterns) == 1 for block in self._blocks):
+            certain = np.array([block.patterns[0][0] for block in self._blocks], dtype=np.int64)
+            return np.broadcast_to(certain, (draws, *certain.shape))
         return np.stack([block.sample(draws, rng) for block in self._blocks], axis=1)
 
     def tables(self) -> Iterator[tuple[Rows, Fraction]]:

@@ -48,13 +48,13 @@ class Global(CountLaw):
 
     def draw(self, stream: Stream) -> Rows:
         """Numbers from the stream."""
-        counts = self._full.copy()
+        counts = self._full.tolist()
         numbers = self._pool.draw(stream)
         labels = stream.shuffled([arm for arm, number in enumerate(numbers) for _ in range(number)])
         strata = (stratum for stratum, left in enumerate(self._left) for _ in range(left))
         for stratum, arm in zip(strata, labels, strict=True):
-            counts[stratum, arm] += 1
-        return tuple(tuple(row) for row in counts.tolist())
+            counts[stratum][arm] += 1
+        return tuple(tuple(row) for row in counts)
 
     def sample(self, draws: int, rng: np.random.Generator) -> Counts:
         """Numbers of so many draws, shape (draws, blocks, k)."""

@@ -96,12 +96,12 @@ class Apportionment:
     n: int
     ratio: tuple[int, ...]
 
-    @property
+    @cached_property
     def base(self) -> tuple[int, ...]:
         """Units that each arm gets for certain."""
         return tuple(self.n * part // sum(self.ratio) for part in self.ratio)
 
-    @property
+    @cached_property
     def leftover(self) -> Leftover:
         """Who gets the units left over."""
         total = sum(self.ratio)

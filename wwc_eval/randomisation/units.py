@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,18 +56,18 @@ class Strata:
         """Number of strata."""
         return len(self.values)
 
-    @property
+    @cached_property
     def labels(self) -> tuple[str, ...]:
         """One text a stratum, for tables."""
         plain = tuple(", ".join(each) for each in self.values)
         return plain if len(set(plain)) == len(plain) else tuple(canonical_json(list(v)) for v in self.values)
 
-    @property
+    @cached_property
     def sizes(self) -> Index:
         """Units in each stratum."""
         return np.bincount(self.codes, minlength=self.n).astype(np.intp)
 
-    @property
+    @cached_property
     def members(self) -> list[Index]:
         """Positions of the units of each stratum, ascending."""
         order = np.argsort(self.codes, kind="stable")

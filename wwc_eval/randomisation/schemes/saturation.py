@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 from typing import Any
@@ -122,6 +122,8 @@ class BoundSaturation(BoundScheme):
     """
 
     clusters: Strata
+    known: dict[tuple[int, int], Apportionment] = field(default_factory=dict, repr=False)
+    """Laws of the numbers of programme units, by cluster size and share."""
 
     @cached_property
     def _shares(self) -> tuple[Fraction, ...]:
@@ -136,8 +138,11 @@ class BoundSaturation(BoundScheme):
         return Apportionment(self.clusters.n, tuple(scheme.ratio))
 
     def _numbers(self, size: int, level: int) -> Apportionment:
-        share = self._shares[level]
-        return Apportionment(size, (share.denominator - share.numerator, share.numerator))
+        if (size, level) not in self.known:
+            share = self._shares[level]
+            ratio = (share.denominator - share.numerator, share.numerator)
+            self.known[size, level] = Apportionment(size, ratio)
+        return self.known[size, level]
 
     def check(self) -> None:
         """Refuse designs in which the arms of a cluster could come from two shares, or a share from no cluster."""
