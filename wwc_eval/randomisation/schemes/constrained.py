@@ -14,7 +14,7 @@ from wwc_eval.randomisation.covariates import as_share, read_covariates, read_we
 from wwc_eval.randomisation.scheme import Scheme
 from wwc_eval.randomisation.units import Units, names_of
 
-__all__ = ["Constrained"]
+__all__ = ["Constrained", "require_units"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,7 @@ class Constrained(Scheme):
         DesignError
             If there are too few units, or a covariate does not vary.
         """
-        _require_units(units, arms)
+        require_units(units, arms)
         weights: Any = self.weights
         shares = [Fraction(repr(weight)) for weight in weights] if weights else []
         covariates = read_covariates(units, tuple(self.on), shares)
@@ -98,7 +98,8 @@ class Constrained(Scheme):
         )  # fmt: skip
 
 
-def _require_units(units: Units, arms: Arms) -> None:
+def require_units(units: Units, arms: Arms) -> None:
+    """Refuse lists that leave an arm empty or nothing to choose from."""
     if min(units.n * part // arms.total for part in arms.ratio) < 1 or units.n <= arms.k:
         raise DesignError(
             f"{units.n} units in {arms.words} leave nothing to balance",

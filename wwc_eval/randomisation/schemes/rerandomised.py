@@ -10,7 +10,7 @@ from wwc_eval.randomisation.arms import Arms
 from wwc_eval.randomisation.constraint import BoundConstrained
 from wwc_eval.randomisation.covariates import as_share, read_covariates
 from wwc_eval.randomisation.scheme import Scheme
-from wwc_eval.randomisation.schemes.constrained import _require_units
+from wwc_eval.randomisation.schemes.constrained import require_units
 from wwc_eval.randomisation.units import Units, names_of
 
 __all__ = ["Rerandomised"]
@@ -74,7 +74,7 @@ class Rerandomised(Scheme):
         DesignError
             If there are too few units, or a covariate is determined by the others.
         """
-        _require_units(units, arms)
+        require_units(units, arms)
         return BoundConstrained(
             scheme=self, units=units, arms=arms, covariates=tuple(read_covariates(units, tuple(self.on))),
             accept=Fraction(repr(self.accept)), groups=units.strata(tuple(self.by or ())), orthogonal=True,
