@@ -28,7 +28,7 @@ def test_stratified_draws_have_the_law_that_is_enumerated(misfits):
         each = bound(scheme, sizes, arms) if scheme.misfits == misfits else None
         if each is not None and each.count <= FEW:
             tried += check_law(each, TREE)
-    assert tried > 40
+    assert tried > 20
 
 
 @pytest.mark.parametrize("each", designs(other_designs))
