@@ -72,6 +72,61 @@ def random_trial(rng, largest=60):
     return sample, points, kind
 
 
+RARE = (
+    "one-row groups", "crossed three ways", "slopes that hardly vary", "few events", "an arm without events",
+    "missing rows", "extreme scales",
+)  # fmt: skip
+
+
+def rare_trial(rng, kind):
+    """Sample, quadrature points and kind of a trial with few rows, an odd shape, hardly any events or extreme units;
+    None where the draw has nothing to fit."""
+    family = str(rng.choice(FAMILIES))
+    groups = int(rng.integers(6, 25))
+    sizes = rng.choice([1, 1, 2, 6], groups) if kind == "one-row groups" else rng.integers(2, 15, groups)
+    school = np.repeat(np.arange(groups), sizes)
+    if kind == "crossed three ways":
+        school = rng.integers(0, groups, int(rng.integers(80, 250)))
+    x, n = rng.normal(size=len(school)), len(school)
+    arm = (school % 2) * 1.0
+    eta = (
+        rng.choice([-1.0, 0.0, 0.5])
+        + 0.4 * arm
+        + 0.5 * x
+        + rng.choice([0, 0.5, 1]) * rng.normal(size=groups)[school]
+    )
+    both = np.column_stack([np.ones(n), x])
+    groupings = [grouping("school", school)]
+    if kind == "crossed three ways":
+        lecturer = rng.integers(0, 12, n)
+        groupings += [grouping("lecturer", lecturer), grouping("department", rng.integers(0, 4, n))]
+        eta = eta + rng.choice([0, 0.6]) * rng.normal(size=12)[lecturer]
+    elif kind == "slopes that hardly vary":
+        eta = eta + 10 ** rng.uniform(-3, -0.5) * rng.normal(size=groups)[school] * x
+        groupings = [grouping("school", school, both, correlated=bool(rng.random() < 0.6))]
+    elif kind == "few events":
+        eta = eta - 3.0
+    elif kind == "an arm without events":
+        eta = np.where(arm == 1, -40.0, eta)
+    elif kind == "extreme scales":
+        x = 10 ** rng.uniform(-5, 5) * (x + 10 ** rng.uniform(0, 3))
+    X = np.column_stack([np.ones(n), arm, x])
+    e = 10 ** rng.uniform(-3, 3, n) if kind == "extreme scales" and family != "binomial" else np.ones(n)
+    y = (rng.random(n) < 1 / (1 + np.exp(-eta))) * 1.0
+    if family != "binomial":
+        y = rng.poisson(np.minimum(e * np.exp(eta), 1e5)).astype(float)
+    kept = np.flatnonzero(rng.random(n) > (0.4 if kind == "missing rows" else 0.0))
+    X, y, e = X[kept], y[kept], e[kept]
+    groupings = tuple(each.take(kept) for each in groupings)
+    alone = any(each.n_groups * each.width >= len(y) for each in groupings)
+    if np.ptp(y) == 0 or alone or len(y) <= 3 or np.linalg.matrix_rank(X / np.abs(X).max(axis=0)) < 3:
+        return None
+    sample = Sample(
+        family=family, y=y, trials=np.ones(len(y)), exposure=e, weights=np.ones(len(y)), X=X, groupings=groupings
+    )
+    return sample, 7 if kind == "one-row groups" and rng.random() < 0.5 else 1, kind
+
+
 def lowest_restart(solution, rng, restarts):
     """Lowest value of searches that begin far apart and know nothing of the fit's own starts."""
     prepared, best = solution.prepared, np.inf

@@ -16,6 +16,7 @@ from wwc_eval.multilevel.engine.modes import crossed_modes, nested_modes
 from wwc_eval.multilevel.engine.pairs import DensePairs, SparsePairs
 from wwc_eval.multilevel.engine.prepare import orthonormal
 from wwc_eval.multilevel.engine.solve import problem_of, solve
+from wwc_eval.multilevel.engine.starts import ALIKE, LARGEST, SMALLEST, spread_points, starts_of
 from wwc_eval.multilevel.engine.structure import Grouping, arrange
 from wwc_eval.multilevel.small_sample.kenward_roger import kenward_roger
 from wwc_eval.multilevel.small_sample.robust import mixed_robust
@@ -343,3 +344,44 @@ def test_saddles_at_zero_are_left():
     stuck = solve(problem, begin=[np.zeros((1, 1)), np.zeros((1, 1))])
     assert stuck.minimum.value == pytest.approx(best.minimum.value, abs=1e-8)
     assert stuck.minimum.descents > 1
+
+
+@pytest.mark.parametrize("kind", ["intercept", "slope", "independent", "slope_below"])
+def test_starting_points_are_spread_over_deviations_and_correlations(kind):
+    y, X, groupings, _ = model(kind)
+    parameters = problem_of(y, X, groupings).parameters
+    points = spread_points(parameters, 40)
+    assert points.shape == (40, parameters.size)
+    assert (points[:, parameters.diagonal] > 0).all()
+    for point in points[len(ALIKE) :]:
+        for gamma in (root @ root.T for root in parameters.factors(point)):
+            deviations = np.sqrt(np.diag(gamma))
+            assert (deviations > 0.9 * SMALLEST).all()
+            assert (deviations < 1.1 * LARGEST).all()
+    for k in np.flatnonzero(~parameters.diagonal):
+        assert (points[:, k] > 0).sum() > 8
+        assert (points[:, k] < 0).sum() > 8
+
+
+@pytest.mark.parametrize("kind", ["intercept", "slope", "three_level", "slope_above"])
+def test_starts_end_at_the_minimum_and_are_the_same_each_time(kind):
+    y, X, groupings, _ = model(kind)
+    problem = problem_of(y, X, groupings)
+    starts = starts_of(problem.criterion, expandable=True)
+    again = starts_of(problem.criterion, expandable=True)
+    assert starts.compared >= 16
+    np.testing.assert_array_equal(starts.points[0], again.points[0])
+    value = problem.criterion.value(problem.parameters.factors(starts.points[0]))
+    assert value == pytest.approx(solve(problem).minimum.value, abs=1e-7)
+
+
+@pytest.mark.parametrize("kind", ["intercept", "slope", "slope_below", "crossed"])
+def test_a_scan_leads_to_the_same_minimum(kind, monkeypatch):
+    """What problems too large for descents in vectors do."""
+    y, X, groupings, _ = model(kind)
+    problem = problem_of(y, X, groupings)
+    before = solve(problem).minimum
+    monkeypatch.setattr("wwc_eval.multilevel.engine.starts.WORK", 0)
+    after = solve(problem).minimum
+    assert after.value == pytest.approx(before.value, abs=1e-8)
+    assert after.descents >= before.descents
