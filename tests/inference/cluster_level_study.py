@@ -111,7 +111,7 @@ def p_values(rng, clusters, outcome, *, balanced, methods):
             arm=arm, stratum=pair, rows=np.bincount(codes), size=np.bincount(codes, weights=exposure),
             total=np.bincount(codes, weights=y), expected=fitted, within=np.nan,
             covariates=z[:, None] if first.endswith("z") else np.zeros((clusters, 0)),
-            design=None, stage_one=None, factor=False, codes=codes,
+            design=None, stage_one=None, factor=False, codes=codes, source=None,
         )  # fmt: skip
         kind = {"Welch": "welch", "by size": "robust"}.get(method, "pooled")
         scale = "rate_ratio" if ratio else "difference"

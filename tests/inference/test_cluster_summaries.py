@@ -280,6 +280,32 @@ def test_heterogeneity_that_is_not_defined():
         we.cluster_summaries("score ~ arm", single, cluster="cluster", levels=LEVELS).icc()
 
 
+def test_allocations_of_the_clusters():
+    data = DATA["few"]
+    found = we.cluster_summaries("hit ~ arm + x", data, cluster="cluster", family="binomial", levels=LEVELS)
+    names = sorted(data["cluster"].unique())
+    rng = np.random.default_rng(1)
+    drawn = [rng.permutation(np.repeat(["usual", "programme"], 4)) for _ in range(4)]
+    refits = found.refit_many(arms=pd.DataFrame(drawn, columns=names), unit="cluster", arm="arm")
+    for k, each in enumerate(drawn):
+        moved = data.assign(arm=data["cluster"].map(dict(zip(names, each, strict=True))))
+        direct = we.cluster_summaries("hit ~ arm + x", moved, cluster="cluster", family="binomial", levels=LEVELS)
+        row = direct.estimates[0]
+        assert refits.iloc[k][["estimate", "se", "df", "p_value"]].tolist() == pytest.approx(
+            [row.estimate, row.se, row.df, row.p_value], rel=1e-9
+        )
+    rows = np.array([data["arm"].to_numpy(), np.repeat("usual", len(data))], dtype=object)
+    own = found.refit_many(arms=rows)
+    assert own["estimate"][0] == pytest.approx(found.estimates[0].estimate)
+    assert own["status"].tolist() == ["ok", "failed"]
+    with pytest.raises(DesignError, match="divides a cluster"):
+        found.refit_many(arms=rng.permuted(rows[:1], axis=1))
+    with pytest.raises(DesignError, match="by differences"):
+        found.with_scale("risk_ratio").refit_many(arms=rows)
+    with pytest.raises(DesignError, match="other allocations"):
+        found.refit_many(outcomes=np.zeros((1, len(data))))
+
+
 def test_plots_show_every_cluster():
     found = we.cluster_summaries("hit ~ arm", DATA["two"], cluster="cluster", family="binomial", levels=LEVELS)
     axes = found.plot()

@@ -22,6 +22,7 @@ from wwc_eval.inference.wald import WaldTest
 from wwc_eval.table import Column, Grid, Rendered, Table
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
 
     from wwc_eval.formula import Design
@@ -90,6 +91,16 @@ class ClusterSummaries(Rendered):
         """Text of the outcome."""
         response = self.table_data.design.formula.response
         return response.text if response else ""
+
+    @property
+    def source(self) -> pd.DataFrame:
+        """The data as given."""
+        return self.table_data.source
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """Names of the contrasts."""
+        return self.estimates.terms
 
     @property
     def adjusted(self) -> bool:
@@ -226,6 +237,20 @@ class ClusterSummaries(Rendered):
         from wwc_eval.inference.cluster_summaries import rescaled
 
         return rescaled(self, scale)
+
+    def refit_many(self, outcomes: Any = None, arms: Any = None, **options: Any) -> pd.DataFrame:
+        """The comparison under many allocations; see :func:`wwc_eval.inference.cluster_refits.refit_summaries`.
+
+        Raises
+        ------
+        DesignError
+            If outcomes are given: other outcomes need a first stage of their own.
+        """
+        from wwc_eval.inference.cluster_refits import refit_summaries
+
+        if outcomes is not None or arms is None:
+            raise DesignError("cluster summaries are compared again for other allocations", fix="give arms=")
+        return refit_summaries(self, arms, **options)
 
     def test(self) -> WaldTest:
         """F test that no arm differs from the reference, for three arms or more (pooled variances).

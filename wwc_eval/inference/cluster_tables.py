@@ -59,6 +59,8 @@ class ClusterTable:
         Whether the arm is a factor (then its term has its level in brackets).
     codes : ndarray of int, shape (n,)
         Cluster of each row used.
+    source : DataFrame
+        The data as given.
     """
 
     labels: tuple[str, ...]
@@ -76,6 +78,7 @@ class ClusterTable:
     stage_one: RegressionFit | None
     factor: bool
     codes: Codes
+    source: pd.DataFrame
 
     @property
     def count(self) -> int:
@@ -156,6 +159,7 @@ def read_cluster_table(
         stage_one=stage_one,
         factor=column in design.levels,
         codes=codes,
+        source=frame,
     )
 
 
