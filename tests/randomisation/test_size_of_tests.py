@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from math import sqrt
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,10 +17,18 @@ from wwc_eval.randomisation.testing.rows import Exposure
 from wwc_eval.randomisation.units import read_units
 
 pytestmark = pytest.mark.simulation
-TRIALS, DRAWS = 4_000, 199
+REFERENCE = Path(__file__).parents[1] / "reference"
 
 
-def rejections(units: pd.DataFrame, scheme, outcome, rng, *, trials=TRIALS) -> tuple[float, float]:
+def figures(name: str) -> dict:
+    return json.loads((REFERENCE / f"{name}.json").read_text(encoding="utf-8"))
+
+
+BATCHES, TRIALS, DRAWS = 40, 100, 199
+"""Reference sets drawn, trials compared with each of them, and its size: the draws err together within a batch."""
+
+
+def rejections(units: pd.DataFrame, scheme, outcome, rng, *, batches=BATCHES) -> tuple[float, float]:
     """Share of true nulls rejected at 5% by the scheme's own reference set, and by free permutation."""
     bound = scheme.bind(
         read_units(units, "team", [c for c in units.columns if c != "team"]), read_arms(("a", "b"))
@@ -26,19 +36,18 @@ def rejections(units: pd.DataFrame, scheme, outcome, rng, *, trials=TRIALS) -> t
     n = len(units)
     exposure = Exposure(place=np.arange(n), kind=np.zeros(n, dtype=np.intp), state=np.array([[0, 1]]))
     squares = LeastSquares(exposure=exposure, units=n, arms=2, Z=np.ones((n, 1)), contrast=np.array([-1.0, 1.0]))
-    reference = bound.sample(DRAWS, rng)
-    free = np.array([rng.permutation(reference[0]) for _ in range(DRAWS)])
-    made = bound.sample(trials, rng)
-    Y = outcome(trials).T
-    # every outcome under every allocation, then each trial with the allocation that it got
-    by_scheme, freely = squares.coefficients(Y, reference), squares.coefficients(Y, free)
-    treated = made == 1
-    own = (Y.T * treated).sum(axis=1) / treated.sum(axis=1) - (Y.T * ~treated).sum(axis=1) / (~treated).sum(axis=1)
-    shares = []
-    for values in (by_scheme, freely):
-        p = (1 + (np.abs(values) >= np.abs(own) - 1e-12).sum(axis=0)) / (1 + DRAWS)
-        shares.append(float((p <= 0.05).mean()))
-    return shares[0], shares[1]
+    rejected = np.zeros(2)
+    for _ in range(batches):
+        reference = bound.sample(DRAWS, rng)
+        free = np.array([rng.permutation(reference[0]) for _ in range(DRAWS)])
+        treated = bound.sample(TRIALS, rng) == 1
+        y = outcome(TRIALS)
+        own = (y * treated).sum(axis=1) / treated.sum(axis=1) - (y * ~treated).sum(axis=1) / (~treated).sum(axis=1)
+        for k, allocations in enumerate((reference, free)):
+            values = squares.coefficients(y.T, allocations)
+            p = (1 + (np.abs(values) >= np.abs(own) - 1e-12).sum(axis=0)) / (1 + DRAWS)
+            rejected[k] += (p <= 0.05).mean() / batches
+    return float(rejected[0]), float(rejected[1])
 
 
 def teams(rng, n=24):
@@ -68,7 +77,15 @@ def test_size(name):
         return 1.5 * units["rate"].to_numpy() + rng.normal(size=(trials, len(units)))
 
     own, free = rejections(units, SCHEMES[name], outcome, rng)
-    error = sqrt(0.05 * 0.95 / TRIALS)
+    error = sqrt(0.05 * 0.95 * (1 / (BATCHES * TRIALS) + 1 / (BATCHES * (DRAWS + 2))))
     assert own == pytest.approx(0.05, abs=4 * error)
     if name in RESTRICTED:
-        assert free < 0.02  # far too careful: it counts allocations that could not have happened
+        assert free < 0.01  # far too careful: it counts allocations that could not have happened
+
+
+def test_the_documents_show_the_record():
+    record = figures("randomisation_test_sizes")
+    page = (Path(__file__).parents[2] / "docs" / "methods" / "randomisation_tests.md").read_text(encoding="utf-8")
+    for name, found in record["rejected"].items():
+        assert f"| {name} | {100 * found['scheme']:.1f} | {100 * found['free']:.1f} |" in page
+        assert abs(found["scheme"] - 0.05) < 4 * record["error"]
