@@ -136,6 +136,17 @@ def cluster_size_check(
     the difference comes from both fits' CR2 contributions of each cluster, ``sum_j (a'u_j - b'v_j)^2``, with the smaller
     of their Satterthwaite degrees of freedom. Sources: Kahan, Li, Copas and Harhay 2023, doi:10.1093/ije/dyac131; Williamson,
     Datta and Satten 2003, doi:10.1111/1541-0420.00005.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd, wwc_eval as we
+    >>> rng = np.random.default_rng(1)
+    >>> team = np.repeat(np.arange(12), rng.integers(4, 30, 12))
+    >>> children = pd.DataFrame({"y": rng.normal(size=len(team)) + (team % 2), "arm": team % 2, "team": team})
+    >>> fit = we.regression("y ~ arm", children, vcov="CR2", cluster="team")
+    >>> check = fit.cluster_size_check("arm")
+    >>> [row.details.get("average", "difference") for row in check.estimates]
+    ['participants', 'clusters', 'difference']
     """
     check_number("level", level, above=0, below=1)
     people = _people(formula, frame)

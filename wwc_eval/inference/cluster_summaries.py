@@ -126,7 +126,7 @@ def cluster_summaries(
     ...                           levels={"arm": ["usual", "programme"]})
     >>> effect = found.estimates["arm[programme]"]
     >>> effect.scale, effect.df, round(effect.estimate, 4)
-    ('risk_difference', 6.0, -0.0534)
+    ('risk_difference', 6.0, -0.0535)
     """
     chosen_family = check_choice("family", family, tuple(CLUSTER_SCALES))
     allowed = CLUSTER_SCALES[chosen_family]

@@ -176,6 +176,15 @@ def impact(
     ``1 / |A(1) - A(0)|`` with the limits inverted, for risks only and only where the interval of the difference excludes
     no effect; elsewhere its interval would run through infinity. Sources: Lane and Nelder 1982, doi:10.2307/2530043;
     Altman 1998, doi:10.1136/bmj.317.7168.1309.
+
+    Examples
+    --------
+    >>> import pandas as pd, wwc_eval as we
+    >>> data = pd.DataFrame({"y": [0, 1, 0, 1, 1, 1, 0, 1] * 20, "arm": (["usual"] * 4 + ["offer"] * 4) * 20})
+    >>> fit = we.regression("y ~ arm", data, family="binomial", levels={"arm": ["usual", "offer"]})
+    >>> year = fit.impact("arm", per_year=600)
+    >>> round(year.difference.estimate, 6), round(year.percent_change[0], 6), round(year.number_needed.estimate, 6)
+    (150.0, 0.5, 4.0)
     """
     size = check_number("per_year", per_year, above=0)
     how = resampling(
