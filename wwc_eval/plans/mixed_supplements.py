@@ -36,7 +36,8 @@ def mixed_supplements(fit: Any, context: Context, terms: Sequence[str]) -> tuple
     beside = tuple(_inferences(fit, term) for term in terms)
     if context.changed and context.changed <= SAME_FIT:
         return beside
-    variances = _variances(fit, intervals=not context.changed)
+    # one that takes the place of another model has no original whose intervals stand elsewhere
+    variances = _variances(fit, intervals=not context.changed or "model" in context.changed)
     return (_estimand(fit), _likeness(fit, context), variances, *beside, _search(fit))
 
 
