@@ -166,8 +166,9 @@ def cluster_size_check(
         "levels": levels,
         "level": level,
     }
+    centred = np.log(sizes) - float(np.log(sizes) @ sizes / sizes.sum())
     coefficients, test, notes = _coefficients(
-        formula, frame, variable, np.log(sizes)[codes], {**shared, "weights": weights}
+        formula, frame, variable, centred[codes], {**shared, "weights": weights}
     )
     over = (1.0 if weights is None else weights) / sizes[codes] * float(sizes.mean())
     pair = []
@@ -239,7 +240,7 @@ def _coefficients(
 ) -> tuple[Estimates, WaldTest | None, list[str]]:
     """Coefficients of log size and its products with the variable."""
     name = SIZE if SIZE not in frame.columns else f"{SIZE} (of this check)"
-    grown = frame.assign(**{name: log_size - float(log_size.mean())})
+    grown = frame.assign(**{name: log_size})
     size, own = quote_name(name), quote_name(variable)
     fit = regression(formula.with_terms(size, f"{own}:{size}"), grown, **options)
     wanted = [term for term in fit.terms if quote_name(name) in term or name in term]
