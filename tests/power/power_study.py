@@ -13,7 +13,7 @@ from scipy import special
 
 from wwc_eval.power import Baseline, Binary, Level, Rate, TreatedGroups, Trial
 
-RECORD = Path(__file__).parents[1] / "reference" / "power_simulation.json"
+RECORD = Path(__file__).parents[1] / "reference" / "power_formulas.json"
 CHUNK = 5_000
 
 

@@ -11,6 +11,7 @@ from wwc_eval.power.level import Level
 from wwc_eval.power.outcomes import Binary, Continuous, Outcome
 from wwc_eval.power.parts import Baseline, TreatedGroups
 from wwc_eval.power.priors import icc_priors
+from wwc_eval.power.panel import PanelDiD, placebo_power
 from wwc_eval.power.results import MdesResult, PowerResult, RequiredResult
 from wwc_eval.power.stepped_wedge import SteppedWedge
 from wwc_eval.power.trial import Trial
@@ -31,6 +32,7 @@ __all__ = [
     "MultiArm",
     "NonInferiority",
     "Outcome",
+    "PanelDiD",
     "PowerResult",
     "Rate",
     "RequiredResult",
@@ -40,4 +42,5 @@ __all__ = [
     "Trial",
     "explain_power",
     "icc_priors",
+    "placebo_power",
 ]

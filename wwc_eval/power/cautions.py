@@ -1,6 +1,6 @@
 """Where formulas are known to err by more than two percentage points of power.
 
-The limits are those of the simulations in docs/methods/power.md (tests/reference/power_simulation.json).
+The limits are those of the simulations in docs/methods/power.md (tests/reference/power_formulas.json).
 """
 
 from __future__ import annotations

@@ -33,14 +33,15 @@ _BLOCK = 1 << 12
 def critical(df: ArrayLike, alpha: ArrayLike, sides: int) -> Array:
     """Critical value of a test: the upper ``alpha / sides`` quantile of t, of the normal for infinite df."""
     free, tail = np.broadcast_arrays(np.asarray(df, float), np.asarray(alpha, float) / sides)
-    pairs = np.stack([free.ravel(), tail.ravel()])
-    back: NDArray[np.intp] | slice = slice(None)
-    if pairs.shape[1] > 256:  # quantiles are dear, and designs share them
-        pairs, back = np.unique(pairs, axis=1, return_inverse=True)
-    finite = pairs[0] < NORMAL
-    values = -special.ndtri(pairs[1])
-    values[finite] = -special.stdtrit(pairs[0][finite], pairs[1][finite])
-    return np.asarray(values[back]).reshape(free.shape)
+    if free.size > 256:  # quantiles are dear, and designs share them
+        frees, which = np.unique(np.asarray(df, float), return_inverse=True)
+        tails, when = np.unique(np.asarray(alpha, float) / sides, return_inverse=True)
+        if frees.size * tails.size < free.size:
+            table = critical(frees[:, None], tails, 1)
+            return np.asarray(table[which.reshape(np.shape(df)), when.reshape(np.shape(alpha))])
+    values = -special.ndtri(tail)
+    finite = free < NORMAL
+    return np.asarray(np.where(finite, -special.stdtrit(np.where(finite, free, 1.0), tail), values))
 
 
 def t_power(
@@ -154,7 +155,12 @@ def _tails(
     value, rate = np.empty(bar.size), np.zeros(bar.size if slope else 0)
     mixed = (free < NORMAL) & (shift >= 0) & (shift <= FARTHEST) & (bar.size > FEW)
     series = np.flatnonzero(mixed)
-    order = series[np.argsort(shift[series], kind="stable")] if len(series) > _BLOCK else series
+    # like noncentralities together, so that few terms do for most blocks; bytes are sorted by counting
+    order = (
+        series[np.argsort((shift[series] * 8.0).astype(np.uint8), kind="stable")]
+        if len(series) > _BLOCK
+        else series
+    )
     for start in range(0, len(order), _BLOCK):
         at = order[start : start + _BLOCK]
         b, x = free[at] / 2.0, bar[at] ** 2 / (bar[at] ** 2 + free[at])
@@ -216,8 +222,20 @@ def _half_step(b: Array) -> Array:
     series = 1 + r * (
         -1 / 8 + r * (1 / 128 + r * (5 / 1024 + r * (-21 / 32768 + r * (-399 / 262144 + r * 869 / 4194304))))
     )
-    small = np.minimum(b, 64.0)
-    return np.where(b < 64.0, special.gamma(small + 0.5) / special.gamma(small), np.sqrt(b) * series)
+    step = np.sqrt(b) * series
+    low = np.flatnonzero(b < 64.0)
+    if len(low):
+        twice = 2.0 * b[low]
+        whole = twice.astype(np.int64)
+        if np.array_equal(whole, twice) and len(low) > len(_HALF_STEPS):
+            step[low] = _HALF_STEPS[whole]
+        else:
+            step[low] = special.gamma(b[low] + 0.5) / special.gamma(b[low])
+    return np.asarray(step)
+
+
+_HALF_STEPS: Array = np.r_[0.0, special.gamma(np.arange(2, 129) / 2.0) / special.gamma(np.arange(1, 128) / 2.0)]
+"""Gamma(b + 1/2) / Gamma(b) at 2 b = 0, 1, ... 127."""
 
 
 def _normal(z: Array) -> Array:
