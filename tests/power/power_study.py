@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from scipy import special
 
-from wwc_eval.power import Baseline, Binary, Level, Rate, TreatedGroups, Trial
+from wwc_eval.power import Baseline, Binary, Level, Rate, TimeToEvent, TreatedGroups, Trial
 
 RECORD = Path(__file__).parents[1] / "reference" / "power_formulas.json"
 CHUNK = 5_000
@@ -280,6 +280,23 @@ def ancova(n, j, icc, r_team, r_child, effect):  # noqa: PLR0917
     return design, effect, {}, run
 
 
+def hazards(n, p, ratio):
+    """Constant hazards, followed to one end; the log-rank test."""
+    design = Trial(levels=[Level("child", n)], assigned="child", outcome=TimeToEvent(control=p))
+
+    def run(rng, reps):
+        treated = np.arange(n) < n // 2
+        time = rng.exponential(1.0, (reps, n)) / np.where(treated, ratio, 1.0)
+        order = np.argsort(time, axis=1)
+        arm, happened = treated[order], np.take_along_axis(time, order, axis=1) < -math.log(1 - p)
+        at_risk = n - np.arange(n)
+        share = (n // 2 - np.cumsum(arm, axis=1) + arm) / at_risk
+        gap = (happened * (arm - share)).sum(-1)
+        return t_test(gap, (happened * share * (1 - share)).sum(-1), 1e12)
+
+    return design, ratio, {"convention": "normal"}, run
+
+
 EXACT = {
     "individuals, 30 against 60": individuals(30, 60, 0.6),
     "individuals, 5 against 5, one-sided": individuals(5, 5, 1.5, sides=1),
@@ -326,6 +343,9 @@ APPROXIMATE = {
     "rates, ratio 0.25, 12 areas of 20, k 0.3": rates(20, 12, 0.3, 0.1, 0.25),
     "log rates, ratio 1.8, 12 areas of 200, k 0.3": rates(200, 12, 0.3, 0.1, 1.8, test="log"),
     "log rates, ratio 0.6, 12 areas of 200, k 0.3": rates(200, 12, 0.3, 0.1, 0.6, test="log"),
+    "log-rank, ratio 0.65, 300 children, 60% events": hazards(300, 0.6, 0.65),
+    "log-rank, ratio 1.8, 120 children, 40% events": hazards(120, 0.4, 1.8),
+    "log-rank, ratio 0.4, 60 children, 80% events": hazards(60, 0.8, 0.4),
     "treated groups, 5 of 8, ICC 0.1": groups(80, 8, 0.1, 0.75),
     "treated groups, 12 of 8, ICC 0.1": groups(192, 8, 0.1, 0.45),
     "ANCOVA, 8 clusters of 20, ICC 0.1": ancova(20, 8, 0.1, 0.7, 0.5, 0.75),

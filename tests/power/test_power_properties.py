@@ -80,6 +80,19 @@ def test_power_of_the_detectable_effect_is_the_power(trial, power, sides, direct
         assert (float(found) < trial.outcome.null) == (direction == "fall")
 
 
+@given(trial=trials(("continuous", "binary")), power=st.floats(0.3, 0.95), pick=st.integers(0, 3))
+@SLOW
+def test_contrasts_invert_too(trial, power, pick):
+    assume(trial.outcome.null == 0)
+    level = trial.levels[pick % len(trial.levels)].name
+    for design in (trial.factorial(), trial.factorial().interaction, trial.moderator(level, share=0.4)):
+        try:
+            found = design.mdes(power)
+            assert float(design.power(found)) == pytest.approx(power, abs=1e-10)
+        except DesignError as error:
+            assert any(word in str(error) for word in ("out of reach", "must be > ", "degrees of freedom"))
+
+
 @given(trial=trials(), power=st.floats(0.5, 0.95), pick=st.integers(0, 3), size=st.floats(0.1, 0.4))
 @SLOW
 def test_required_sizes_are_minimal_and_can_be_allocated(trial, power, pick, size):

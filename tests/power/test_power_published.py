@@ -4,7 +4,7 @@ import pytest
 from power_cases import PUBLISHED
 
 from wwc_eval.errors import DesignError
-from wwc_eval.power import Binary, Continuous, Level, Trial, explain_power
+from wwc_eval.power import Binary, Continuous, Level, SteppedWedge, Trial, explain_power
 
 pytestmark = pytest.mark.reference
 
@@ -15,6 +15,20 @@ def one(n, outcome=None, **more):
 
 def as_given(found):
     return {(row["convention"], row["sides"]) for row in found.reproduced_by if row["departures"] == "as given"}
+
+
+def test_stepped_wedge_of_five_authorities():
+    given = PUBLISHED["P01"]
+    design = SteppedWedge.standard(
+        clusters=5,
+        steps=5,
+        cell_size=600,
+        outcome=Binary(control=0.07, variance="null"),
+        icc=given["inputs"]["ICC"],
+    )
+    found = explain_power(published=given["published"], design=design)
+    assert ("exact", 2) in as_given(found)
+    assert all(row["reproduces"] == "no" for row in found.rows if row["sides"] == 1)
 
 
 def test_schools_75_against_75():
