@@ -88,3 +88,15 @@ def test_crossed_factors_have_no_highest_level():
 def test_four_clusters_are_told_so():
     fit = fitted("c", "binary ~ arm + x + (1 | la/school)")
     assert "4 clusters are too few for any standard error" in " ".join(fit.advice.reasons)
+
+
+def test_an_arm_that_varies_within_many_blocks_is_not_called_too_liberal():
+    fit = fitted("e", "dispersed ~ arm + x + (1 | la)", "negative_binomial", exposure="exposure")
+    assert fit.advice.inference == "wald"
+    assert "varies within the 20 groups of 'la'" in " ".join(fit.advice.reasons)
+    assert any("trusts that the effect is the same" in text for text in fit.estimates[ARM].warnings)
+    assert any("trusts that the effect is the same" in text for text in fit.marginal_effect("arm").warnings)
+    between = fitted("d", "binary ~ arm + x + (1 | la)").estimates["(Intercept)"]
+    assert any("rejects too often" in text for text in between.warnings)
+    assert repr(fit.advice) == str(fit.advice)
+    assert "clustered by la" in fit.advice.estimates["regression, CR2"].method

@@ -22,7 +22,7 @@ VERY_FEW = 5
 KENWARD_ROGER_EFFECTS = 2_500
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Advice(Rendered):
     """The inference advised, with all of them side by side.
 
@@ -85,6 +85,10 @@ class Advice(Rendered):
 
     def _notes(self) -> tuple[str, ...]:
         return self.reasons
+
+    def __repr__(self) -> str:
+        """The inferences as a table, with the reasons."""
+        return str(self)
 
 
 def advise(fit: LinearFit, term: str | None = None) -> Advice:

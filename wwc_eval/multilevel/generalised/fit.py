@@ -222,7 +222,7 @@ class GeneralisedFit(GeneralisedChecks, ReportedFit):
             "scale": self._coefficient_scale,
             "units": "",
             "method": f"{self._words}; {self.inference.words}",
-            "warnings": self._warnings(lost=lost),
+            "warnings": self._warnings(lost=lost, term=term),
             **changes,
         }
         return Estimate.from_normal(
@@ -236,18 +236,17 @@ class GeneralisedFit(GeneralisedChecks, ReportedFit):
             **rest,
         )
 
-    def _warnings(self, *, lost: bool = False) -> tuple[str, ...]:
-        """What a reader must know of every estimate."""
+    def _warnings(self, *, lost: bool = False, term: str = "") -> tuple[str, ...]:
+        """What a reader must know of an estimate, and of the coefficient ``term`` in particular."""
+        from wwc_eval.multilevel.generalised.advice import caution
+
         found = []
         if lost and self.core.separation is not None:
             found.append(
                 "Not estimable: the outcome is predicted perfectly in some rows, so the estimate is infinite"
             )
         if self.n_clusters < FEW_GROUPS:
-            found.append(
-                f"Normal inference with {self.n_clusters:,} groups rejects too often: put a regression with group "
-                "effects, CR2 errors and Satterthwaite degrees of freedom beside it"
-            )
+            found.append(caution(self, term))
         return tuple(found)
 
     def with_inference(

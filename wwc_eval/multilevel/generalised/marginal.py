@@ -307,7 +307,7 @@ def estimate_of(
         method=f"{fit._words}; {words}",
         n=fit.n,
         n_clusters=fit.n_clusters,
-        warnings=fit._warnings(lost=not math.isfinite(value)),
+        warnings=fit._warnings(lost=not math.isfinite(value), term=term),
         citation="Hedeker, du Toit, Demirtas and Gibbons 2018, doi:10.1111/biom.12707",
         details=details,
     )
