@@ -185,6 +185,10 @@ class Balanced(CountLaw):
     def _ways(self, stratum: int, row: Row) -> int:
         return multinomial([int(b) + e for b, e in zip(self._base[stratum], row, strict=True)])
 
+    def _relative(self, stratum: int, row: Row) -> Fraction:
+        """Ways to deal a row over those to deal none of it, up to a factor that all rows of the stratum share."""
+        return Fraction(1, math.prod(int(b) + 1 for b, e in zip(self._base[stratum], row, strict=True) if e))
+
     @cached_property
     def ways(self) -> int:
         """Number of permitted allocations: over all tables, the ways to deal them."""
@@ -206,9 +210,13 @@ class Balanced(CountLaw):
         if all(len(set(weights)) == 1 for weights in by_row.values()):
             dealt = [int(by_row[size][0] ** number) for size, number in by_size.items()]
             return multinomial([times for _, times in rows]) * math.prod(dealt)
+        outside = 1
         left: dict[Row, int] = {tuple(times for _, times in rows): 1}
         for size, number in by_size.items():
-            weights = by_row[size]
+            # what all rows have in common is taken out, so that the numbers in the sum stay small
+            common = math.gcd(*by_row[size])
+            weights = [ways // common for ways in by_row[size]]
+            outside *= int(common**number)
             following: dict[Row, int] = {}
             for state, ways in left.items():
                 for taken in splits(number, state):
@@ -216,26 +224,25 @@ class Balanced(CountLaw):
                     here = multinomial(taken) * math.prod(int(w**t) for w, t in zip(weights, taken, strict=True))
                     following[rest] = following.get(rest, 0) + ways * here
             left = following
-        return sum(left.values())
+        return outside * sum(left.values())
 
     @cached_property
     def uniform(self) -> bool:
         """Whether every permitted allocation is equally likely."""
         chances = set()
         for each in self._classes:
-            ways, product = 1, 1
+            ways, product = 1, Fraction(1)
             for kind, rows in zip(self._types, each.rows, strict=True):
                 used = [row for row, _ in rows]
                 ratios = {
-                    tuple(Fraction(self._ways(stratum, row), self._ways(stratum, used[0])) for row in used)
+                    tuple(self._relative(stratum, row) / self._relative(stratum, used[0]) for row in used)
                     for stratum in {self.sizes[s]: s for s in kind.strata}.values()
                 }
                 if len(ratios) > 1:
                     return False  # placing the rows otherwise changes the number of ways
                 ways *= multinomial([times for _, times in rows])
-                # relative to the first stratum's ways, which every class has in common
                 for stratum, row in zip(kind.strata, (r for r, t in rows for _ in range(t)), strict=True):
-                    product *= self._ways(stratum, row)
+                    product *= self._relative(stratum, row)
             chances.add(each.chance / (ways * product))
         return len(chances) == 1
 

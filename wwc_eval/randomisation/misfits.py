@@ -107,9 +107,18 @@ class Global(CountLaw):
     def _deals(self, stratum: int, row: Row) -> int:
         return multinomial([int(f) + e for f, e in zip(self._full[stratum], row, strict=True)])
 
+    def _grown(self, stratum: int, row: Row) -> int:
+        """(f_1 + e_1)! ... / (f_1! ...): one over the ways to deal a row, up to a factor that the rows share."""
+        full = self._full[stratum].tolist()
+        return math.prod(math.perm(f + e, e) for f, e in zip(full, row, strict=True))
+
     @cached_property
     def ways(self) -> int:
         """Number of permitted allocations: over all tables, the ways to deal them."""
+        options = [list(splits(left, (left,) * len(self.ratio))) for left in self._left]
+        deals = [{row: self._deals(s, row) for row in rows} for s, rows in enumerate(options)]
+        # what all rows of a stratum have in common is taken out, so that the numbers in the sum stay small
+        common = [math.gcd(*each.values()) for each in deals]
         whole = 0
         for numbers, _ in self._pool.patterns:
             ways = {numbers: 1}
@@ -117,28 +126,34 @@ class Global(CountLaw):
                 following: dict[Row, int] = {}
                 for state, steps in moves.items():
                     for row, rest in steps:
-                        following[rest] = following.get(rest, 0) + ways[state] * self._deals(stratum, row)
+                        here = ways[state] * (deals[stratum][row] // common[stratum])
+                        following[rest] = following.get(rest, 0) + here
                 ways = following
             whole += sum(ways.values())
-        return whole
+        return whole * math.prod(common)
 
     @cached_property
     def uniform(self) -> bool:
         """Whether every permitted allocation is equally likely: the least and the most likely ones agree."""
         extremes = set()
+        options = [list(splits(left, (left,) * len(self.ratio))) for left in self._left]
+        factors = [
+            {row: multinomial(row) * self._grown(stratum, row) for row in rows}
+            for stratum, rows in enumerate(options)
+        ]
         for numbers, chance in self._pool.patterns:
             base = chance / multinomial(numbers)
-            bounds = {numbers: (base, base)}
+            bounds = {numbers: (1, 1)}
             for stratum, moves in enumerate(self._through(numbers)):
-                following: dict[Row, tuple[Fraction, Fraction]] = {}
+                following: dict[Row, tuple[int, int]] = {}
                 for state, steps in moves.items():
                     low, high = bounds[state]
                     for row, rest in steps:
-                        factor = Fraction(multinomial(row), self._deals(stratum, row))
+                        factor = factors[stratum][row]
                         old = following.get(rest, (low * factor, high * factor))
                         following[rest] = (min(old[0], low * factor), max(old[1], high * factor))
                 bounds = following
-            extremes |= {each for pair in bounds.values() for each in pair}
+            extremes |= {base * each for pair in bounds.values() for each in pair}
         return len(extremes) == 1
 
     def sharing(self) -> tuple[Floats, Floats]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -215,50 +216,50 @@ class BoundSaturation(BoundScheme):
             counts[here, cluster] = self._numbers(sizes[cluster], level).sample(len(here), rng)
         return deal_many(self.clusters.members, counts, rng)
 
+    def _ways(self, size: int, level: int) -> int:
+        """Ways to choose the programme units of a cluster with a share."""
+        return sum(multinomial(counts) for counts, _ in self._numbers(size, level).patterns)
+
     @cached_property
-    def _law(self) -> tuple[int, Fraction, Fraction]:
-        """Number of permitted allocations, and the least and the most likely one's probability."""
-        whole, bounds = 0, []
-        sizes = self.clusters.sizes.tolist()
-        ways = {
-            (size, level): [
-                (multinomial(counts), chance / multinomial(counts))
-                for counts, chance in self._numbers(size, level).patterns
-            ]
-            for size in set(sizes)
-            for level in range(len(self._shares))
-        }
-        for numbers, chance in self._levels.patterns:
-            each = chance / multinomial(numbers)
-            states: dict[Row, tuple[int, Fraction, Fraction]] = {numbers: (1, each, each)}
-            for size in sizes:
-                following: dict[Row, tuple[int, Fraction, Fraction]] = {}
-                for state, (count, low, high) in states.items():
-                    for pick in splits(1, state):
-                        level = pick.index(1)
-                        rest = tuple(a - b for a, b in zip(state, pick, strict=True))
-                        old = following.get(rest, (0, Fraction(1), Fraction(0)))
-                        here = ways[size, level]
-                        following[rest] = (
-                            old[0] + count * sum(w for w, _ in here),
-                            min(old[1], low * min(p for _, p in here)),
-                            max(old[2], high * max(p for _, p in here)),
-                        )
-                states = following
-            for count, low, high in states.values():
-                whole += count
-                bounds += [low, high]
-        return whole, min(bounds), max(bounds)
-
-    @property
     def count(self) -> int:
-        """Number of permitted allocations."""
-        return self._law[0]
+        """Number of permitted allocations; clusters of one size are taken together."""
+        by_size = Counter(self.clusters.sizes.tolist())
+        whole = 0
+        for numbers, _ in self._levels.patterns:
+            states: dict[Row, int] = {numbers: 1}
+            for size, number in by_size.items():
+                weights = [self._ways(size, level) for level in range(len(numbers))]
+                following: dict[Row, int] = {}
+                for state, ways in states.items():
+                    for taken in splits(number, state):
+                        rest = tuple(a - b for a, b in zip(state, taken, strict=True))
+                        here = multinomial(taken) * math.prod(
+                            int(w**t) for w, t in zip(weights, taken, strict=True)
+                        )
+                        following[rest] = following.get(rest, 0) + ways * here
+                states = following
+            whole += sum(states.values())
+        return whole
 
-    @property
+    @cached_property
     def uniform(self) -> bool:
         """Whether all permitted allocations are equally likely."""
-        return self._law[1] == self._law[2]
+        sizes = self.clusters.sizes.tolist()
+        levels = range(len(self._shares))
+        chances: dict[tuple[int, int], Fraction] = {}
+        for size, level in itertools.product(set(sizes), levels):
+            each = {chance / multinomial(counts) for counts, chance in self._numbers(size, level).patterns}
+            if len(each) > 1:
+                return False
+            chances[size, level] = each.pop()
+        if len({tuple(chances[size, level] / chances[size, 0] for level in levels) for size in set(sizes)}) > 1:
+            return False  # clusters that exchange their shares make another probability
+        relative = [chances[sizes[0], level] / chances[sizes[0], 0] for level in levels]
+        each_pattern = {
+            chance / multinomial(numbers) * math.prod(r**n for r, n in zip(relative, numbers, strict=True))
+            for numbers, chance in self._levels.patterns
+        }
+        return len(each_pattern) == 1
 
     @property
     def mirrored(self) -> bool:
