@@ -127,7 +127,12 @@ def _flow(facts: Facts, assembled: Assembled) -> Flow:
         row_words=words["rows"],
         excluded=assembled.excluded,
         outcome_missing=facts.primary.name if facts.primary else None,
+        # clusters are randomised to sequences; their rows fall into cells of an arm
+        labels=WEDGE_LABELS if design.wedge is not None else None,
     )
+
+
+WEDGE_LABELS = {"received": "Received", "allocated": "In cells of {arm}"}
 
 
 def _labels(facts: Facts) -> tuple[dict[str, str], dict[str, str]]:
