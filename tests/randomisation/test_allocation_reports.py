@@ -376,6 +376,24 @@ def test_withdrawals_of_a_wedge_and_of_stages():
     assert set(smaller.table["stage"]) == {1}
 
 
+def test_withdrawals_from_a_design_too_large_to_go_through():
+    found = randomised((12, 12), we.PermutedBlocks(sizes=(2, 4), by="la"))
+    left = found.without(["T01", "T15"])
+    drawn = left.reference_set(draws=2_000, rng=1)
+    assert drawn.shape == (2_000, 22)
+    assert left.table["probability"].isna().all()
+    assert "too many to count" in str(left)
+    assert left.warnings == ()
+    whole = found.reference_set(draws=60_000, rng=2)
+    whole = whole[(whole[:, [1, 15]] == found.codes[[1, 15]]).all(axis=1)]
+    kept = np.setdiff1d(np.arange(24), [1, 15])
+    assert np.abs(whole[:, kept].mean(axis=0) - drawn.mean(axis=0)).max() < 4.5 * math.sqrt(
+        0.25 / 2_000 + 0.25 / len(whole)
+    )
+    with pytest.raises(we.DesignError, match="too many to count"):
+        _ = left.probabilities
+
+
 def test_withdrawals_that_cannot_be():
     found = randomised((4, 4), we.Complete())
     for names, words in (

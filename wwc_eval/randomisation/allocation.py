@@ -117,7 +117,10 @@ class Allocation(Rendered):
             self.codes.astype(np.intp), categories=pd.Index(self.labels), ordered=True
         )
         columns |= self.bound.extra_columns(self.codes)
-        columns["probability"] = self.bound.probabilities()[np.arange(self.n), self.codes]
+        try:
+            columns["probability"] = self.probabilities[np.arange(self.n), self.codes]
+        except DesignError:  # given those who withdrew from a large design it is not known exactly
+            columns["probability"] = np.nan
         return pd.DataFrame(columns)
 
     @property

@@ -159,7 +159,9 @@ class BoundRemaining(BoundScheme):
     @property
     def uniform(self) -> bool:
         """Whether those are equally likely."""
-        return self.whole.uniform or self._listed.probabilities is None
+        if self.whole.uniform:
+            return True
+        return self.whole.count <= COUNTABLE and self._listed.probabilities is None
 
     def draw(self, stream: Stream) -> Codes:
         """Never: units withdraw after the draw."""
@@ -167,7 +169,13 @@ class BoundRemaining(BoundScheme):
         raise DesignError("units withdraw after the draw", fix="randomise the whole list")
 
     def probabilities(self) -> Floats:
-        """Probability of each arm given the arms of those who withdrew."""
+        """Probability of each arm given the arms of those who withdrew.
+
+        Raises
+        ------
+        DesignError
+            If the scheme permits too many allocations to go through.
+        """
         reference = self._listed
         k = len(self.labels)
         return np.stack([reference.weights @ (reference.allocations == arm) for arm in range(k)], axis=1)
