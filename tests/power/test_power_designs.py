@@ -217,6 +217,7 @@ def test_assurance_is_the_mean_of_power():
     assert found.mc_se < 1e-3
     assert float(TEAMS.assurance(-0.08, {"team.icc": belief}, rng=1)) == float(found)
     assert "k 0.3" in str(found) or "k 0.4" in str(found)
+    assert found.plot().get_xlabel() == "power (%)"
     several = TEAMS.assurance(
         Belief.normal(-0.08, 0.03), {"team.icc": belief, "child.attrition": Belief.beta(0.1, 0.05)}, rng=2
     )
@@ -255,6 +256,11 @@ def test_tables_curves_and_stages_agree_with_the_design(tmp_path):
         "analysis": pytest.approx(2484),
     }
     assert rows["MDES"]["protocol"] == pytest.approx(float(TEAMS.mdes()))
+    small = TEAMS.mdes_table({"team.n": [6, 48]})  # with 6 teams no fall is detected
+    assert np.isnan(small.column("fall")[0])
+    assert small.column("fall")[1] == pytest.approx(TEAMS.mdes().fall)
+    assert "No possible effect" in str(small)
+    assert np.isnan(TEAMS.contour(("team.n", [6, 48]), ("team.icc", [0.05, 0.1])).z[0, 0])
     for shown in (curve, plane, stages, table):
         assert "nan" not in shown.to_html()
     for at, picture in enumerate((curve, plane, TEAMS.curve("effect", [-0.1, 0.0, 0.1]))):

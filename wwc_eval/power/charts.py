@@ -63,7 +63,10 @@ def plot_curve(curve: PowerCurve, ax: Axes | None = None) -> Axes:
     ax.set_ylabel("power (%)")
     if np.isfinite(curve.effect):
         ax.set_title(f"effect: {curve.outcome.show(curve.effect)}", fontsize="medium", loc="left")
-    ax.legend(loc="center" if curve.over == "effect" else "lower right", frameon=False)
+    if curve.over == "effect":  # the curve fills the axes from side to side
+        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
+    else:
+        ax.legend(loc="lower right", frameon=False)
     return ax
 
 

@@ -145,27 +145,11 @@ def explain_power(
     if design is None:
         size = check_number("se", se, above=0)
         design = Trial(levels=[Level("unit", 4.0 / size**2)], assigned="unit", df=math.inf)
-    rows = []
-    for changes, changed in _variants(design):
-        for name, sides in itertools.product(CONVENTIONS, (2, 1)):
-            far = len(changes) + (sides == 1)
-            if far > FARTHEST or (name == "crtsize" and quantity != "required"):
-                continue
-            given = {"alpha": alpha, "sides": sides, "convention": name}
-            for direction, value in _figures(changed, quantity, effect, power=power, level=level, given=given):
-                gap = value - quoted
-                rows.append(
-                    {
-                        "convention": name,
-                        "sides": sides,
-                        "departures": ", ".join(changes) or "as given",
-                        "direction": direction,
-                        "value": value,
-                        "difference": gap,
-                        "reproduces": _verdict(gap, within),
-                        "far": far,
-                    }
-                )
+    asked: dict[str, Any] = {"effect": effect, "power": power, "level": level}
+    rows = [
+        row | {"difference": row["value"] - quoted, "reproduces": _verdict(row["value"] - quoted, within)}
+        for row in _tried(design, alpha=alpha, quantity=quantity, **asked)
+    ]
     order = sorted(
         rows, key=lambda row: (row["reproduces"] != "yes", row["reproduces"] != "truncated", row["far"])
     )
@@ -177,6 +161,25 @@ def explain_power(
         quantity=quantity,
         design=design.describe() if se is None else f"SE {se:g}",
     )
+
+
+def _tried(design: Solvable, *, alpha: float, quantity: Quantity, **asked: Any) -> Iterator[dict[str, Any]]:
+    """The figure by every convention, with up to two departures."""
+    for changes, changed in _variants(design):
+        for name, sides in itertools.product(CONVENTIONS, (2, 1)):
+            far = len(changes) + (sides == 1)
+            if far > FARTHEST or (name == "crtsize" and quantity != "required"):
+                continue
+            given = {"alpha": alpha, "sides": sides, "convention": name}
+            for direction, value in _figures(changed, quantity, given=given, **asked):
+                yield {
+                    "convention": name,
+                    "sides": sides,
+                    "departures": ", ".join(changes) or "as given",
+                    "direction": direction,
+                    "value": value,
+                    "far": far,
+                }
 
 
 def _last_digit(published: float) -> float:
@@ -196,8 +199,8 @@ def _verdict(gap: float, within: float) -> str:
 def _figures(
     design: Solvable,
     quantity: Quantity,
-    effect: float | None,
     *,
+    effect: float | None,
     power: float,
     level: str | None,
     given: dict[str, Any],

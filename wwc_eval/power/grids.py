@@ -61,7 +61,9 @@ def mdes_table(
         raise DesignError("nothing varies: the table would hold one figure", fix="vary={'team.icc': [0.01, 0.05]}")
     mesh = np.meshgrid(*(np.asarray(values, float) for values in vary.values()), indexing="ij")
     flat = {name: each.ravel() for name, each in zip(vary, mesh, strict=True)}
-    found = changed(design, flat).mdes(power, alpha=alpha, sides=sides, convention=convention)
+    held = changed(design, flat)
+    with np.errstate(all="ignore"):
+        found = held.mdes(power, alpha=alpha, sides=sides, convention=convention, unreachable="nan")
     size = len(mesh[0].ravel())
     parts = {"df": found.df, "mdes": found.value, "fall": found.fall, "rise": found.rise}
     columns = {**flat, **{name: np.broadcast_to(np.asarray(each, float), (size,)) for name, each in parts.items()}}
@@ -73,6 +75,8 @@ def mdes_table(
     shown.append(Column(name="df", kind="number", digits=1))
     shown += [Column(name=name, label=f"{label} ({units})", kind="number", digits=4) for name, label in _EFFECTS]
     notes = [f"Power {100 * power:g}%, alpha {alpha:g}, {sides}-sided; convention: {found.convention}."]
+    if np.any(np.isnan(np.asarray(found.value))):
+        notes.append("No possible effect has that power where the table has a dash.")
     return Table(
         rows, shown, title=f"Minimum detectable effects; {design.describe()}", notes=[*notes, *found.warnings]
     )
@@ -303,7 +307,7 @@ def power_contour(
     given: dict[str, Any] = {"alpha": alpha, "sides": sides, "convention": convention}
     quantity: Literal["power", "mdes"] = "mdes" if effect is None else "power"
     if effect is None:
-        found = np.asarray(held.mdes(power, direction=direction, **given).value)
+        found = np.asarray(held.mdes(power, direction=direction, unreachable="nan", **given).value)
     else:
         found = np.asarray(held.power(effect, **given).value)
     return PowerContour(

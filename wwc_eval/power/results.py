@@ -229,7 +229,7 @@ class RequiredResult(_Result):
     short : float or array
         Power at one unit fewer, which falls short (NaN where one fewer cannot be).
     fraction : float or array
-        The size, not a whole number, at which the power is exactly reached with the stated share.
+        The size, not a whole number, at which the power is exactly reached; at the assigned level with the stated share.
     target, effect, alpha, sides, df, ncp, convention
         What was asked, and the test at that size.
     """

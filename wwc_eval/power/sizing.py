@@ -110,12 +110,19 @@ def _smallest(
     trial: Trial, level: str, goal: Number, reached: Callable[..., Array], shape: tuple[int, ...]
 ) -> tuple[Array, Array]:
     """Smallest whole n whose power, with allocatable arms, reaches the goal; and the fraction that just does."""
-    low, high = _bracket(trial, level, goal, reached, shape)
+    held = level != trial.assigned  # the arms' share is then the same whatever the size
+
+    def smooth(n: Array) -> Array:
+        return np.asarray(reached(n, allocated=held))
+
+    low, high = _bracket(trial, level, goal, smooth, shape)
     while np.any(high - low > 1):
         middle = np.floor((low + high) / 2.0)
-        enough = reached(middle, allocated=False) >= goal
+        enough = smooth(middle) >= goal
         high, low = np.where(enough, middle, high), np.where(enough, low, middle)
-    fraction = bracketed_root(lambda n: reached(n, allocated=False) - goal, low, high)
+    fraction = bracketed_root(lambda n: smooth(n) - goal, low, high)
+    if held:
+        return np.asarray(high), fraction
     # whole units in each arm act at most like half a unit more in each: nothing below this can be enough
     smaller = np.minimum(np.asarray(trial.allocation), 1.0 - np.asarray(trial.allocation))
     n = np.maximum(high - np.ceil(0.5 / smaller) - 1.0, 1.0) + np.zeros(shape)
@@ -129,27 +136,27 @@ def _smallest(
 
 
 def _bracket(
-    trial: Trial, level: str, goal: Number, reached: Callable[..., Array], shape: tuple[int, ...]
+    trial: Trial, level: str, goal: Number, smooth: Callable[[Array], Array], shape: tuple[int, ...]
 ) -> tuple[Array, Array]:
     """Whole sizes of which the lower falls short and the upper does not."""
     low, high = np.zeros(shape), np.full(shape, max(float(np.max(np.asarray(trial.level(level).n))), 2.0))
     while True:
-        short = reached(high, allocated=False) < goal
+        short = smooth(high) < goal
         if not np.any(short):
             break
         low = np.where(short, high, low)
         high = np.where(short, np.ceil(high * 2.0), high)
         if np.max(high) > MOST_UNITS:
-            _refuse(level, goal, float(np.min(reached(np.full(shape, float(MOST_UNITS)), allocated=False))))
+            _refuse(level, goal, float(np.min(smooth(np.full(shape, float(MOST_UNITS))))))
     # the normal deviate of the power grows about like the root of the size: one guess shortens the search
     with np.errstate(all="ignore"):
-        at = reached(high, allocated=False)
+        at = smooth(high)
         bar = special.ndtri(0.975)
         guess = high * ((bar + special.ndtri(np.asarray(goal))) / (bar + special.ndtri(at))) ** 2
     for near in (np.floor(0.98 * guess - 1.0), np.ceil(1.02 * guess + 2.0)):
         inside = np.isfinite(near) & (near > low) & (near < high)
         tried = np.where(inside, near, high)
-        enough = reached(tried, allocated=False) >= goal
+        enough = smooth(tried) >= goal
         high, low = np.where(enough, tried, high), np.where(inside & ~enough, tried, low)
     return low, high
 

@@ -42,6 +42,11 @@ class Anatomy:
         return None if self.critical_se is None else np.asarray(self.critical_se / self.se)
 
 
+def _check_goal(goal: Number, alpha: Number) -> None:
+    if np.any(np.asarray(goal) <= np.asarray(alpha)):
+        raise DesignError(f"power == {np.min(goal):g}, must be > alpha", fix="any effect has at least that power")
+
+
 def _differs(rule: Convention, at: Anatomy, power: Array, *, alpha: Number, sides: int) -> tuple[str, ...]:
     """Say where a convention is more than two points of power from the exact one."""
     if rule.name == "exact":
@@ -149,6 +154,7 @@ class Solvable(Frozen):
         sides: int = 2,
         direction: Direction = "either",
         convention: str | Convention = "exact",
+        unreachable: Literal["raise", "nan"] = "raise",
     ) -> MdesResult:
         """Minimum detectable effect: the effect that is detected with a power.
 
@@ -160,6 +166,8 @@ class Solvable(Frozen):
             As in :meth:`power`.
         direction : {"either", "fall", "rise"}
             ``either`` gives the size in the direction that needs more; ``.fall`` and ``.rise`` always hold both.
+        unreachable : {"raise", "nan"}
+            Whether a power that no possible effect has is an error or NaN.
 
         Returns
         -------
@@ -174,18 +182,16 @@ class Solvable(Frozen):
         level, sides = check_test(alpha, sides)
         rule = convention_of(convention)
         check_choice("direction", direction, ("either", "fall", "rise"))
+        check_choice("unreachable", unreachable, ("raise", "nan"))
         goal = check_numbers("power", power, above=0, below=1, fix="give power as a share, such as 0.8")
-        if np.any(np.asarray(goal) <= np.asarray(level)):
-            raise DesignError(
-                f"power == {np.min(goal):g}, must be > alpha", fix="any effect has at least that power"
-            )
+        _check_goal(goal, level)
         outcome = self._outcome()
         _check_df(self._anatomy(outcome.null, rule).df)
         with np.errstate(all="ignore"):
             found = {way: self._detected(goal, level, sides, rule, way) for way in (-1, 1)}
         fall, rise, ncp_fall, ncp_rise = np.broadcast_arrays(found[-1][0], found[1][0], found[-1][1], found[1][1])
         chosen = self._choose(direction, fall, rise, outcome)
-        if np.any(np.isnan(chosen)):
+        if unreachable == "raise" and np.any(np.isnan(chosen)):
             raise DesignError(
                 f"power == {np.max(goal):g} is out of reach: no possible effect in direction '{direction}' has it",
                 fix="add units, or ask for another direction; .power(effect) shows what is reached",
