@@ -17,6 +17,7 @@ from wwc_eval.power.simulation.small_matrices import Array, Index
 __all__ = ["LinearRobust", "linear_robust"]
 
 UNIT_LEVERAGE = 1e-10
+POWERS = {"CR1": 0.0, "CR2": -0.5, "CR3": -1.0}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,8 +57,8 @@ def linear_robust(X: Array, sizes: Array, cluster: Index, *, place: int = 0, kin
         Clusters.
     place : int
         Column of the effect.
-    kind : {"CR2", "CR3"}
-        CR2 with Satterthwaite's degrees of freedom for independent children, CR3 ``(I - H_gg)^-1`` with clusters - 1.
+    kind : {"CR1", "CR2", "CR3"}
+        CR1 with the factor G / (G - 1) and clusters - 1 degrees of freedom, CR2 with Satterthwaite's degrees of freedom for independent children, CR3 ``(I - H_gg)^-1`` with clusters - 1.
     """
     root = np.sqrt(sizes)
     rows = X * root[:, None]
@@ -69,8 +70,10 @@ def linear_robust(X: Array, sizes: Array, cluster: Index, *, place: int = 0, kin
         own = np.flatnonzero(cluster == name)
         values, vectors = np.linalg.eigh(np.eye(len(own)) - rows[own] @ bread @ rows[own].T)
         kept = values > UNIT_LEVERAGE
-        power = np.where(kept, values, 1.0) ** (-0.5 if kind == "CR2" else -1.0) * kept
+        power = np.where(kept, values, 1.0) ** POWERS[kind] * (kept | (kind == "CR1"))
         adjusted[own, g] = vectors @ (power * (vectors.T @ lean[own]))
+    if kind == "CR1":
+        adjusted *= np.sqrt(len(names) / (len(names) - 1.0))
     scores = adjusted - rows @ (bread @ (rows.T @ adjusted))
     inner = adjusted.T @ scores
     df = float(np.trace(inner) ** 2 / (inner**2).sum()) if kind == "CR2" else float(len(names) - 1)
