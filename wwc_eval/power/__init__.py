@@ -9,9 +9,9 @@ from wwc_eval.power.events import Rate, TimeToEvent
 from wwc_eval.power.explain import Explanation, explain_power
 from wwc_eval.power.level import Level
 from wwc_eval.power.outcomes import Binary, Continuous, Outcome
+from wwc_eval.power.panel import PanelDiD, placebo_power
 from wwc_eval.power.parts import Baseline, TreatedGroups
 from wwc_eval.power.priors import icc_priors
-from wwc_eval.power.panel import PanelDiD, placebo_power
 from wwc_eval.power.results import MdesResult, PowerResult, RequiredResult
 from wwc_eval.power.stepped_wedge import SteppedWedge
 from wwc_eval.power.trial import Trial
