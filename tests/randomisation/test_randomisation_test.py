@@ -337,3 +337,23 @@ def test_three_arms_compare_two_of_them():
     assert (found.estimate, found.p_value) == (pytest.approx(observed), pytest.approx(p))
     with pytest.raises(DesignError, match="two arms"):
         we.randomisation_test(allocation, frame, "y ~ arm", contrast=("c", "b"), ci=True)
+
+
+@pytest.mark.property
+def test_after_withdrawals_the_reference_set_is_conditional_and_units_that_joined_are_part_of_it():
+    frame = children(8, np.random.default_rng(16), effect=1.0)
+    allocation = allocated(frame, we.Stratified(by="la"))
+    rest = allocation.without(["t003"])
+    left = frame[frame["team"] != "t003"]
+    found = we.randomisation_test(rest, left, "y ~ arm", weights=None)
+    observed, p, _ = by_hand(rest, left, difference)
+    assert (found.estimate, found.p_value) == (pytest.approx(observed), pytest.approx(p))
+    assert found.details["n_allocations"] == rest.n_permitted < allocation.n_permitted
+    with pytest.raises(DataError, match="were not allocated"):
+        we.randomisation_test(rest, frame, "y ~ arm")
+    joined = pd.DataFrame({"team": ["t100", "t101"], "la": ["L0", "L0"]})
+    grown = allocation.enrol(joined, seed="another seed for tests")
+    more = pd.concat([frame, joined.assign(age=0.5, y=[2.0, 3.0])], ignore_index=True)
+    found = we.randomisation_test(grown, more, "y ~ arm", weights=None)
+    observed, p, _ = by_hand(grown, more, difference)
+    assert (found.estimate, found.p_value) == (pytest.approx(observed), pytest.approx(p))
