@@ -1,4 +1,4 @@
-"""Every design of up to ten units, and two studies of the draw: its exact law, and a million draws.
+"""Every design of up to ten units, and studies of the draw: its exact law, enumerations, and a million draws.
 
 ``python tests/randomisation/allocation_study.py`` writes the record that ``test_allocation_study`` reads.
 """
@@ -167,10 +167,41 @@ def study_laws(most):
     return {"designs": held, "allocations": allocations, "too_large": left, "largest_tree": most}
 
 
+def study_enumerations(most):
+    """Designs of up to ten units whose enumeration is complete and has the probabilities that are reported.
+
+    The number of different rows is the count; probabilities and pairs by formula are those of the rows; and 200 draws
+    are among them.
+    """
+    held, left, allocations = 0, 0, 0
+    for case in itertools.chain(stratified_designs(), other_designs()):
+        each = bound(*case)
+        if each is None:
+            continue
+        if each.count > most:
+            left += 1
+            continue
+        reference = each.enumerate()
+        rows, weights, labels = reference.allocations, reference.weights, range(len(each.labels))
+        keys = np.unique(rows @ (len(each.labels) ** np.arange(each.units.n, dtype=np.int64)))
+        assert len(keys) == len(rows) == each.count
+        assert abs(weights.sum() - 1) < 1e-10
+        assert each.uniform == (np.ptp(weights) < 1e-9 * weights.max())
+        stacked = np.stack([weights @ (rows == arm) for arm in labels], axis=1)
+        np.testing.assert_allclose(each.probabilities(), stacked, atol=1e-10)
+        np.testing.assert_allclose(each.pairs().same, BoundScheme.pairs(each).same, atol=1e-10)
+        drawn = draws_of(each, 200) @ (len(each.labels) ** np.arange(each.units.n, dtype=np.int64))
+        assert np.isin(drawn, keys).all()
+        held += 1
+        allocations += each.count
+    return {"designs": held, "allocations": allocations, "too_large": left, "largest": most}
+
+
 if __name__ == "__main__":
     record = {
         "command": "python tests/randomisation/allocation_study.py",
         "laws": study_laws(2_000),
+        "enumerations": study_enumerations(200_000),
         "draws": study_draws(1_000_000),
     }
     Path(RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
