@@ -252,6 +252,12 @@ OBSERVED = "the allocation found in the data; its seed is not known here"
 def _codes_of(facts: Facts, frame: pd.DataFrame, bound: BoundScheme) -> dict[Any, int]:
     """Index of what each unit got: its arm, or the sequence of a stepped wedge."""
     design, unit = facts.document.design, str(facts.unit_column)
+    if (bound.column == "arm") == (design.wedge is not None):
+        raise DesignError(
+            f"method '{bound.scheme.kind}' does not go with design: kind: {design.kind}",
+            rule="units of a stepped wedge are allocated to sequences, those of other designs to arms",
+            fix="correct randomisation: method:",
+        )
     if bound.column == "arm":
         pairs = frame[[unit, design.arm_column]].dropna().drop_duplicates(subset=[unit])
         index = {str(arm): k for k, arm in enumerate(bound.labels)}
@@ -269,7 +275,10 @@ def _sequences(facts: Facts, frame: pd.DataFrame, bound: BoundScheme) -> dict[An
     assert design.wedge is not None
     seen = {str(value) for value in frame[design.wedge.period].dropna()}
     order = period_order(facts, design.wedge, seen)
-    crossing = bound.extra_columns(np.arange(len(bound.labels), dtype=np.int8))["crossover"]
+    crossing = [
+        bound.extra_columns(np.full(bound.units.n, code, dtype=np.int8))["crossover"][0]
+        for code in range(len(bound.labels))
+    ]
     index = {period: k for k, period in enumerate(crossing)}
     treated = frame[design.arm_column].astype(object) == facts.arms[1]
     found = {}

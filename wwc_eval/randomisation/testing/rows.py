@@ -147,12 +147,14 @@ def _places(allocation: Allocation, frame: pd.DataFrame, origin: Index) -> Index
 
 
 def _states(allocation: Allocation, frame: pd.DataFrame, period: str | None) -> tuple[Index, Index]:
-    codes = np.arange(len(allocation.labels))
-    crossover = allocation.bound.extra_columns(codes.astype(np.int8)).get("crossover")
-    if crossover is None:
+    if allocation.bound.column == "arm":
         if period is not None:
             raise DesignError("period goes with a stepped wedge", fix="leave period out")
-        return np.zeros(len(frame), dtype=np.intp), codes[None].astype(np.intp)
+        return np.zeros(len(frame), dtype=np.intp), np.arange(len(allocation.labels), dtype=np.intp)[None]
+    crossover = [
+        allocation.bound.extra_columns(np.full(allocation.n, code, dtype=np.int8))["crossover"][0]
+        for code in range(len(allocation.labels))
+    ]
     if period is None:
         raise DesignError(
             "in a stepped wedge the arm of a row depends on its period", fix="name the column: period='...'"
