@@ -106,7 +106,34 @@ def bench_record():
         show("ledger, 200 lines verified", seconds)
 
 
+def bench_tests():
+    """10,000 children in 40 teams, 9,999 draws."""
+    rng = np.random.default_rng(1)
+    team = np.repeat(np.arange(40), 250)
+    children = pd.DataFrame({"unit": [f"u{k:06d}" for k in team], "la": [f"L{k // 8}" for k in team]})
+    children = children.assign(age=rng.normal(size=10_000), sex=rng.integers(0, 2, 10_000))
+    children["y"] = rng.normal(size=10_000) + rng.normal(size=40)[team]
+    teams = children.groupby("unit", as_index=False).agg(la=("la", "first"))
+    allocation = we.randomise(teams, unit="unit", method=we.Stratified(by="la"), seed="s")
+
+    def test(formula, **options):
+        return we.randomisation_test(allocation, children, formula, draws=9_999, rng=1, **options)
+
+    seconds, _ = best(lambda: test("y ~ arm + age + sex + la", statistic="regression"))
+    show("randomisation test, regression, 9,999 draws", seconds, 1)
+    seconds, _ = best(lambda: test("y ~ arm + age + sex + la", statistic="regression", ci=True))
+    show("the same with its interval", seconds)
+    seconds, _ = best(lambda: test("y ~ arm"))
+    show("randomisation test, difference in means", seconds)
+    arm = dict(zip(allocation.table["unit"], allocation.table["arm"].astype(str), strict=True))
+    given = children.assign(arm=children["unit"].map(arm))
+    fit = we.multilevel_model("y ~ arm + age + sex + (1 | unit)", given, levels={"arm": ["control", "programme"]})
+    seconds, _ = best(lambda: we.randomisation_test(allocation, fit, draws=999, rng=1), 1)
+    show("randomisation test, mixed model, 999 draws", seconds)
+
+
 if __name__ == "__main__":
     bench_constrained()
     bench_others()
     bench_record()
+    bench_tests()
