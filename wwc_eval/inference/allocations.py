@@ -14,7 +14,9 @@ from wwc_eval.formula.columns import label_of
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Allocations", "read_allocations", "used_columns"]
+    from wwc_eval.formula import Design
+
+__all__ = ["Allocations", "arm_of", "read_allocations", "term_of", "used_columns"]
 
 Floats = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -139,3 +141,44 @@ def used_columns(values: Any, name: str, *, rows: Index, of: int) -> Any:
             fix="put one refit in each row",
         )
     return values if values.shape[1] == len(rows) else values[:, rows]
+
+
+def term_of(design: Design, term: str | None, column: str | None) -> str:
+    """Coefficient that refits report: as named, else the first of the arm's, else the first after the intercept.
+
+    Raises
+    ------
+    DesignError
+        If the model has no such term.
+    """
+    if term is not None:
+        if term not in design.terms:
+            raise DesignError(f"the model has no term '{term}'", fix=did_you_mean(term, design.terms))
+        return term
+    fixed = design.formula.fixed
+    wanted = [
+        name
+        for name, owner in zip(design.terms, design.assign, strict=True)
+        if owner >= 0 and (not column or fixed[owner].columns == {column})
+    ]
+    return (wanted or list(design.terms))[0]
+
+
+def arm_of(design: Design, term: str | None, arm: str | None) -> str:
+    """Column of the allocation: as named, else that of the term, else of the first term.
+
+    Raises
+    ------
+    DesignError
+        If it is not in the fixed part, or not clear.
+    """
+    fixed = design.formula.fixed
+    known = sorted({name for each in fixed for name in each.columns})
+    if arm is not None:
+        if arm not in known:
+            raise DesignError(f"'{arm}' is not in the fixed part", fix=did_you_mean(arm, known))
+        return arm
+    owner = design.assign[design.terms.index(term)] if term in design.terms else 0
+    if not fixed or owner < 0 or len(fixed[owner].columns) != 1:
+        raise DesignError("the column of the allocation is not clear", fix="name it: arm='...'")
+    return str(next(iter(fixed[owner].columns)))

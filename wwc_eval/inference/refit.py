@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wwc_eval.errors import DataError, DesignError, WwcError, did_you_mean
-from wwc_eval.inference.allocations import read_allocations, used_columns
+from wwc_eval.errors import DataError, DesignError, WwcError
+from wwc_eval.inference.allocations import arm_of, read_allocations, term_of, used_columns
 from wwc_eval.inference.families import Floats
 from wwc_eval.inference.fitted import fit_arrays
 
@@ -63,13 +63,11 @@ def refit_regression(
     if outcomes is None and arms is None:
         raise DesignError("nothing changes between the refits", fix="give outcomes, arms or both")
     design = fit.design_info
-    if term is not None and term not in fit.terms:
-        raise DesignError(f"the model has no term '{term}'", fix=did_you_mean(term, fit.terms))
+    column = "" if arms is None else arm_of(design, term, arm)
+    chosen = term_of(design, term, column)
     Y = None if outcomes is None else _outcomes(fit, outcomes)
     allocations = None
-    column = ""
     if arms is not None:
-        column = _column(fit, term, arm)
         rows = np.asarray(design.rows, dtype=np.intp)
         allocations = read_allocations(arms, source=fit.source, rows=rows, column=column, unit=unit)
         if Y is not None and len(Y) != len(allocations):
@@ -77,7 +75,6 @@ def refit_regression(
                 f"{len(Y):,} outcomes and {len(allocations):,} allocations do not go in pairs",
                 fix="give as many of one as of the other",
             )
-    chosen = term if term is not None else _first(fit, column)
     count = len(Y) if Y is not None else len(allocations or ())
     found = []
     for k in range(count):
@@ -156,25 +153,3 @@ def _outcomes(fit: RegressionFit, outcomes: Any) -> Floats:
             fix="give complete outcomes of the family",
         )
     return Y
-
-
-def _column(fit: RegressionFit, term: str | None, arm: str | None) -> str:
-    fixed = fit.design_info.formula.fixed
-    known = sorted({name for each in fixed for name in each.columns})
-    if arm is not None:
-        if arm not in known:
-            raise DesignError(f"the formula has no '{arm}'", fix=did_you_mean(arm, known))
-        return arm
-    owner = fit.design_info.assign[fit.terms.index(term)] if term is not None else 0
-    if not fixed or owner < 0 or len(fixed[owner].columns) != 1:
-        raise DesignError("the column of the allocation is not clear", fix="name it: arm='...'")
-    return str(next(iter(fixed[owner].columns)))
-
-
-def _first(fit: RegressionFit, column: str) -> str:
-    """The first coefficient of the arm, or after the intercept."""
-    fixed = fit.design_info.formula.fixed
-    for name, owner in zip(fit.terms, fit.design_info.assign, strict=True):
-        if owner >= 0 and (not column or fixed[owner].columns == {column}):
-            return name
-    return fit.terms[0]

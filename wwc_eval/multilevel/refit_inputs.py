@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wwc_eval.errors import DataError, DesignError, did_you_mean
+from wwc_eval.errors import DataError, DesignError
 from wwc_eval.formula.terms import Variable
-from wwc_eval.inference.allocations import Allocations, read_allocations, used_columns
+from wwc_eval.inference.allocations import Allocations, arm_of, read_allocations, term_of, used_columns
 from wwc_eval.multilevel.engine.structure import Array, Grouping
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from wwc_eval.multilevel.fit import MultilevelFit
 
-__all__ = ["COLUMNS", "Change", "Rebuilt", "change_of", "is_main_effect", "table_of", "term_of"]
+__all__ = ["COLUMNS", "Change", "Rebuilt", "change_of", "is_main_effect", "table_of"]
 
 COLUMNS = ("estimate", "se", "df", "p_value", "status")
 
@@ -76,43 +76,15 @@ def change_of(
     column = None
     allocation = None
     if arms is not None:
-        column = _arm_column(fit, term, arm)
+        column = arm_of(fit.data.design, term, arm)
         allocation = read_allocations(arms, source=fit.data.source, rows=fit.data.rows, column=column, unit=unit)
         if Y is not None and len(Y) != len(allocation):
             raise DataError(
                 f"{len(Y):,} outcomes and {len(allocation):,} allocations do not go in pairs",
                 fix="give as many of one as of the other",
             )
-    chosen = term_of(fit, term, column)
+    chosen = term_of(fit.data.design, term, column)
     return Change(fit=fit, Y=Y, allocation=allocation, arm=column, term=chosen, inference=inference)
-
-
-def term_of(fit: MultilevelFit, term: str | None, column: str | None) -> str:
-    """Coefficient reported: as named, else the first of the arm's, else the first after the intercept."""
-    if term is None:
-        fixed = fit.data.formula.fixed
-        wanted = [
-            name
-            for name, owner in zip(fit.terms, fit.data.design.assign, strict=True)
-            if owner >= 0 and (column is None or fixed[owner].columns == {column})
-        ]
-        return (wanted or list(fit.terms))[0]
-    if term not in fit.terms:
-        raise DesignError(f"the model has no term '{term}'", fix=did_you_mean(term, fit.terms))
-    return term
-
-
-def _arm_column(fit: MultilevelFit, term: str | None, arm: str | None) -> str:
-    fixed = fit.data.formula.fixed
-    known = sorted({name for each in fixed for name in each.columns})
-    if arm is not None:
-        if arm not in known:
-            raise DesignError(f"'{arm}' is not in the fixed part", fix=did_you_mean(arm, known))
-        return arm
-    owner = fit.data.design.assign[fit.terms.index(term)] if term in fit.terms else 0
-    if not fixed or owner < 0 or len(fixed[owner].columns) != 1:
-        raise DesignError("the column of the allocation is not clear", fix="name it: arm='...'")
-    return next(iter(fixed[owner].columns))
 
 
 def is_main_effect(fit: MultilevelFit, column: str) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wwc_eval.errors import DataError, DesignError
+from wwc_eval.inference.allocations import term_of
 from wwc_eval.multilevel.engine.batch import compress, fit_batch
 from wwc_eval.multilevel.engine.batch_newton import Stack
 from wwc_eval.multilevel.engine.fold import Finest, NestedFold
@@ -20,7 +21,7 @@ from wwc_eval.multilevel.engine.prepare import cross_products
 from wwc_eval.multilevel.engine.solve import problem_of, solve
 from wwc_eval.multilevel.engine.structure import Array, Index, nests
 from wwc_eval.multilevel.refit import inference_of, summary_of
-from wwc_eval.multilevel.refit_inputs import table_of, term_of
+from wwc_eval.multilevel.refit_inputs import table_of
 from wwc_eval.multilevel.replicates import Contrasts, full_rank, summarise
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def refit_resampled(
     of_group[top.codes] = clusters
     by_group = counts[:, of_group[engine.order[-1]]]
     rows = np.bincount(top.codes, minlength=top.n_groups)[engine.order[-1]].astype(float)
-    kind, chosen = inference_of(fit, inference), term_of(fit, term, None)
+    kind, chosen = inference_of(fit, inference), term_of(fit.data.design, term, None)
     contrast = np.eye(len(fit.terms))[fit.terms.index(chosen)]
     inner = np.linalg.solve(problem.prepared.X_root.T, contrast)
     parts = list(_chunks(fit, by_group, by_group @ rows, inner, kind))
