@@ -17,6 +17,12 @@ WEDGE = (
     "  wedge: {period: main_need, go_live: {Northmoor: 2020-01-01, Eastvale: 2021-01-01}}\n"
 )
 
+POWER = (
+    "  power:\n"
+    "    levels:\n      [{name: child, n: 1.65}, {name: family, n: 1500, icc: 0.80, attrition: 0.05}]\n"
+    "    outcome: {control: 0.45}\n"
+)
+
 # id: (code, edits, piece of text on the line that the problem must name)
 FAILING = {
     "no primary": ("P01", [("role: primary", "role: secondary")], "outcomes:"),
@@ -80,6 +86,40 @@ FAILING = {
         "arm:  ",
     ),
     "share of nought": ("P03", [("conference: 1}", "conference: 0}")], "arms: {usual"),
+    "effect stated is not the one detected": (
+        "P07",
+        [("  assumptions:", POWER + "  assumptions:"), ("mdes: -0.072", "mdes: -0.050")],
+        "mdes: -0.050",
+    ),
+    "effect stated without its power": (
+        "P07",
+        [("  assumptions:", POWER + "  assumptions:"), ("power: 0.80, mdes: -0.072", "mdes: -0.070")],
+        "mdes: -0.070",
+    ),
+    "size that rests on something and no effect stated": (
+        "P07",
+        [("  assumptions:", POWER + "  assumptions:"), (", mdes: -0.072", "")],
+        "  power:\n",
+    ),
+    "no level is randomised": (
+        "P07",
+        [("  assumptions:", POWER.replace("family,", "household,") + "  assumptions:")],
+        "  power:\n",
+    ),
+    "fewer clusters than levels have": (
+        "P07",
+        [
+            ("  kind: individual\n", "  kind: cluster\n  clusters: 1400\n"),
+            ("  assumptions:", POWER + "  assumptions:"),
+            ("mdes: -0.072", "mdes: -0.070"),
+        ],
+        "      [{name: child, n: 1.65}",
+    ),
+    "outcome without its risk": (
+        "P07",
+        [("  assumptions:", POWER.replace("control: 0.45", "variance: pooled") + "  assumptions:")],
+        "  power:\n",
+    ),
     "errors not clustered": ("P04", [("{vcov: CR1S, cluster: family_id}", "{vcov: HC2}")], "{vcov: HC2}"),
     "clustered below the unit": (
         "P04",
@@ -281,6 +321,12 @@ def test_every_check_has_a_failing_plan():
 
 # edits after which the plan must still pass
 PASSING = {
+    "P07 the effect as recomputed": [
+        ("  assumptions:", POWER + "  assumptions:"),
+        ("mdes: -0.072", "mdes: -0.070"),
+    ],
+    "P07 the power as recomputed": [("  assumptions:", POWER + "  assumptions:"), ("power: 0.80", "power: 0.82")],
+    "P07 to the digits stated": [("  assumptions:", POWER + "  assumptions:"), ("mdes: -0.072", "mdes: -0.07")],
     "P05 waived with a reason": [
         (PRIMARY, PRIMARY.replace("local_authority + ", "")),
         ("deviations: []", "waivers: [{check: P05, analysis: primary, reason: tiny blocks}]\ndeviations: []"),

@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from wwc_eval.plans.fields import Block, ColumnName, DateText, Identifier, Number, OneOrMany, Text
+from wwc_eval.plans.power_fields import PlannedPower
 
 __all__ = [
     "Change",
@@ -120,13 +121,21 @@ class Design(Block):
         None, description="Clusters in each arm (arm: number), or in all: in equal shares, or of the wedge"
     )
     wedge: Wedge | None = Field(None, description="Of a stepped wedge: periods and who crosses over when")
-    assumptions: dict[Identifier, Number | Text] = Field(default_factory=dict)
+    assumptions: dict[Identifier, Number | Text] = Field(
+        default_factory=dict,
+        description="What the sample size rests on, in words and numbers that nothing is derived from",
+    )
+    power: PlannedPower | None = Field(
+        None, description="What the sample size rests on, in the form from which power is computed (P07)"
+    )
     target: Target = Target()
 
     @model_validator(mode="after")
     def _wedge_where_stepped(self) -> Self:
         if (self.kind == "stepped_wedge") != (self.wedge is not None):
             raise ValueError("kind: stepped_wedge and the block wedge go together")
+        if self.power is not None and self.power.of_wedge != (self.wedge is not None):
+            raise ValueError("the block power has levels, or for a stepped wedge cell_size")
         return self
 
 

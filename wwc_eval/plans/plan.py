@@ -17,7 +17,9 @@ from wwc_eval.plans.schema import json_schema, validate_document
 from wwc_eval.plans.yaml_text import parse_yaml
 
 if TYPE_CHECKING:
+    from wwc_eval.plans.powering import PlanPower
     from wwc_eval.plans.running import RunResults
+    from wwc_eval.power.simulation.result import Simulation
 
 __all__ = ["Plan"]
 
@@ -150,6 +152,75 @@ class Plan:
                 fix="undo the change, lock it as an amendment (plan lock --amend REASON), or run a draft (--draft)",
             )
         return lock
+
+    def power(self) -> PlanPower:
+        """Power at the stated effect, what can be detected, and the size needed, from the block ``design: power:``.
+
+        Returns
+        -------
+        PlanPower
+            ``.power``, ``.mdes`` with ``.fall`` and ``.rise``, ``.required``, ``.assumptions``, and ``.design``, the
+            ``Trial`` or ``SteppedWedge`` itself.
+
+        Raises
+        ------
+        DesignError
+            If the plan has no such block, or its parts do not fit each other or the plan.
+
+        Examples
+        --------
+        >>> plan.power().mdes.fall  # doctest: +SKIP
+        -0.0932
+        """
+        from wwc_eval.plans.powering import power_of
+
+        return power_of(self.facts)
+
+    def simulate(
+        self,
+        effect: float | None = None,
+        reps: int = 10_000,
+        *,
+        rng: Any,
+        analysis: str | None = None,
+        drift_sd: float = 0.0,
+        n_jobs: int | None = 1,
+        progress: bool = False,
+        directory: str | os.PathLike[str] | None = None,
+        null: bool = False,
+    ) -> Simulation:
+        """Simulate the trial of ``design: power:`` with the analysis that the plan writes.
+
+        Parameters
+        ----------
+        effect : float, optional
+            True effect, in the units of the estimand's summary; the stated one where missing. Without an effect (0, or 1
+            of a ratio) ``.power`` is the type I error.
+        reps : int
+            Replicates.
+        rng : int, Generator or SeedSequence
+            Source of randomness.
+        analysis : str, optional
+            Identifier of an analysis of the primary outcome, planned or varied; the planned one where missing.
+        drift_sd : float
+            SD of what is added to every cluster and period of a wedge, on the scale of the link.
+        n_jobs, progress, directory, null
+            As in :meth:`wwc_eval.power.Trial.simulate`.
+
+        Returns
+        -------
+        Simulation
+            ``.power, .power_mc_se, .bias, .coverage, .type_m``.
+
+        Raises
+        ------
+        DesignError
+            If the analysis is not simulated as it is written; the error names what is not.
+        """
+        from wwc_eval.plans.simulating import simulate_plan
+
+        how: dict[str, Any] = {"n_jobs": n_jobs, "progress": progress, "directory": directory, "null": null}
+        return simulate_plan(self.facts, effect, reps=reps, rng=rng, analysis=analysis, drift_sd=drift_sd, **how)
 
     def run(
         self, *, out: str | os.PathLike[str] | None = None, draft: bool = False, progress: bool = False

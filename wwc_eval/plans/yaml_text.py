@@ -47,6 +47,8 @@ class Parsed:
         Position (line, character), from 1, of each value, and of each mapping key, by path.
     quoted : set
         Paths of scalars that were written in quotes.
+    numbers : dict
+        Numbers as they were written, by path: ``0.80`` says more than 0.8 does.
     file : str
         Name of the file, for messages.
     """
@@ -56,6 +58,7 @@ class Parsed:
     values: dict[Path, Position] = field(default_factory=dict)
     keys: dict[Path, Position] = field(default_factory=dict)
     quoted: frozenset[Path] = frozenset()
+    numbers: dict[Path, str] = field(default_factory=dict)
 
     def place(self, path: Path, *, key: bool = False, offset: int = 0) -> Place:
         """Place of a path, or of its nearest ancestor that stands in the file."""
@@ -145,6 +148,7 @@ class _Builder:
         self.values: dict[Path, Position] = {}
         self.keys: dict[Path, Position] = {}
         self.quoted: set[Path] = set()
+        self.numbers: dict[Path, str] = {}
 
     def build(self) -> Parsed:
         events = self._events()
@@ -165,7 +169,7 @@ class _Builder:
             )
         if self.problems:
             raise PlanError(problems=self.problems)
-        return Parsed(data, self.file, self.values, self.keys, frozenset(self.quoted))
+        return Parsed(data, self.file, self.values, self.keys, frozenset(self.quoted), self.numbers)
 
     def _events(self) -> Iterator[Any]:
         from ruamel.yaml import YAML
@@ -208,7 +212,10 @@ class _Builder:
         if kind == "ScalarEvent":
             if event.style is not None:
                 self.quoted.add(path)
-            return self._scalar(event)
+            value = self._scalar(event)
+            if isinstance(value, (int, float)) and not isinstance(value, bool):
+                self.numbers[path] = str(event.value)
+            return value
         if kind == "SequenceStartEvent":
             return self._sequence(events, path)
         return self._mapping(events, path)
