@@ -48,7 +48,7 @@ def sized_for(facts: Facts, results: tuple[AnalysisResult, ...], rule: Disclosur
         sentences.append("Numbers analysed are not all shown, so what they can detect is not either.")
     else:
         try:
-            told = _with_analysed(told, found, *sizes)
+            told = _with_analysed(told, found, sizes, facts.words)
         except WwcError as error:
             sentences.append(f"What the numbers analysed can detect has no formula: {reason_of(error, rule)}")
     table = Table(
@@ -59,13 +59,18 @@ def sized_for(facts: Facts, results: tuple[AnalysisResult, ...], rule: Disclosur
     )
 
 
-def _with_analysed(told: dict[str, str], found: PlanPower, rows: int, arms: tuple[int, ...]) -> dict[str, str]:
+def _with_analysed(
+    told: dict[str, str], found: PlanPower, sizes: tuple[int, tuple[int, ...]], words: Mapping[str, str]
+) -> dict[str, str]:
+    rows, arms = sizes
     design = analysed(found.design, rows, arms)
     mdes = design.mdes(
         found.goal, alpha=found.mdes.alpha, sides=found.mdes.sides, direction=found.mdes.direction,  # type: ignore[arg-type]
         convention=found.convention,
     )  # fmt: skip
-    numbers = f"{rows:,} rows" + (f" of {sum(arms):,} units" if arms and sum(arms) != rows else "")
+    numbers = f"{rows:,} {words['rows']}"
+    if arms and words["units"] != words["rows"]:
+        numbers += f" of {sum(arms):,} {words['units']}"
     text = f"{both_ways(mdes)} ({numbers}; all else as planned)"
     head = next(name for name in told if name.startswith("Detectable"))
     pairs: dict[str, str] = {}
