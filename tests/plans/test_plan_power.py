@@ -116,6 +116,16 @@ def test_days_of_going_live_make_the_wedge(tmp_path):
     np.testing.assert_array_equal(T, [[0, 1, 1], [0, np.nan, 1], [0, 0, 1]])
 
 
+def test_strata_say_what_the_order_permits(tmp_path):
+    plan = planned(tmp_path, WEDGE, *WEDGED)
+    assert plan.power().design.n_permitted == 120
+    assert not any("permitted" in note for note in plan.power().notes)  # nothing says within which strata
+    strata = ("    steps: 5\n", "    steps: 5\n    strata: [ready, ready, later, later, later]\n")
+    plan = planned(tmp_path, WEDGE, *WEDGED, strata)
+    assert plan.power().design.n_permitted == 12
+    assert any(note.startswith("12 allocations are permitted") for note in plan.power().notes)
+
+
 def test_conventions_are_those_of_the_power_room():
     assert set(get_args(PlannedPower.model_fields["convention"].annotation)) == set(CONVENTIONS)
 
@@ -258,6 +268,74 @@ def test_what_cannot_be_simulated_is_refused_by_name(tmp_path, what):
         planned(tmp_path, TRIAL, drop, *REFUSED[what]).simulate(reps=10, rng=1)
 
 
+BLOCKS = (
+    ("      team:       {type: text}\n", "      team:       {type: text}\n      la:         {type: text}\n"),
+    ("  unit: team\n", "  unit: team\n  within: la\n"),
+    ("n: 48, icc: 0.05, size_cv: 0.4}", "n: 8, icc: 0.05}\n      - {name: la, n: 6, icc: 0.01}"),
+    ("    outcome:", "    block_effects: constant\n    outcome:"),
+    ("sensitivity:\n  - {id: satterthwaite, of: primary, change: "
+     "{inference: {vcov: CR1S, cluster: team, df: satterthwaite}}}\n", ""),
+)  # fmt: skip
+TEST = (
+    "    model: regression\n    family: gaussian\n    formula: rereferred ~ arm + age\n"
+    "    inference: {vcov: CR2, cluster: team}\n",
+    "    model: randomisation_test\n    statistic: regression\n    formula: rereferred ~ arm + la\n",
+)
+
+
+def test_blocks_stand_in_the_model(tmp_path):
+    def simulated(*edits):
+        return (
+            planned(tmp_path, TRIAL, *CONTINUOUS, *BLOCKS, *edits)
+            .simulate(2.0, reps=40, rng=1)
+            .records[0]
+            .analysis
+        )
+
+    with pytest.raises(DesignError, match="without effects of its blocks"):
+        simulated()
+    assert simulated(("~ arm + age", "~ arm + la")) == "regression_cr2"
+    with pytest.raises(DesignError, match="blocks whose effects are random"):
+        simulated(("~ arm + age", "~ arm + la"), ("constant", "random"))
+    stratified = ("data:\n", "randomisation: {method: stratified, by: [la]}\ndata:\n")
+    assert simulated(TEST, stratified) == "randomisation_test"
+    with pytest.raises(DesignError, match="method: complete"):
+        simulated(TEST, ("data:\n", "randomisation: {method: complete}\ndata:\n"))
+    summaries = (
+        ("    model: regression\n", "    model: cluster_summaries\n"),
+        ("{vcov: CR2, cluster: team}", "{cluster: team, by: la}"),
+    )
+    assert simulated(*summaries) == "cluster_summaries"
+    with pytest.raises(DesignError, match="a comparison without by"):
+        simulated(summaries[0], ("{vcov: CR2, cluster: team}", "{cluster: team}"))
+
+
+def test_rates_and_standardised_effects_are_sized(tmp_path):
+    plan = planned(
+        tmp_path,
+        TRIAL,
+        ('rereferred: {type: binary, missing: [""]}', "rereferred: {type: integer}"),
+        ("type: binary, better", "type: count, better"),
+        ("summary: risk_difference", "summary: rate_ratio"),
+        ("family: binomial", "family: poisson"),
+        ("{control: 0.22}             # risk in the comparator arm", "{control: 0.3, exposure: 2, test: log}"),
+        ("mdes: -0.082", "mdes: 0.77"),
+    )
+    own = Trial(
+        levels=[Level("child", 60, attrition=0.10), Level("team", 48, icc=0.05, size_cv=0.4)],
+        assigned="team",
+        outcome=we.Rate(control=0.3, exposure=2, test="log"),
+    )
+    assert plan.power().mdes.fall == pytest.approx(float(own.mdes(0.8).fall), abs=1e-14)
+    assert plan.simulate(reps=40, rng=1).records[0].analysis == "regression_cr2"
+    standard = planned(
+        tmp_path, TRIAL, *CONTINUOUS, ("summary: mean_difference", "summary: hedges_g"), ("{sd: 10}", "{}")
+    )
+    assert standard.power().mdes.outcome.sd == 1
+    (problem,) = p07(planned(tmp_path, TRIAL, *CONTINUOUS, ("{sd: 10}", "{}")))
+    assert "goes with sd" in problem.message
+
+
 def test_varied_analyses_and_wedges_are_simulated(tmp_path):
     with pytest.raises(DesignError, match="vcov: CR1S"):
         planned(tmp_path).simulate(reps=10, rng=1, analysis="satterthwaite")
@@ -305,3 +383,37 @@ def test_counts_that_are_not_shown_are_not_used(tmp_path):
     assert sizes_shown(facts, {"n": 2000, "by_arm": arms}) == (2000, (20, 22))
     assert sizes_shown(facts, {"n": "<10", "by_arm": arms}) is None
     assert sizes_shown(facts, {"n": 2000, "by_arm": {**arms, "usual": {"n_clusters": "<10"}}}) is None
+
+
+# --- the report
+
+
+def test_the_report_says_what_the_trial_was_sized_for(tmp_path):
+    import pandas as pd
+
+    from wwc_eval.data import write_csv
+
+    rng = np.random.default_rng(5)
+    team = np.repeat(np.arange(46), 50)
+    frame = pd.DataFrame(
+        {
+            "child_id": [f"{i:04d}" for i in range(len(team))],
+            "team": [f"T{t:02d}" for t in team],
+            "arm": np.where(team % 2 == 0, "usual", "programme"),
+            "age": rng.integers(0, 18, len(team)),
+            "rereferred": (rng.random(len(team)) < 0.22).astype(int),
+        }
+    )
+    plan = planned(tmp_path)
+    write_csv(frame, plan.path.parent / "children.csv")
+    results = plan.run(out=tmp_path / "out", draft=True)
+    (item,) = [each for each in results.record.design if each.key == "power"]
+    told = {row["fact"]: row["value"] for row in item.table.to_dicts()}
+    design = analysed(plan.power().design, 2300, (23, 23))
+    fall = 100 * float(design.mdes(0.8).fall)
+    assert told["The same with the numbers analysed"].startswith(f"fall \u2212{-fall:.2f} percentage points")
+    assert "2,300 children of 46 teams" in told["The same with the numbers analysed"]
+    assert told["Stated"] == "\u22128.20 percentage points with 80% power (two-sided 5% test)"
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "What the trial was sized for" in page
+    assert "2,300 children of 46 teams" in page

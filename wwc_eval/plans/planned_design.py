@@ -183,6 +183,7 @@ def _wedge(facts: Facts, block: PlannedPower, outcome: Outcome) -> SteppedWedge:
         "iac": block.iac,
         "decay": block.decay,
         "time": block.time,
+        "strata": block.strata or None,
     }
     if block.df is not None:
         shared["df"] = block.df

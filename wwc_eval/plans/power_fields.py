@@ -12,7 +12,18 @@ __all__ = ["PlannedBaseline", "PlannedLevel", "PlannedOutcome", "PlannedPower"]
 
 TRIAL = ("levels", "assigned", "allocation", "block_effects", "baseline", "dilution", "crossover", "size_method")
 """Fields of a trial of nested levels."""
-WEDGE = ("cell_size", "icc", "cac", "iac", "decay", "time", "steps", "baseline_periods", "periods_per_step")
+WEDGE = (
+    "cell_size",
+    "icc",
+    "cac",
+    "iac",
+    "decay",
+    "time",
+    "strata",
+    "steps",
+    "baseline_periods",
+    "periods_per_step",
+)
 """Fields of a stepped wedge."""
 
 
@@ -90,6 +101,10 @@ class PlannedPower(Block):
     decay: Number | None = Field(None, ge=0, le=1, description="Correlation of adjacent periods, instead of cac")
     time: Literal["categorical", "linear", "none"] = "categorical"
     steps: int | None = Field(None, ge=1, description="Steps of a wedge whose order is not drawn yet")
+    strata: list[Text] = Field(
+        default_factory=list,
+        description="Stratum of each cluster, as they cross over, within which the order was drawn",
+    )
     baseline_periods: int = Field(1, ge=0, description="Periods before the first step")
     periods_per_step: int = Field(1, ge=1)
     outcome: PlannedOutcome = PlannedOutcome()

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from wwc_eval.errors import DesignError
+from wwc_eval.plans.allocating import kind_of
 from wwc_eval.plans.planned_design import design_of
 from wwc_eval.table import Column, Grid, Rendered, Table
 
@@ -138,6 +139,9 @@ def power_of(facts: Facts) -> PlanPower:
         except DesignError as error:
             notes.append(f"{error.problems[0].message[:1].upper()}{error.problems[0].message[1:]}.")
     warned = [*mdes.warnings, *(power.warnings if power is not None else ())]
+    if block.of_wedge and not _order_known(facts):
+        # how many orders could have been drawn is not told by clusters and steps alone
+        warned = [text for text in warned if "allocations are permitted" not in text]
     return PlanPower(
         design=design,
         effect=None if effect is None else float(effect),
@@ -147,6 +151,13 @@ def power_of(facts: Facts) -> PlanPower:
         required=required,
         notes=tuple(dict.fromkeys([*notes, *warned])),
     )
+
+
+def _order_known(facts: Facts) -> bool:
+    """Whether the plan says within which strata the order of a wedge is drawn, or that there are none."""
+    block, randomisation = facts.document.design.power, facts.document.randomisation
+    named = randomisation is not None and kind_of(randomisation.method) is not None and not randomisation.by
+    return named or (block is not None and bool(block.strata))
 
 
 def step_of(facts: Facts, path: Path) -> float:

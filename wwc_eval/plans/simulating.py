@@ -128,12 +128,30 @@ def _saturated_wedge(facts: Facts, analysis: Any, what: str) -> None:
         _refuse(f"{what} without {' and '.join(missing)}", f"one with + {' + '.join(missing)} in its formula is")
 
 
+def _is_blocked(design: Any) -> bool:
+    """Whether both arms stand in each unit of the top level."""
+    return not _is_wedge(design) and design.at < len(design.levels) - 1
+
+
+def _blocks_in_model(facts: Facts, analysis: Any, design: Any, what: str) -> None:
+    """Models of a blocked trial are simulated with an effect of each block."""
+    if not _is_blocked(design):
+        return
+    within = facts.document.design.within
+    missing = [name for name in within if name not in _terms(analysis)]
+    if missing or not within:
+        _refuse(f"{what} without effects of its blocks", f"one with + {' + '.join(missing) or 'the blocks'} is")
+
+
 def _regression(facts: Facts, analysis: Any, design: Any) -> str:
     vcov, df, cluster = analysis.inference.vcov, analysis.inference.df, analysis.inference.cluster
     if vcov == "classical":
         if _is_wedge(design) or len(design.levels) > 1 or analysis.family == "quasipoisson":
             _refuse("vcov: classical of this design", "CR2 is")
         return "regression"
+    if _is_blocked(design) and analysis.family == "gaussian" and design.block_effects == "random":
+        _refuse("a regression of blocks whose effects are random", "block_effects: fixed or constant is")
+    _blocks_in_model(facts, analysis, design, "a regression of a blocked trial")
     if vcov not in {"CR2", "CR3"}:
         _refuse(f"vcov: {vcov}", "CR2 is" if facts.document.design.kind != "individual" else "classical is")
     if cluster != facts.unit_column:
@@ -158,6 +176,7 @@ def _multilevel(facts: Facts, analysis: Any, design: Any) -> str:
     if not gaussian:
         if groups != (facts.unit_column,):
             _refuse(f"random effects of {', '.join(groups)}", f"(1 | {facts.unit_column}) is")
+        _blocks_in_model(facts, analysis, design, "a mixed model of a blocked trial")
         return "mixed_model"
     if _is_wedge(design):
         return _wedge_model(facts, method, groups)
@@ -168,6 +187,10 @@ def _multilevel(facts: Facts, analysis: Any, design: Any) -> str:
             f"a model with random effects of {', '.join(groups)}",
             f"in a design of {len(design.levels)} levels one of {wanted - fixed} grouping factors",
         )
+    if fixed:
+        _blocks_in_model(facts, analysis, design, "a mixed model of a blocked trial")
+    if design.at > 0 and facts.unit_column not in groups:
+        _refuse(f"a model without random effects of {facts.unit_column}", f"(1 | {facts.unit_column}) is")
     if method not in {"satterthwaite", "kenward_roger"}:
         _refuse(f"inference: {method}", "satterthwaite or kenward_roger is")
     return "mixed_model" if method == "satterthwaite" else "kenward_roger"
@@ -198,7 +221,7 @@ def _summaries(facts: Facts, analysis: Any, design: Any) -> str:
         _refuse(f"a comparison of cluster summaries by {analysis.scales[0]}", "their difference is")
     if how.cluster != facts.unit_column:
         _refuse(f"summaries of {how.cluster}", f"cluster: {facts.unit_column} is")
-    blocked = design.at < len(design.levels) - 1
+    blocked = _is_blocked(design)
     if blocked != (how.by is not None):
         _refuse("by: in a design without blocks" if how.by else "a comparison without by: in a design with blocks",
                 "the other is")  # fmt: skip
@@ -211,20 +234,25 @@ def _randomisation(facts: Facts, analysis: Any, design: Any) -> str:
     by = bool(randomisation.by) if randomisation is not None else False
     options = dict(randomisation.options) if randomisation is not None else {}
     if _is_wedge(design):
-        fits = scheme == "stepped_wedge_sequences" and not by
+        fits = scheme == "stepped_wedge_sequences" and by == (design.strata is not None)
         if analysis.statistic != "regression":
             _refuse(f"statistic: {analysis.statistic} of a wedge", "regression is")
         _saturated_wedge(facts, analysis, "a randomisation test of a wedge")
     else:
-        blocked = design.at < len(design.levels) - 1
+        blocked = _is_blocked(design)
         fits = (scheme == "stratified" and blocked and by) or (
             scheme == "complete" and not blocked and not options
         )
-        if analysis.statistic != "difference_in_means" and not blocked:
-            _refuse(f"statistic: {analysis.statistic}", "difference_in_means is")
+        wanted = "regression" if blocked else "difference_in_means"
+        if analysis.statistic != wanted:
+            _refuse(f"statistic: {analysis.statistic}", f"{wanted} is")
+        _blocks_in_model(facts, analysis, design, "a randomisation test of a blocked trial")
         if any(float(level.size_cv) > 0 for level in design.levels):
             _refuse("a difference in means of rows where sizes vary", "a design without size_cv is")
     if not fits:
         said = "a scheme that is a description" if scheme is None else f"method: {randomisation.method}"  # type: ignore[union-attr]
-        _refuse(said, "complete, stratified with blocks as levels, or stepped_wedge_sequences without strata is")
+        _refuse(
+            said,
+            "complete, stratified with blocks as levels, or stepped_wedge_sequences with strata: where it is by: something is",
+        )
     return "randomisation_test"

@@ -36,6 +36,7 @@ def sized_for(facts: Facts, results: tuple[AnalysisResult, ...], rule: Disclosur
     """
     from wwc_eval.plans.wording import reason_of
     from wwc_eval.report.record import Supplement
+    from wwc_eval.report.words import minus
 
     if facts.document.design.power is None:
         return ()
@@ -52,7 +53,8 @@ def sized_for(facts: Facts, results: tuple[AnalysisResult, ...], rule: Disclosur
         except WwcError as error:
             sentences.append(f"What the numbers analysed can detect has no formula: {reason_of(error, rule)}")
     table = Table(
-        [{"fact": name, "value": text} for name, text in told.items()], [Column(name="fact"), Column(name="value")]
+        [{"fact": name, "value": minus(text)} for name, text in told.items()],
+        [Column(name="fact"), Column(name="value")],
     )
     return (
         Supplement(key="power", title="What the trial was sized for", sentences=tuple(sentences), table=table),
