@@ -109,6 +109,20 @@ def test_rare_trials():
     assert counts["an arm without events: separated"] == 2
 
 
+@pytest.mark.simulation
+@pytest.mark.parametrize("seed", [3943, 4053, 5691])
+def test_common_trials_that_were_once_left_above_a_restart(seed):
+    """A variance of 0.0006; four groups with huge slopes; spread that dispersion and random effects both explain."""
+    assert not study([seed], 3)[1]
+
+
+@pytest.mark.simulation
+@pytest.mark.parametrize("seed", [1175, 1518])
+def test_rare_trials_that_were_once_taken_for_their_poisson_limit(seed):
+    """Counts of a hundred thousand tell a log dispersion of -10 from none."""
+    assert not rare_study([seed], 3)[1]
+
+
 @pytest.mark.parametrize("size", [1.5, 2e5, 1e9, 1e13])
 def test_log_gamma_functions_keep_their_digits_close_to_the_poisson_limit(size):
     """Their plain difference is off by 1e-3 at 1e13: enough to hide which of two fits is the better."""

@@ -30,7 +30,7 @@ LARGEST_SD = 30.0
 DISPERSION_BOUNDS = (-14.0, 12.0)
 DIFFERENCE = 1e-3
 NEAR_ZERO = 0.03
-PROBES = (0.1, 0.3, 1.0)
+PROBES = (0.02, 0.1, 0.3, 1.0)
 PAIR_SIZES = [0.03, 0.1, 0.3, 1.0]
 THIN = 0.1
 """Pivots below this leave a block of correlated columns nearly singular."""

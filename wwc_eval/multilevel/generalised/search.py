@@ -13,6 +13,9 @@ from wwc_eval.multilevel.generalised.laplace import Laplace
 
 __all__ = ["search"]
 
+WIDER = 2.5
+"""Further start of the log dispersion: a dispersed outcome and random effects may each explain the same spread."""
+
 
 def search(
     objective: Laplace,
@@ -71,22 +74,50 @@ def search(
 
 
 def _explore(run: Run, start: Array, sizes: Sequence[float] | None, *, gtol: float) -> Run:
-    """Descents from the best starting points, boundaries probed."""
+    """Descents from the best starting points, and without each variance in turn; boundaries probed."""
     small = len(run.objective.X) * run.objective.size < CHEAP
+    many = small and sizes is None
     if sizes is None:
-        sizes = (0.2, 0.7, 2.0) if small else (0.6,)
+        sizes = (0.2, 0.7, 2.0, 6.0) if small else (0.6,)
     correlated = small and any(len(block) > 1 for block in run.blocks)
     tilts = CORRELATIONS if correlated else (0.0,)
-    points = [run.settle(start, size, tilt) for tilt in tilts for size in sizes] if sizes else [start]
+    begins = [start]
+    if many and run.objective.outcome.dispersed:
+        begins.append(start + np.eye(len(start))[-1] * WIDER)
+    points = (
+        [run.settle(each, size, tilt) for each in begins for tilt in tilts for size in sizes] if sizes else [start]
+    )
     values = [run.objective.value(point) for point in points]
     run.starts = len(points)
     # correlated effects have more than one minimum more often than others
-    for which in np.argsort(values, kind="stable")[: 4 if correlated else 2 if small else 1]:
-        if np.isfinite(values[which]):
-            run.descend(points[which], gtol=gtol)
+    order = [which for which in np.argsort(values, kind="stable") if np.isfinite(values[which])]
+    for which in order[: 6 if correlated else 2 if small else 1]:
+        run.descend(points[which], gtol=gtol)
+    if many and order:
+        for point in _without_each(run, points[order[0]]):
+            run.starts += 1
+            run.descend(point, gtol=gtol)
     if np.isfinite(run.best):
         run.improve(gtol=gtol)
     return run
+
+
+def _without_each(run: Run, point: Array) -> list[Array]:
+    """The point without each variance in turn, where there are several.
+
+    A descent stays where a variance is zero, and a criterion with several minima has them there as a rule.
+    """
+    pivots = run.pivots()
+    if len(pivots) < 2:
+        return []
+    rows = np.array(run.objective.roots.rows)
+    found = []
+    for k in pivots:
+        moved = point.copy()
+        moved[np.flatnonzero(rows == rows[k])] = 0.0
+        if np.isfinite(run.objective.value(moved)):
+            found.append(moved)
+    return found
 
 
 def _failed(run: Run, psi: Array, message: str) -> Optimum:

@@ -24,6 +24,8 @@ __all__ = ["Solution", "blocks_of", "objective_of", "solve"]
 
 POISSON_LIMIT = -10.0
 """Log dispersion below which a negative binomial is its Poisson limit for any purpose."""
+NO_GAIN = 5e-7
+"""A dispersion that raises the log-likelihood by less than this is none."""
 NEAR_POISSON = -3.0
 START_DISPERSION = -0.7
 """Log dispersion to start from."""
@@ -342,7 +344,9 @@ def _minimise(prepared: Prepared, gamma: Array, points: int) -> tuple[Optimum, b
     if limit.value < optimum.value:
         near = found(prepared.outcome, np.append(limit.psi, NEAR_POISSON))
         optimum = min(optimum, near, key=lambda each: (bool(each.message), each.value))
-    if limit.value <= optimum.value + 1e-6 or optimum.psi[-1] < POISSON_LIMIT:
+    # far below any dispersion that counts can tell, unless they are huge, the search may not settle
+    lost = optimum.psi[-1] < POISSON_LIMIT and bool(optimum.message)
+    if limit.value <= optimum.value + NO_GAIN or lost:
         return limit, True
     return optimum, False
 
