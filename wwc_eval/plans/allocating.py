@@ -82,6 +82,23 @@ def scheme_of(randomisation: Randomisation) -> Scheme | None:
         ) from None
 
 
+def check_kind(facts: Facts, column: str) -> None:
+    """Refuse a scheme that gives arms in a stepped wedge, or sequences elsewhere.
+
+    Raises
+    ------
+    DesignError
+        If they do not go together.
+    """
+    design, randomisation = facts.document.design, facts.document.randomisation
+    if randomisation is not None and (column == "arm") != (design.wedge is None):
+        raise DesignError(
+            f"method '{randomisation.method}' does not go with design: kind: {design.kind}",
+            rule="a stepped wedge allocates sequences, every other design arms",
+            fix="write method: stepped_wedge_sequences, or the design's kind",
+        )
+
+
 def ratio_of(facts: Facts) -> dict[str, int]:
     """Arms with their shares, the comparator first."""
     arms = facts.document.design.arms
@@ -157,8 +174,8 @@ def unit_frame(facts: Facts, frame: pd.DataFrame) -> pd.DataFrame:
     torn = rows.loc[rows[unit].duplicated(keep=False), unit]
     if len(torn):
         raise DataError(
-            f"{facts.document.design.unit} {shown(str(torn.iloc[0]))} has several values of "
-            f"{', '.join(scheme.columns)}, which the scheme reads",
+            f"{_named(facts, torn.iloc[0])} has several values of {', '.join(scheme.columns)}, which the scheme reads",
+            value=shown(str(torn.iloc[0])),
             rule="a unit was allocated by one value of each",
             fix="correct the data",
         )
@@ -196,17 +213,21 @@ def allocation_in(facts: Facts, frame: pd.DataFrame) -> Allocation:
     unit = str(facts.unit_column)
     units = read_units(listed, unit, scheme.columns)
     bound = scheme.bind(units, read_arms(ratio_of(facts)))
+    check_kind(facts, bound.column)
     got = _codes_of(facts, frame, bound)
     keys = units.frame[unit].tolist()
     missing = [key for key in keys if key not in got]
     if missing:
-        raise DataError(f"what {unit} {shown(str(missing[0]))} was allocated is not in the data")
+        raise DataError(
+            f"what {_named(facts, missing[0])} was allocated is not in the data", value=shown(str(missing[0]))
+        )
     codes = np.array([got[key] for key in keys], dtype=np.int8)
     chance = bound.probabilities()[np.arange(units.n), codes]
     if np.any(chance <= 0):
         odd = keys[int(np.argmin(chance))]
         raise DataError(
-            f"{unit} {shown(str(odd))} cannot have got what the data say under this scheme",
+            f"{_named(facts, odd)} cannot have got what the data say under this scheme",
+            value=shown(str(odd)),
             rule="the allocation analysed is one that the plan's scheme permits",
             fix="correct the arms, or the scheme",
         )
@@ -247,6 +268,12 @@ class Assigned:
 
 PERIOD = "(number of the period)"
 OBSERVED = "the allocation found in the data; its seed is not known here"
+
+
+def _named(facts: Facts, key: object) -> str:
+    """A unit in a sentence that a report may show: institutions by name, people never."""
+    unit = facts.document.design.unit
+    return f"a {unit}" if facts.document.design.kind == "individual" else f"{unit} {shown(str(key))}"
 
 
 def _codes_of(facts: Facts, frame: pd.DataFrame, bound: BoundScheme) -> dict[Any, int]:

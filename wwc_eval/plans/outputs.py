@@ -64,6 +64,7 @@ def results_document(record: RunRecord) -> dict[str, Any]:
             "draft": record.draft,
             "arms": list(record.arms),
         },
+        "design": {item.key: _supplement(item) for item in record.design},
         "analyses": {result.id: _analysis(result) for result in record.analyses},
         "flow": plain(record.flow.boxes),
         "baseline": record.baseline.to_dicts() and plain(record.baseline.to_dicts()),

@@ -20,7 +20,9 @@ from wwc_eval.plans.environment import code_version, environment, environment_ch
 from wwc_eval.plans.facts import Facts, Task
 from wwc_eval.plans.locking import Lock
 from wwc_eval.plans.outputs import run_folder, write_run
+from wwc_eval.plans.permitting import permitted_by
 from wwc_eval.plans.run_log import RunLog, Started
+from wwc_eval.plans.sized_for import sized_for
 from wwc_eval.plans.vocabulary.base import INTENTION_TO_TREAT, Context
 from wwc_eval.plans.wording import guarded, reason_of
 from wwc_eval.report.record import AnalysisResult, RunRecord
@@ -153,6 +155,7 @@ def compute(plan: Plan, lock: Lock | None, assembled: Assembled, *, progress: bo
     frame = assembled.frame.loc[assembled.included].reset_index(drop=True)
     results = _adjusted(facts, list(_analyses(facts, frame, assembled, rule, progress=progress)))
     shown = describe_sample(facts, assembled, frame, results, rule)
+    permitted, unfitting = permitted_by(facts, assembled.frame, rule)
     return RunRecord(
         plan=plan.data,
         plan_hash=plan.hash,
@@ -170,7 +173,7 @@ def compute(plan: Plan, lock: Lock | None, assembled: Assembled, *, progress: bo
         deviations=tuple(item.model_dump() for item in facts.document.deviations),
         files=assembled.files,
         environment={**environment(), "wwc_eval": code_version()["version"]},
-        warnings=(*assembled.warnings, *shown.warnings, *_warnings(lock)),
+        warnings=(*assembled.warnings, *shown.warnings, *unfitting, *_warnings(lock)),
         disclosure={
             "threshold": disclosure.threshold,
             "profile": disclosure.profile,
@@ -178,6 +181,7 @@ def compute(plan: Plan, lock: Lock | None, assembled: Assembled, *, progress: bo
             "suppressed": shown.hidden,
             "rule": rule.words,
         },
+        design=(*sized_for(facts, shown.analyses, rule), *permitted),
     )
 
 

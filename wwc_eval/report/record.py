@@ -164,6 +164,9 @@ class RunRecord:
         Warnings of the plan's checks, of changed environment or code.
     disclosure : mapping
         ``threshold``, ``profile``, ``suppressed`` (number of cells not shown), ``rule`` in words.
+    design : tuple of Supplement
+        What the run found of the design, such as what the scheme of allocation permits: the rows of each table are a
+        fact and its value.
     """
 
     plan: Mapping[str, Any]
@@ -184,3 +187,4 @@ class RunRecord:
     environment: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     disclosure: Mapping[str, Any] = field(default_factory=dict)
+    design: tuple[Supplement, ...] = ()

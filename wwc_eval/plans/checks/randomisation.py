@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path as FilePath
 
 from wwc_eval.errors import Problem, WwcError
-from wwc_eval.plans.allocating import expected_scheme, kind_of, scheme_of
+from wwc_eval.plans.allocating import check_kind, expected_scheme, kind_of, scheme_of
 from wwc_eval.plans.checks.registry import check, problem_at, tasks_of
 from wwc_eval.plans.document import Randomisation
 from wwc_eval.plans.facts import Facts
@@ -97,6 +97,7 @@ def _enough(facts: Facts, _: FilePath | None) -> Iterator[Problem]:
         return
     try:
         scheme_of(randomisation)
+        check_kind(facts, "sequence" if kind_of(randomisation.method) == "stepped_wedge_sequences" else "arm")
         bound = expected_scheme(facts)
         if bound is None:
             return

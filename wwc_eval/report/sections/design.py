@@ -1,4 +1,4 @@
-"""Design and estimand, as the plan states them."""
+"""Design and estimand, as the plan states them, and what the run found of the design."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from wwc_eval.estimate import RATIO_SCALES
-from wwc_eval.report.blocks import Block, Bullets, Cell, DataTable, Facts, Heading, Section
-from wwc_eval.report.record import RunRecord
+from wwc_eval.report.blocks import Block, Bullets, Cell, DataTable, Facts, Heading, Section, Text
+from wwc_eval.report.record import RunRecord, Supplement
 from wwc_eval.report.schedule import schedule_table
 from wwc_eval.report.words import clean, day, flatten, humanise, listed, minus, pick, title_case
 from wwc_eval.table import MISSING
@@ -41,6 +41,7 @@ def build(record: RunRecord) -> Section | None:
     design = _design(record)
     if design:
         blocks.append(Facts(caption="Design", pairs=design))
+    blocks += [block for item in record.design for block in _found(item)]
     wedge = pick(record.plan, "design.wedge", {})
     schedule = schedule_table(wedge, record.arms) if isinstance(wedge, Mapping) else None
     if schedule is not None:
@@ -101,7 +102,8 @@ def _design(record: RunRecord) -> list[tuple[str, str | tuple[str, ...]]]:
                 tuple(f"{title_case(name)}: {humanise(text)}" for name, text in flatten(dict(randomisation))),
             )
         )
-    shown = {"kind", "unit", "units", "unit_column", "arm_column", "within", "arms"}
+    # what the size rests on is told with what the run found of it
+    shown = {"kind", "unit", "units", "unit_column", "arm_column", "within", "arms", "power"}
     for key, value in (pick(plan, "design", {}) or {}).items():
         if key == "wedge" and isinstance(value, Mapping):
             # dates stand in a table of their own
@@ -109,6 +111,20 @@ def _design(record: RunRecord) -> list[tuple[str, str | tuple[str, ...]]]:
         if key not in shown and value is not None:
             pairs.append((title_case(humanise(key)), _lines(value)))
     return pairs
+
+
+def _found(item: Supplement) -> list[Block]:
+    """A fact and its value a row, with the sentences below."""
+    blocks: list[Block] = []
+    if item.table is not None:
+        names = [column.name for column in item.table.columns]
+        pairs: list[tuple[str, str | tuple[str, ...]]] = [
+            (clean(row[names[0]]), clean(row[names[1]])) for row in item.table.to_dicts()
+        ]
+        blocks.append(Facts(caption=clean(item.title), pairs=pairs))
+    if item.sentences:
+        blocks.append(Text(text=" ".join(clean(text) for text in item.sentences)))
+    return blocks
 
 
 def _arms(record: RunRecord) -> tuple[str, ...] | str:
