@@ -5,20 +5,33 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 import wwc_eval
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def test_the_example_runs_as_printed(monkeypatch, capsys):
+def examples() -> list[str]:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    example = re.search(r"```python\n(.*?)```", text, re.DOTALL).group(1)
-    assert len(example.strip().splitlines()) <= 11
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [
+        (0, ["arm[conference]", "percentage points"]),
+        (1, ["343000", "percentage points", "rate ratio", "arm[social worker]"]),
+    ],
+)
+def test_the_examples_run_as_printed(number, shown, monkeypatch, capsys):
+    example = examples()[number]
+    assert len(example.strip().splitlines()) <= 18
     monkeypatch.chdir(ROOT)
     exec(compile(example, "README.md", "exec"), {})
     printed = capsys.readouterr().out
-    assert "arm[conference]" in printed
-    assert "percentage points" in printed
+    for words in shown:
+        assert words in printed
 
 
 def test_links_of_the_documents_lead_somewhere():
