@@ -93,7 +93,11 @@ def test_what_cannot_be_asked():
         (lambda: fit.refit_many(y[None], term="arm"), DesignError, "no term 'arm'"),
         (lambda: fit.refit_many(y[None] + 1), DataError, "cannot be that"),
         (lambda: fit.refit_many(y[None, :-1]), DataError, "shape"),
-        (lambda: fit.refit_many(arms=data[["arm"]].T.to_numpy(), arm="arms"), DesignError, "is not in the fixed part"),
+        (
+            lambda: fit.refit_many(arms=data[["arm"]].T.to_numpy(), arm="arms"),
+            DesignError,
+            "is not in the fixed part",
+        ),
         (lambda: fit.refit_many(arms=np.full((1, fit.n), None)), DataError, "missing"),
         (
             lambda: fit.refit_many(arms=pd.DataFrame({"t0": ["usual"]}), unit="team"),

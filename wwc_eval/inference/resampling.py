@@ -140,6 +140,11 @@ def resampled(fit: Any, statistic: Callable[[Any], Sequence[float] | Floats], ho
     -------
     ndarray, shape (reps, m)
         Missing where a replicate has no fit.
+
+    Raises
+    ------
+    DesignError
+        If no replicate has one; it says what stood against the first.
     """
     from tqdm.auto import tqdm
 
@@ -147,13 +152,17 @@ def resampled(fit: Any, statistic: Callable[[Any], Sequence[float] | Floats], ho
     found = np.full((how.reps, width), math.nan)
     refits = _simulated(fit, how) if how.draw == "parametric" else _redrawn(fit, how)
     bar = tqdm(refits, total=how.reps, desc=how.draw, disable=not how.progress)
+    trouble: Exception | None = None
     for place, refit in enumerate(bar):
         try:
             values = np.asarray(statistic(refit()), dtype=float)
-        except (WwcError, np.linalg.LinAlgError):
+        except (WwcError, np.linalg.LinAlgError) as error:
+            trouble = trouble or error
             continue
         if len(values) == width:
             found[place] = values
+    if trouble is not None and not np.isfinite(found).any():
+        raise DesignError(f"no replicate has an estimate; of the first: {trouble}") from trouble
     return found
 
 

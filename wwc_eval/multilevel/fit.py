@@ -180,8 +180,7 @@ class MultilevelFit(Rendered):
             if name not in self.terms:
                 raise DesignError(f"the model has no term '{name}'", fix=did_you_mean(name, self.terms))
             vector[self.terms.index(name)] = weight
-        text = " + ".join(f"{weight:g} {name}" for name, weight in weights.items())
-        return self._estimate(term or text, vector)
+        return self._estimate(term or _sum_text(weights), vector)
 
     def _estimate(self, term: str, contrast: Array, **changes: Any) -> Estimate:
         """Estimate of one contrast of the fixed effects; missing values where the fit failed."""
@@ -246,7 +245,7 @@ class MultilevelFit(Rendered):
         DesignError
             If the model has no such term, or their covariance is singular.
         """
-        places = self._places([terms] if isinstance(terms, str) else list(terms))
+        places = self.places_of([terms] if isinstance(terms, str) else list(terms))
         contrasts = np.eye(len(self.terms))[places]
         gap = contrasts @ self.coefficients
         vcov = self.inference.vcov
@@ -270,7 +269,14 @@ class MultilevelFit(Rendered):
             method=f"{joint.words} with {self.inference.words}",
         )
 
-    def _places(self, names: Sequence[str]) -> list[int]:
+    def places_of(self, names: Sequence[str]) -> list[int]:
+        """Positions of the coefficients that names of coefficients, or of terms of the formula, stand for.
+
+        Raises
+        ------
+        DesignError
+            If the model has no such term, or none is named.
+        """
         fixed = {term.text: position for position, term in enumerate(self.data.formula.fixed)}
         found: list[int] = []
         for name in names:
@@ -348,6 +354,15 @@ class MultilevelFit(Rendered):
     def __repr__(self) -> str:
         """Fixed effects as a table."""
         return str(self)
+
+
+def _sum_text(weights: dict[str, float]) -> str:
+    """A weighted sum in words, such as ``arm[b] - 0.5 arm[a]``."""
+    parts = []
+    for name, weight in weights.items():
+        sign = "- " if weight < 0 else "+ "
+        parts.append(f"{sign}{name}" if abs(weight) == 1 else f"{sign}{abs(weight):g} {name}")
+    return " ".join(parts).removeprefix("+ ")
 
 
 def _component(group: str, term: str, variance: float, sd: float) -> dict[str, Any]:

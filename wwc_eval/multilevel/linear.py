@@ -255,7 +255,7 @@ class LinearFit(ReportedFit):
         return variance_intervals(self, level=level)
 
     def profile_intervals(self, terms: str | Sequence[str] | None = None, *, level: float | None = None) -> Table:
-        """Profile-likelihood intervals of fixed effects (of the ML fit, as lme4's)."""
+        """Profile-likelihood intervals of fixed effects (of the ML fit, as lme4's); terms named as in :meth:`test`."""
         from wwc_eval.multilevel.profiles import fixed_intervals
 
         return fixed_intervals(self, terms, level=level)

@@ -89,13 +89,12 @@ def fixed_intervals(
 ) -> Table:
     """Profile-likelihood intervals of fixed effects."""
     coverage = fit.level if level is None else check_number("level", level, above=0, below=1)
-    names = list(fit.terms) if terms is None else [terms] if isinstance(terms, str) else list(terms)
+    asked = list(fit.terms) if terms is None else [terms] if isinstance(terms, str) else list(terms)
+    places = fit.places_of(asked)
     solution = maximum_likelihood(fit)
     rows = []
-    for name in names:
-        if name not in fit.terms:
-            raise DesignError(f"the model has no term '{name}'", fix=did_you_mean(name, fit.terms))
-        place = fit.terms.index(name)
+    for place in places:
+        name = fit.terms[place]
         contrast = np.eye(len(fit.terms))[place]
         se = sqrt(solution.vcov[place, place])
         low, high = limits(

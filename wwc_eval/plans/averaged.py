@@ -16,6 +16,7 @@ from wwc_eval.plans.effects import SIZE_SCALES, with_units
 from wwc_eval.plans.fields import Block, ColumnName, Number, Text
 from wwc_eval.plans.modelled import ModelledAnalysis
 from wwc_eval.plans.vocabulary.base import Context, Finding
+from wwc_eval.plans.wild import Wild, wild_estimate, wild_findings
 from wwc_eval.table import Column, Table
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class AveragedAnalysis(ModelledAnalysis):
     )
     bootstrap: Bootstrap | None = Field(None, description="Intervals from replicates")
     impact: Impact | None = Field(None, description="Effects as numbers a year")
+    wild: Wild | None = Field(None, description="Wild cluster bootstrap of the coefficient (linear models)")
 
     @property
     @abstractmethod
@@ -74,6 +76,7 @@ class AveragedAnalysis(ModelledAnalysis):
     def findings(self, outcome: Outcome | None) -> Iterator[Finding]:
         """What every model finds, and options of averages that go with none."""
         yield from super().findings(outcome)
+        yield from wild_findings(self)
         averaged = set(self.scales) - CONDITIONAL
         for name in ("average", "bootstrap"):
             asked = self.average == "clusters" if name == "average" else self.bootstrap is not None
@@ -107,6 +110,18 @@ class AveragedAnalysis(ModelledAnalysis):
                 message="there are no clusters to draw",
                 fix="write inference: {vcov: CR2, cluster: ...}",
             )
+
+    def _coefficients(self, fit: Any, terms: list[str], context: Context) -> list[Estimate]:
+        """Coefficients of the arms, with the inference asked for."""
+        if self.wild is None:
+            return with_units([fit.estimates[term] for term in terms], context)
+        return with_units(
+            [
+                wild_estimate(self.wild, fit, term, cluster=self.inference_cluster, level=context.level)
+                for term in terms
+            ],
+            context,
+        )
 
     def _averaged(self, fit: Any, context: Context, scale: str) -> list[Estimate]:
         """Averaged effects on one scale."""

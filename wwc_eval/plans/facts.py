@@ -37,6 +37,7 @@ SHARED_FIELDS = frozenset(
         "average",
         "bootstrap",
         "impact",
+        "wild",
     }
 )
 """Fields that an analysis keeps where a change names another model; the rest is the model's own."""

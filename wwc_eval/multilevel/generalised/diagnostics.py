@@ -43,7 +43,7 @@ def residuals(fit: GeneralisedFit, kind: str = "pearson", *, rng: Any = None) ->
     Raises
     ------
     DesignError
-        If quantile residuals have no source of randomness.
+        If quantile residuals have no source of randomness, or others have one.
 
     Notes
     -----
@@ -56,6 +56,8 @@ def residuals(fit: GeneralisedFit, kind: str = "pearson", *, rng: Any = None) ->
     y, mean = sample.y, fit.predict()
     open_rows = fit.core.rows
     if kind == "pearson":
+        if rng is not None:
+            raise DesignError("Pearson residuals are not randomised", fix="leave out rng, or use kind='quantile'")
         found = (y - _total(fit, mean)) / np.sqrt(np.where(open_rows, _variance(fit, mean), 1.0))
         return np.where(open_rows, found * np.sqrt(sample.weights), np.nan)
     if rng is None:

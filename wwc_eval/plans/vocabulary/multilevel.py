@@ -283,7 +283,7 @@ class MultilevelAnalysis(AveragedAnalysis):
             options = {} if self.effect_size is None else self.effect_size.model_dump()
             return [fit.effect_size(term, kind=scale, **options) for term in terms]
         if scale == "coefficient":
-            return with_units([fit.estimates[term] for term in terms], context)
+            return self._coefficients(fit, terms, context)
         if scale == "odds_ratio":
             return [_conditional_odds(fit.estimates[term]) for term in terms]
         return self._averaged(fit, context, scale)

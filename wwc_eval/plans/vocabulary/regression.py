@@ -135,7 +135,7 @@ class RegressionAnalysis(AveragedAnalysis):
             options = {} if self.effect_size is None else {"interval": self.effect_size.interval}
             return with_units(fit.effect_size(context.arm, kind=scale, **options), context)
         if scale == "coefficient":
-            return with_units([fit.estimates[term] for term in arm_terms(fit.estimates, context)], context)
+            return self._coefficients(fit, arm_terms(fit.estimates, context), context)
         if scale == "odds_ratio":
             ratios = fit.ratios()
             return [
