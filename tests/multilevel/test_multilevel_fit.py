@@ -185,6 +185,30 @@ def test_contrast(fit):
     assert sum_of.se == pytest.approx((weights @ fit.vcov.to_numpy() @ weights) ** 0.5)
     with pytest.raises(DesignError, match="no term"):
         fit.contrast({"nothing": 1.0})
+    assert fit.contrast({"arm[programme]": 1.0, "age": -0.5}).term == "arm[programme] - 0.5 age"
+    assert fit.contrast({"age": -1.0}).term == "- age"
+
+
+def test_profile_intervals_go_by_terms_of_the_formula(fit):
+    found = fit.profile_intervals("arm").to_frame()
+    assert found["term"].tolist() == ["arm[programme]"]
+    assert found.equals(fit.profile_intervals("arm[programme]").to_frame())
+    with pytest.raises(DesignError, match="no term 'arn'"):
+        fit.profile_intervals("arn")
+
+
+def test_columns_of_weights_and_exposure_are_named(data):
+    for role, family in (("weights", "gaussian"), ("exposure", "poisson")):
+        with pytest.raises(DataError, match=rf"no column 'agee'.*{role}= names a column.*'age'"):
+            multilevel_model(FORMULA, data, family=family, **{role: "agee"})
+
+
+def test_clusters_that_cut_through_groups_are_not_drawn():
+    frame = children(las=3)
+    fit = multilevel_model("score ~ arm + age + (1 | la/school)", frame)
+    options = {"interval": "bootstrap", "draw": "clusters", "reps": 19, "rng": 1, "progress": False}
+    with pytest.raises(DesignError, match=r"no replicate has an estimate.*groups of 'la' lie in several clusters"):
+        fit.marginal_effect("arm", cluster="school", **options)
 
 
 def test_predictions(fit, data):

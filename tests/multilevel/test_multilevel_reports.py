@@ -262,7 +262,7 @@ def test_what_cannot_be_drawn(fits):
     with pytest.raises(DesignError, match="crossed"):
         crossed.marginal_effect("arm", average="clusters")
     options = {"interval": "bootstrap", "draw": "clusters", "rng": 1, "reps": 19, "progress": False}
-    with pytest.raises(DesignError, match="have no estimate"):
+    with pytest.raises(DesignError, match="groups of 'grade' lie in several clusters"):
         crossed.marginal_effect("arm", cluster="la", **options)
     with pytest.raises(DesignError, match="strata are for draws of clusters"):
         fits["gaussian"].marginal_effect("arm", **{**options, "draw": "parametric", "strata": "arm"})
@@ -300,6 +300,8 @@ def test_distributions_and_residuals_are_those_of_the_families():
     np.testing.assert_allclose(binomial.residuals(), expected, rtol=1e-10)
     with pytest.raises(DesignError, match="randomised"):
         binomial.residuals("quantile")
+    with pytest.raises(DesignError, match="not randomised"):
+        binomial.residuals("pearson", rng=1)
 
 
 @pytest.mark.simulation

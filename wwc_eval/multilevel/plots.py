@@ -107,7 +107,7 @@ def draw_binned(fitted: Array, residuals: Array, ax: Axes | None = None) -> Axes
     ax.axhline(0.0, color="0.6", linewidth=0.8)
     ax.set_xlabel("prediction")
     ax.set_ylabel("mean Pearson residual")
-    ax.legend()
+    ax.legend(loc="upper right")
     return ax
 
 

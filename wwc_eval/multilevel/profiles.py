@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import optimize, special
 
-from wwc_eval.errors import DesignError, check_number, did_you_mean
+from wwc_eval.errors import check_number
 from wwc_eval.multilevel.charts import Chart, CorrelationChart, DeviationChart, ResidualChart
 from wwc_eval.multilevel.engine.solve import Problem, Solution, solve
 from wwc_eval.multilevel.engine.structure import Array

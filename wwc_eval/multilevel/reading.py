@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wwc_eval.errors import DataError, DesignError, Place, shown
+from wwc_eval.errors import DataError, DesignError, Place, did_you_mean, shown
 from wwc_eval.formula import Design, Formula, parse_formula
 from wwc_eval.inference.frames import to_pandas
 from wwc_eval.multilevel.engine.structure import Array, Grouping, Index
@@ -155,6 +155,13 @@ def _with_columns(frame: pd.DataFrame, given: Mapping[str, Any]) -> tuple[dict[s
         if value is None:
             continue
         if isinstance(value, str):
+            if value not in frame.columns:
+                raise DataError(
+                    f"the data have no column '{value}'",
+                    place=Place(column=value),
+                    rule=f"{role}= names a column, or gives an array",
+                    fix=did_you_mean(value, [str(name) for name in frame.columns]),
+                )
             named[role] = value
             continue
         array = np.asarray(value)
