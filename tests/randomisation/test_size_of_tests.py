@@ -56,6 +56,7 @@ def teams(rng, n=24):
 
 
 SCHEMES = {
+    "simple": we.Simple(),
     "complete": we.Complete(),
     "stratified": we.Stratified(by="la"),
     "blocks": we.PermutedBlocks(sizes=(2, 4), by="la"),
@@ -63,6 +64,7 @@ SCHEMES = {
     "constrained": we.Constrained(on=["rate"], accept=0.1),
     "rerandomised": we.Rerandomised(on=["rate"], accept=0.1),
     "minimised": we.Minimisation(on=["la"], p_best=0.8),
+    "saturation": we.Saturation(within="la", shares=[0.25, 0.75]),
 }
 RESTRICTED = {"stratified", "pairs", "constrained", "rerandomised"}
 
@@ -81,6 +83,25 @@ def test_size(name):
     assert own == pytest.approx(0.05, abs=4 * error)
     if name in RESTRICTED:
         assert free < 0.01  # far too careful: it counts allocations that could not have happened
+
+
+def test_no_level_is_exceeded_by_a_stepped_wedge():
+    """Exact whatever the outcome: of the permitted allocations a share p or less has a p-value of p or less."""
+    rng = np.random.default_rng(9)
+    las = pd.DataFrame({"la": list("abcde"), "wave": [1, 1, 2, 2, 2]})
+    method = we.SteppedWedgeSequences(sequences=[2, 3, 4, 5, 6], by="wave")
+    allocation = we.randomise(las, unit="la", method=method, seed="a seed for tests")
+    frame = las.merge(pd.DataFrame({"period": np.repeat(np.arange(1, 7), 8)}), how="cross")
+    frame["y"] = rng.normal(size=len(frame)) + frame["period"] * rng.normal(size=5)[frame["la"].map(ord) - 97]
+    found = []
+    for codes in allocation.reference_set():
+        made = type(allocation).of(allocation.bound, codes.copy(), seed="a seed for tests", alpha=0.05)
+        test = we.randomisation_test(
+            made, frame, "y ~ treated + factor(period)", statistic="regression", arm="treated", period="period"
+        )
+        found.append(test.p_value)
+    for level in np.arange(1, 13) / 12:
+        assert np.mean(np.array(found) <= level + 1e-9) <= level + 1e-9
 
 
 def test_the_documents_show_the_record():
