@@ -8,7 +8,7 @@ import numpy as np
 
 from wwc_eval.errors import DesignError, WwcError, did_you_mean
 from wwc_eval.multilevel.advice import VERY_FEW, Advice
-from wwc_eval.multilevel.engine.structure import Grouping
+from wwc_eval.multilevel.engine.structure import Grouping, nests
 
 if TYPE_CHECKING:
     from wwc_eval.inference import RegressionFit
@@ -138,11 +138,8 @@ def regression_beside(fit: GeneralisedFit, term: str, *, vcov: str = "CR2") -> R
 def _highest(fit: GeneralisedFit) -> Grouping | None:
     """The grouping factor whose groups hold whole groups of all the others; None where factors cross."""
     fewest = min(fit.data.groupings, key=lambda grouping: grouping.n_groups)
-    for other in fit.data.groupings:
-        pairs = np.unique(np.column_stack([other.codes, fewest.codes]), axis=0)
-        if len(pairs) > other.n_groups:
-            return None
-    return fewest
+    inside = (nests(each.codes, fewest.codes, each.n_groups) for each in fit.data.groupings if each is not fewest)
+    return fewest if all(inside) else None
 
 
 def _varies_within(fit: GeneralisedFit, term: str, top: Grouping) -> bool:
