@@ -1,7 +1,7 @@
 """Thousands of refits of one mixed model: other outcomes, other allocations, or both.
 
 The groups stay, so the fold stays: only the cross-products of what changes are made anew. With one random intercept a
-refit takes some ten microseconds, with any nested random part a fraction of a millisecond; crossed factors, and
+refit takes some twenty microseconds, with any nested random part a fraction of a millisecond; crossed factors, and
 allocations that enter interactions or random slopes, are fitted one by one, and so are generalised models.
 """
 
