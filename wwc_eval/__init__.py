@@ -67,10 +67,15 @@ _HOMES = {
     "verify_allocation": "wwc_eval.randomisation",
 }
 
-__all__ = sorted([*_HOMES, "__version__"])  # noqa: PLE0605
+# rooms reached by name, such as ``we.did.callaway_santanna``
+_ROOMS = ("did",)
+
+__all__ = sorted([*_HOMES, *_ROOMS, "__version__"])  # noqa: PLE0605
 
 
 def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return importlib.import_module(f"wwc_eval.{name}")
     if name in _HOMES:
         value = getattr(importlib.import_module(_HOMES[name]), name)
         globals()[name] = value

@@ -1,0 +1,24 @@
+"""Difference-in-differences that stays honest with one treated local authority.
+
+Names load on first use: an estimator is one file, and one line here.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+# public name -> module that holds it
+_HOMES = {
+    "EventPath": "wwc_eval.did.event_path",
+}
+
+__all__ = sorted(_HOMES)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'wwc_eval.did' has no attribute '{name}'")
