@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wwc_eval.errors import DesignError
+from wwc_eval.inference.inversion import TIE
 from wwc_eval.randomisation.rendering import count_in_words
 from wwc_eval.randomisation.scheme import COUNTABLE, Codes, Floats
 
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from wwc_eval.randomisation.allocation import Allocation
 
 __all__ = ["ReferenceSet", "p_value", "reference_set"]
-
-TIE = 1e-9
-"""Statistics nearer than this, relative to their spread, are equal: sums in another order differ in the last digits."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -9,8 +9,8 @@ import numpy as np
 
 from wwc_eval.errors import DesignError, did_you_mean
 from wwc_eval.estimate import Estimate
+from wwc_eval.inference.inversion import bisected_interval
 from wwc_eval.randomisation.scheme import Floats
-from wwc_eval.randomisation.testing.inversion import bisected_interval
 from wwc_eval.randomisation.testing.reference import p_value, reference_set
 from wwc_eval.randomisation.testing.results import lost_of, result_of, spread_of
 from wwc_eval.randomisation.testing.rows import arm_column, exposure_of, treatment_values

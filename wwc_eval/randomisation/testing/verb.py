@@ -10,8 +10,8 @@ import numpy as np
 
 from wwc_eval.errors import DesignError, check_choice, check_number
 from wwc_eval.estimate import Estimate
+from wwc_eval.inference.inversion import bisected_interval, linear_interval
 from wwc_eval.randomisation.scheme import COUNTABLE, Floats
-from wwc_eval.randomisation.testing.inversion import bisected_interval, linear_interval
 from wwc_eval.randomisation.testing.question import Question
 from wwc_eval.randomisation.testing.reference import p_value, reference_set
 from wwc_eval.randomisation.testing.results import spread_of

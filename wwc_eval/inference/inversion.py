@@ -1,16 +1,19 @@
-"""Intervals that invert a randomisation test: the constant effects that it does not reject."""
+"""Intervals that invert a test by permutation or resampling: the constant effects that it does not reject."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 
-from wwc_eval.randomisation.scheme import Floats
-from wwc_eval.randomisation.testing.reference import TIE, ReferenceSet
+from wwc_eval.inference.families import Floats
 
-__all__ = ["bisected_interval", "linear_interval"]
+__all__ = ["TIE", "Weighted", "bisected_interval", "linear_interval"]
+
+TIE = 1e-9
+"""Statistics nearer than this, relative to their spread, are equal: sums in another order differ in the last digits."""
 
 STEPS = 60
 DOUBLINGS = 12
@@ -18,8 +21,20 @@ ROUNDING = 1e-12
 """Sums of probabilities that equal one minus the coverage may come out this much above it."""
 
 
+class Weighted(Protocol):
+    """What an observed statistic is compared with."""
+
+    @property
+    def weights(self) -> Floats:
+        """Weight of each alternative, shape (m,)."""
+
+    @property
+    def own(self) -> float:
+        """Weight of the observed one beside those listed."""
+
+
 def linear_interval(
-    values: Floats, moves: Floats, observed: float, reference: ReferenceSet, alpha: float
+    values: Floats, moves: Floats, observed: float, reference: Weighted, alpha: float
 ) -> tuple[float, float]:
     """Hull of the effects d whose two-sided p-value is above ``alpha``, exactly.
 
@@ -34,7 +49,7 @@ def linear_interval(
         A and B of each allocation.
     observed : float
         t, whose B is 1.
-    reference : ReferenceSet
+    reference : Weighted
         Weights of the allocations.
     alpha : float
         One minus the coverage.
