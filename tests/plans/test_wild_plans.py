@@ -92,3 +92,27 @@ def test_the_plan_gives_the_figures_of_the_verb(tmp_path):
 def test_what_the_bootstrap_needs_is_said(tmp_path, edits, words):
     problems = plan(tmp_path, *edits).check()
     assert any(problem.code == "P14" and words in problem.message for problem in problems), problems
+
+
+def test_profile_intervals_stand_beside_the_others(tmp_path):
+    write_csv(children(), tmp_path / "children.csv")
+    found = plan(tmp_path, ("    wild: {seed: 4, reps: 999}\n", "    profile: true\n"))
+    assert found.check() == []
+    result = found.run(out=tmp_path / "out", draft=True).analyses["primary"]
+    supplement = next(one for one in result.supplements if one.key == "profile")
+    fit = we.multilevel_model("score ~ arm + age + (1 | team)", children(), levels={"arm": ["usual", "programme"]})
+    assert supplement.table.to_dicts() == fit.profile_intervals("arm[programme]").to_dicts()
+
+
+def test_profile_intervals_are_of_linear_models(tmp_path):
+    changed = plan(
+        tmp_path,
+        ("    wild: {seed: 4, reps: 999}\n", "    profile: true\n"),
+        ("score:    {type: number}", "score:    {type: binary}"),
+        ("type: continuous", "type: binary"),
+        ("    model: multilevel\n", "    model: multilevel\n    family: binomial\n"),
+        ("    inference: {method: kenward_roger}\n", ""),
+    )
+    assert any(
+        "profile-likelihood intervals are of linear models" in problem.message for problem in changed.check()
+    )

@@ -247,6 +247,10 @@ class Outcome(Block):
     name: ColumnName = Field(description="Column that holds it")
     role: Literal["primary", "secondary", "exploratory"]
     type: Literal["binary", "count", "continuous"]
+    trials: ColumnName | None = Field(
+        None,
+        description="Column with how many each row counts among, where a binary outcome is a number of successes",
+    )
     label: Text | None = Field(None, description="Words for the report")
     better: Literal["lower", "higher", "neither"] = "neither"
     smallest_worthwhile: Number | None = Field(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from wwc_eval.formula import Design
+    from wwc_eval.plans.document import Outcome
     from wwc_eval.report.record import AnalysisResult
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "arm_terms",
     "few_clusters",
     "group_counts",
+    "left_side",
     "modified_scale",
     "one_sided",
     "sample_by_arm",
@@ -40,6 +42,12 @@ FEW_CLUSTERS = 10
 """Below this many clusters an arm (of a wedge: in all) inference must be made for few clusters (P08)."""
 
 SIZE_SCALES = frozenset({"hedges_g", "glass_delta"})
+
+
+def left_side(outcome: Outcome) -> str:
+    """What stands on the left of a formula of an outcome: its column, of trials where it counts successes."""
+    name = quote_name(outcome.name)
+    return name if outcome.trials is None else f"{name} / {quote_name(outcome.trials)}"
 
 
 def arm_terms(estimates: Estimates, context: Context) -> list[str]:
@@ -175,7 +183,11 @@ def sample_by_arm(
         if context.unit_column and context.unit_column in frame.columns:
             entry["n_clusters"] = int(frame.loc[here, context.unit_column].nunique())
         entry["mean"] = float(values.mean()) if len(values) else math.nan
-        if context.outcome.type == "binary":
+        if context.outcome.trials is not None:
+            entry["events"] = int(values.sum())
+            entry["trials"] = int(frame.loc[here, context.outcome.trials].sum())
+            entry["mean"] = entry["events"] / entry["trials"] if entry["trials"] else math.nan
+        elif context.outcome.type == "binary":
             entry["events"] = int(values.sum())
         else:
             entry["sd"] = float(values.std(ddof=1)) if len(values) > 1 else math.nan
@@ -260,6 +272,6 @@ def _cell_counts(frame: pd.DataFrame, context: Context, keys: Any) -> list[int]:
     for _, group in frame.groupby(keys, observed=True):
         counts.append(len(group))
         if context.outcome.type == "binary":
-            events = int(group[context.outcome.name].sum())
-            counts += [events, len(group) - events]
+            events, trials = int(group[context.outcome.name].sum()), context.outcome.trials
+            counts += [events, (len(group) if trials is None else int(group[trials].sum())) - events]
     return counts

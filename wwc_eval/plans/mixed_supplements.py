@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from wwc_eval.estimate import Estimate
     from wwc_eval.plans.vocabulary.base import Context
 
-__all__ = ["mixed_supplements"]
+__all__ = ["mixed_supplements", "profiled"]
 
 SAME_FIT = frozenset({"inference", "report", "effect_size", "title"})
 """Fields that leave the fit as it is: an analysis that varies no other shows its inference alone."""
@@ -205,6 +205,14 @@ def _inferences(fit: Any, term: str) -> Supplement:
         title=f"Inferences side by side: coefficient {term}",
         sentences=advice.reasons,
         table=Table(rows, columns, notes=("Two-sided p-values of the coefficient.",)),
+    )
+
+
+def profiled(fit: Any, context: Context, terms: Sequence[str]) -> Supplement:
+    """Profile-likelihood intervals of the arms' coefficients."""
+    table = fit.profile_intervals(terms, level=context.level)
+    return Supplement(
+        key="profile", title=f"Profile-likelihood intervals ({100 * context.level:.6g}%)", table=table
     )
 
 

@@ -19,6 +19,7 @@ from wwc_eval.plans.document import Outcome
 from wwc_eval.plans.effects import (
     few_clusters,
     group_counts,
+    left_side,
     one_sided,
     sample_by_arm,
     saturated_cells,
@@ -91,6 +92,7 @@ class ModelledAnalysis(AnalysisFields):
     missing: Missing = Missing()
 
     arm_in_formula: ClassVar[bool] = True
+    takes_trials: ClassVar[bool] = True
     families: ClassVar[tuple[str, ...]] = ()
 
     # --- what a room says
@@ -175,12 +177,14 @@ class ModelledAnalysis(AnalysisFields):
             yield from self._formula_findings(whole, outcome)
 
     def _scale_findings(self, outcome: Outcome | None) -> Iterator[Finding]:
-        if outcome is not None and self.family not in OUTCOME_FAMILIES[outcome.type]:
-            fitting = sorted(OUTCOME_FAMILIES[outcome.type] & set(self.families))
+        known = frozenset({"binomial"}) if outcome is not None and outcome.trials else None
+        if outcome is not None and self.family not in (known or OUTCOME_FAMILIES[outcome.type]):
+            fitting = sorted((known or OUTCOME_FAMILIES[outcome.type]) & set(self.families))
+            of = f" of trials in '{outcome.trials}'" if outcome.trials else ""
             yield Finding(
                 code="P09",
                 path=("family",),
-                message=f"family {self.family} does not fit the {outcome.type} outcome '{outcome.name}'",
+                message=f"family {self.family} does not fit the {outcome.type} outcome '{outcome.name}'{of}",
                 fix=f"choose one of {', '.join(fitting)}",
             )
             return
@@ -208,12 +212,13 @@ class ModelledAnalysis(AnalysisFields):
 
     def _formula_findings(self, formula: Formula, outcome: Outcome | None) -> Iterator[Finding]:
         response = set(formula.response.columns) if formula.response else set()
-        if outcome is not None and response != {outcome.name}:
+        if outcome is not None and response != {outcome.name, outcome.trials} - {None}:
             yield Finding(
                 code="P14",
                 path=("formula",),
-                message=f"the formula's outcome is {', '.join(sorted(response))}, the analysis is of {outcome.name}",
-                fix=f"write {outcome.name} ~ ...",
+                message=f"the formula's outcome is {', '.join(sorted(response))}, the analysis is of "
+                f"{left_side(outcome)}",
+                fix=f"write {left_side(outcome)} ~ ...",
             )
         yield from self._transformed_findings(formula, outcome)
         covariates = {name for term in formula.fixed for name in term.columns} - response
@@ -234,12 +239,10 @@ class ModelledAnalysis(AnalysisFields):
             )
 
     def _transformed_findings(self, formula: Formula, outcome: Outcome | None) -> Iterator[Finding]:
-        from wwc_eval.formula import quote_name
-
         if (
             outcome is None
             or formula.response is None
-            or formula.response.text in {outcome.name, quote_name(outcome.name)}
+            or formula.response.text in {outcome.name, left_side(outcome)}
         ):
             return
         for index, scale in enumerate(self.scales):
@@ -247,8 +250,8 @@ class ModelledAnalysis(AnalysisFields):
                 yield Finding(
                     code="P09",
                     path=("report", index),
-                    message=f"{scale} would be of {formula.response.text}, not of {outcome.name}",
-                    fix=f"report [coefficient], or write {outcome.name} ~ ...",
+                    message=f"{scale} would be of {formula.response.text}, not of {left_side(outcome)}",
+                    fix=f"report [coefficient], or write {left_side(outcome)} ~ ...",
                 )
 
     # --- runs

@@ -34,12 +34,13 @@ INTERNAL = frozenset({"rows", "population_rows", "dropped_rows", "completed", "s
 
 @dataclass(frozen=True, kw_only=True)
 class _Sample:
-    """Rows of one analysis by arm: key of each set, its units, and its events where the outcome has any."""
+    """Rows of one analysis by arm: key of each set, its units, and its events (of trials) where the outcome has any."""
 
     total: Key
     used: Bools
     arms: dict[str, Key]
     events: dict[str, Key]
+    trials: dict[str, Key]
     units: dict[str, Key]
     dropped: dict[str, Key]
     completed: dict[str, Key]
@@ -141,11 +142,14 @@ class Samples:
         outcome = self.facts.outcomes[result.outcome]
         arms: dict[str, Key] = {}
         events: dict[str, Key] = {}
+        trials: dict[str, Key] = {}
         units: dict[str, Key] = {}
         for name, here in self._in_arm.items():
             rows = used & here
             arms[name] = self._rows(rows)
-            if outcome.type == "binary":
+            if outcome.trials is not None:
+                events[name], trials[name] = self._successes(outcome.name, outcome.trials, rows)
+            elif outcome.type == "binary":
                 happened = (self.frame[outcome.name] == 1).fillna(value=False).to_numpy(dtype=bool)
                 events[name] = self._rows(rows & happened)
                 self._sum(arms[name], [events[name], self._rows(rows & ~happened, shown=False)])
@@ -163,10 +167,21 @@ class Samples:
             used=used,
             arms=arms,
             events=events,
+            trials=trials,
             units=units,
             dropped=self._dropped(result, received & ~used, total, received),
             completed={name: self._completed(name, used) for name in result.sample.get("completed", {})},
         )
+
+    def _successes(self, column: str, trials: str, rows: Bools) -> tuple[Key, Key]:
+        """Keys of the successes and of the trials of a set of rows; the failures follow from both."""
+        within = _digest(rows)
+        found, among = (int(self.frame.loc[rows, name].sum()) for name in (column, trials))
+        successes, failures, total = ((what, column, trials, within) for what in ("successes", "failures", "trials"))
+        for key, value in ((successes, found), (failures, among - found), (total, among)):
+            self._cell(key, value, shown=key != failures)
+        self._sum(total, [successes, failures])
+        return successes, total
 
     def _completed(self, column: str, used: Bools) -> Key:
         """Rows used in which a covariate was missing: some of all that lack it."""
@@ -246,7 +261,8 @@ class Samples:
         sample, rule = self.samples[result.id], protected.rule
         if rule.is_small(int(self.cells[sample.total].value)):
             return _withheld(result, f"an analysis of fewer than {rule.threshold} rows", n=rule.small_label)
-        hidden = any(protected.is_hidden(key) for key in (*sample.arms.values(), *sample.events.values()))
+        counted = (*sample.arms.values(), *sample.events.values(), *sample.trials.values())
+        hidden = any(protected.is_hidden(key) for key in counted)
         n = rule.rounded(int(self.cells[sample.total].value))
         if hidden and result.sample.get("saturated"):
             # the figures of such a model are the counts in another form
@@ -259,7 +275,10 @@ class Samples:
             shown = {**entry, "n": protected[sample.arms[name]]}
             if name in sample.units:
                 shown["n_clusters"] = protected[sample.units[name]]
-            by_arm[name] = shown | _outcome(entry, sample.arms[name], sample.events.get(name), protected)
+            among = sample.trials.get(name)
+            if among is not None:
+                shown["trials"] = protected[among]
+            by_arm[name] = shown | _outcome(entry, among or sample.arms[name], sample.events.get(name), protected)
         counts = {column: protected[key] for column, key in sample.dropped.items()}
         notes = tuple(
             f"{name}: missing in {protected[sample.completed[name]]} rows, {how}."

@@ -35,6 +35,7 @@ __all__ = [
     "arm_outcomes",
     "by_arm",
     "cautions",
+    "counted_words",
     "effect_sentence",
     "excludes_null",
     "is_binary",
@@ -129,6 +130,8 @@ def _outcome(entry: Mapping[str, Any], digits: int) -> str:
     if entry.get("events") is not None:
         share = _share(entry)
         events = count_text(entry["events"])
+        if "trials" in entry:
+            events = f"{events} of {count_text(entry['trials'])}"
         return events if share is None else f"{events} ({format_percent(share)})"
     mean = _number(entry.get("mean"))
     if mean is None:
@@ -159,7 +162,7 @@ def raw_sentence(record: RunRecord, result: AnalysisResult) -> str:
     order = [*arms[1:], arms[0]]
     entries = [entry for _, entry in order]
     values = (
-        _shares_in_words(record, entries)
+        _shares_in_words(record, result, entries)
         if is_binary(record, result)
         else _means_in_words(record, result, entries)
     )
@@ -169,10 +172,16 @@ def raw_sentence(record: RunRecord, result: AnalysisResult) -> str:
     return f"{title_case(clean(result.outcome_label))}: {'; '.join(placed[:-1])}, against {placed[-1]}."
 
 
-def _shares_in_words(record: RunRecord, entries: Sequence[Mapping[str, Any]]) -> list[str]:
+def _shares_in_words(record: RunRecord, result: AnalysisResult, entries: Sequence[Mapping[str, Any]]) -> list[str]:
     shares = [_share(entry) for entry in entries]
     known = [share for share in shares if share is not None]
-    return rate_words(known, record.units.get("rows", "participants")) if len(known) == len(shares) else []
+    return rate_words(known, counted_words(record, result)) if len(known) == len(shares) else []
+
+
+def counted_words(record: RunRecord, result: AnalysisResult) -> str:
+    """Words for what a share is of: the trials where the outcome counts successes, else the rows."""
+    trials = outcome_of(record, result).get("trials")
+    return clean(trials).replace("_", " ") if trials else record.units.get("rows", "participants")
 
 
 def _means_in_words(record: RunRecord, result: AnalysisResult, entries: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -304,7 +313,7 @@ def is_binary(record: RunRecord, result: AnalysisResult) -> bool:
 
 
 def _share(entry: Mapping[str, Any]) -> float | None:
-    events, n = entry.get("events"), entry.get("n")
+    events, n = entry.get("events"), entry.get("trials", entry.get("n"))
     if events is None and isinstance(mean := entry.get("mean"), (int, float)) and 0 <= mean <= 1:
         return float(mean)
     if isinstance(events, (int, float)) and isinstance(n, (int, float)) and n > 0 and events <= n:

@@ -79,7 +79,7 @@ class AnalysisResult:
     status, message : str
         Convergence status (``ok``, ``boundary``, ``dropped_columns``, ``separated``, ``failed``) and its sentence.
     sample : mapping
-        ``n``, ``n_clusters``, ``cluster``, ``by_arm`` ({arm: {"n": ..., "n_clusters": ..., "events" or "mean"/"sd": ...}}),
+        ``n``, ``n_clusters``, ``cluster``, ``by_arm`` ({arm: {"n": ..., "n_clusters": ..., "events" (of "trials") or "mean"/"sd": ...}}),
         ``dropped`` ({column: rows}), ``population``, ``reference_levels``. Counts may be suppressed strings.
     adjusted : mapping
         Multiplicity: ``{"family": ..., "method": ..., "p_value": ...}`` for the headline; empty if none.

@@ -52,6 +52,7 @@ def _covariates(facts: Facts, _: FilePath | None) -> Iterator[Problem]:
 @check("P09", "effect measures fit the outcome")
 def _scales(facts: Facts, _: FilePath | None) -> Iterator[Problem]:
     yield from from_room("P09")(facts, None)
+    yield from _trials(facts)
     summary = facts.document.estimand.summary
     primary = facts.primary
     for index, analysis in enumerate(facts.document.analyses):
@@ -63,6 +64,33 @@ def _scales(facts: Facts, _: FilePath | None) -> Iterator[Problem]:
                     f"write {analysis.scales[0]} here, or report [{summary}, ...] in analyses[{index}]",
                 )  # fmt: skip
             break
+
+
+def _trials(facts: Facts) -> Iterator[Problem]:
+    """Outcomes that count successes: yes-or-no ones in whole numbers, in analyses that know what they are."""
+    for index, outcome in enumerate(facts.document.outcomes):
+        if outcome.trials is None:
+            continue
+        if outcome.type != "binary":
+            yield problem_at(
+                facts, "P09", ("outcomes", index, "trials"), f"trials go with a binary outcome, not a {outcome.type} one",
+                "write type: binary, or remove trials; a count has its exposure in the analysis",
+            )  # fmt: skip
+        for field, name in (("name", outcome.name), ("trials", outcome.trials)):
+            column = facts.columns.get(name)
+            if column is not None and column.type != "integer":
+                yield problem_at(
+                    facts, "P09", ("outcomes", index, field), f"'{name}' is declared as {column.type}",
+                    "successes and trials are whole numbers: declare type: integer",
+                )  # fmt: skip
+    for task in tasks_of(facts):
+        analysis, known = task.analysis, facts.outcomes.get(task.analysis.outcome)
+        if known is not None and known.trials is not None and not analysis.takes_trials:
+            yield problem_at(
+                facts, "P09", (*task.path, "model"),
+                f"model: {analysis.model} takes no successes of trials, which '{known.name}' is",
+                "write model: cluster_summaries, regression or multilevel, or analyse a share declared as a number",
+            )  # fmt: skip
 
 
 @check("P10", "subgroups are compared by interaction")

@@ -80,6 +80,8 @@ def _used_columns(facts: Facts) -> Iterator[tuple[Path, str]]:
             yield ("randomisation", "by"), name
     for index, outcome in enumerate(document.outcomes):
         yield ("outcomes", index, "name"), outcome.name
+        if outcome.trials is not None:
+            yield ("outcomes", index, "trials"), outcome.trials
     for task in tasks_of(facts):
         if task.role == "subgroup":
             continue

@@ -110,6 +110,8 @@ class AnalysisFields(Block):
     """Whether the effect is that of the arm column, which the formula must then hold as a term of its own."""
     repeats_allocation: ClassVar[bool] = False
     """Whether it compares what was allocated with what the plan's own scheme could have allocated (P04, P21)."""
+    takes_trials: ClassVar[bool] = False
+    """Whether the outcome may be a number of successes, ``successes / trials ~ ...`` (P09)."""
     scales_by_outcome: ClassVar[Mapping[str, frozenset[str]]] = {}
 
     @property

@@ -63,6 +63,9 @@ class MultilevelAnalysis(AveragedAnalysis):
     quadrature_points: int | None = Field(None, ge=2, le=100, description="Points of method: agq; 9 where missing")
     inference: MultilevelInference = MultilevelInference()
     effect_size: MixedSize | None = Field(None, description="Standard deviation of hedges_g and glass_delta")
+    profile: bool = Field(
+        False, description="Profile-likelihood intervals of the arm's coefficient beside the others (gaussian)"
+    )
 
     families: ClassVar[tuple[str, ...]] = (
         "gaussian",
@@ -142,6 +145,13 @@ class MultilevelAnalysis(AveragedAnalysis):
         yield from self._method_findings(formula)
         yield from self._inference_findings(formula)
         yield from self._size_findings(formula)
+        if self.profile and self.family != "gaussian":
+            yield Finding(
+                code="P14",
+                path=("profile",),
+                message=f"profile-likelihood intervals are of linear models, and the family is {self.family}",
+                fix="remove profile, or write bootstrap: {draw: parametric, ...}",
+            )
 
     def _method_findings(self, formula: Formula | None) -> Iterator[Finding]:
         allowed = ("reml", "ml") if self.family == "gaussian" else ("laplace", "agq")
@@ -301,10 +311,12 @@ class MultilevelAnalysis(AveragedAnalysis):
         return fit.family != "gaussian" and fit.n_clusters < FEW_GROUPS
 
     def _supplements(self, fit: Any, context: Context) -> tuple[Supplement, ...]:
-        from wwc_eval.plans.mixed_supplements import mixed_supplements
+        from wwc_eval.plans.mixed_supplements import mixed_supplements, profiled
 
+        terms = arm_terms(fit.estimates, context)
         return (
-            *mixed_supplements(fit, context, arm_terms(fit.estimates, context)),
+            *mixed_supplements(fit, context, terms),
+            *((profiled(fit, context, terms),) if self.profile else ()),
             *super()._supplements(fit, context),
         )
 

@@ -157,7 +157,7 @@ def _outcomes(record: RunRecord) -> DataTable | None:
             [
                 Cell(text=_label_of(record, clean(outcome.get("name", MISSING))), header=True),
                 Cell(text=title_case(humanise(outcome.get("role", MISSING)))),
-                Cell(text=title_case(humanise(outcome.get("type", MISSING)))),
+                Cell(text=_kind(outcome)),
                 Cell(text=f"{title_case(clean(better))} is better" if better in {"lower", "higher"} else MISSING),
                 Cell(text=_limit(record, outcome), numeric=True),
                 Cell(text=_window(outcome.get("window"))),
@@ -166,6 +166,11 @@ def _outcomes(record: RunRecord) -> DataTable | None:
     names = ("Outcome", "Role", "Type", "Direction", "Smallest worthwhile effect", "Window")
     headings = [Cell(text=name, numeric=name.startswith("Smallest")) for name in names]
     return DataTable(caption="Outcomes", headings=headings, rows=rows)
+
+
+def _kind(outcome: Mapping[str, Any]) -> str:
+    kind = title_case(humanise(outcome.get("type", MISSING)))
+    return f"{kind}, successes of {clean(outcome['trials'])}" if outcome.get("trials") else kind
 
 
 def _limit(record: RunRecord, outcome: Mapping[str, Any]) -> str:

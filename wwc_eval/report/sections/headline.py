@@ -15,6 +15,7 @@ from wwc_eval.report.reading import (
     arm_outcomes,
     by_arm,
     cautions,
+    counted_words,
     effect_sentence,
     is_binary,
     level_words,
@@ -134,6 +135,8 @@ def _arm_card(
     if is_binary(record, result):
         inside = shown[shown.index("(") + 1 : -1] if shown.endswith("%)") else shown
         events = f"{count_text(entry.get('events'))} of " if entry.get("events") is not None else ""
+        if "trials" in entry:
+            events += f"{count_text(entry['trials'])} {counted_words(record, result)} in "
         figure, what = inside, f"{clean(arm)} arm, {events}{count_text(entry.get('n'))} {rows}"
     return {"figure": figure, "what": what, "effect": False, "text": not is_binary(record, result)}
 
@@ -141,7 +144,10 @@ def _arm_card(
 def _table(record: RunRecord, result: AnalysisResult, estimates: Sequence[Estimate]) -> DataTable:
     """A row an arm: how many, with which outcome, and the effect against the reference arm."""
     arms = by_arm(result, record.arms)
-    clustered = any(entry.get("n_clusters") is not None for _, entry in arms)
+    # where a row is a unit, one column counts both
+    clustered = any(
+        entry.get("n_clusters") is not None and entry["n_clusters"] != entry.get("n") for _, entry in arms
+    )
     units, rows = (
         title_case(clean(record.units.get(key, word))) for key, word in (("units", "units"), ("rows", "rows"))
     )
@@ -196,7 +202,7 @@ def _effect_cells(effect: Estimate | None, *, reference: bool = False) -> list[C
 def _notes(record: RunRecord, result: AnalysisResult) -> tuple[str, ...]:
     rows = clean(record.units.get("rows", "rows"))
     used = f"{count_text(result.sample.get('n'))} {rows} analysed"
-    if result.sample.get("n_clusters") is not None:
+    if result.sample.get("n_clusters") not in (None, result.sample.get("n")):
         used += f" in {count_text(result.sample['n_clusters'])} clusters ({clean(result.sample.get('cluster') or 'declared')})"
     population = result.sample.get("population")
     notes = [f"{used}{', ' + clean(population).replace('_', ' ') if population else ''}."]
