@@ -11,6 +11,14 @@ from typing import Any
 # public name -> module that holds it
 _HOMES = {
     "EventPath": "wwc_eval.did.event_path",
+    "Panel": "wwc_eval.did.panel",
+    "HonestIntervals": "wwc_eval.did.honest_intervals",
+    "MatchBalance": "wwc_eval.did.matching",
+    "Matching": "wwc_eval.did.matching",
+    "coarsened_exact_matching": "wwc_eval.did.matching",
+    "honest": "wwc_eval.did.honest_intervals",
+    "mahalanobis_matching": "wwc_eval.did.matching",
+    "propensity_matching": "wwc_eval.did.matching",
 }
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605
