@@ -115,7 +115,7 @@ def test_the_two_averages_of_the_check():
     assert clusters.df == pytest.approx(summaries.estimates[0].df, rel=1e-8)
     assert difference.estimate == pytest.approx(clusters.estimate - participants.estimate)
     assert difference.details["compares"] == ("clusters", "participants")
-    assert [row.term for row in check.coefficients] == ["`log cluster size`", "arm[programme]:`log cluster size`"]
+    assert [row.term for row in check.coefficients] == ["log_cluster_size", "arm[programme]:log_cluster_size"]
     assert check.test.df_numerator == 2.0
     assert check.sizes["clusters"] == 16
     ratio = fitted("binomial", "arm + x").cluster_size_check("arm", scale="risk_ratio").differences[0]
@@ -301,3 +301,25 @@ def test_bootstraps_that_cannot_be():
     plain = we.regression("score ~ arm", DATA, levels=LEVELS)
     with pytest.raises(DesignError, match="no clusters"):
         plain.marginal_effect("arm", interval="bootstrap", rng=1)
+
+
+def test_the_size_of_a_cluster_of_rates_is_its_exposure():
+    """One row a school, or a row a year of it: the check counts pupils, not rows."""
+    rng = np.random.default_rng(6)
+    school = np.repeat(np.arange(20), rng.integers(1, 4, 20))
+    pupils = rng.integers(100, 900, school.size)
+    rows = pd.DataFrame({"school": school, "arm": school % 2, "pupils": pupils, "s47": rng.poisson(0.02 * pupils)})
+    whole = rows.groupby("school", as_index=False).agg({"arm": "first", "pupils": "sum", "s47": "sum"})
+    checks = []
+    for frame in (rows, whole):
+        fit = we.regression("s47 ~ arm", frame, family="poisson", exposure="pupils", vcov="CR2", cluster="school")
+        checks.append(fit.cluster_size_check("arm"))
+    one, other = checks
+    assert one.sizes == pytest.approx(other.sizes)
+    assert one.sizes["largest"] == whole.pupils.max()
+    assert "units of exposure" in one.notes[0]
+    for first, second in zip(one.estimates, other.estimates, strict=True):
+        # CR2's adjustment (clubSandwich's) is not that of the summed rows: errors differ in the third digit
+        assert first.estimate == pytest.approx(second.estimate, rel=1e-9)
+    rates = whole.assign(rate=whole.s47 / whole.pupils).groupby("arm").rate.mean()
+    assert one.estimates[1].estimate == pytest.approx(rates[1] / rates[0], rel=1e-8)

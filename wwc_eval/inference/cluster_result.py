@@ -10,7 +10,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import special
 
 from wwc_eval.errors import DesignError
 from wwc_eval.estimate import SCALES, Estimate, Estimates
@@ -18,7 +17,7 @@ from wwc_eval.formula.columns import label_of
 from wwc_eval.inference.cluster_tables import ClusterTable
 from wwc_eval.inference.cluster_tests import Comparison
 from wwc_eval.inference.families import Floats
-from wwc_eval.inference.wald import WaldTest
+from wwc_eval.inference.wald import WaldTest, upper_tail
 from wwc_eval.table import Column, Grid, Rendered, Table
 
 if TYPE_CHECKING:
@@ -272,7 +271,7 @@ class ClusterSummaries(Rendered):
             statistic=statistic,
             df_numerator=float(q),
             df_denominator=df,
-            p_value=float(special.betainc(df / 2.0, q / 2.0, df / (df + q * statistic))),
+            p_value=upper_tail(statistic, q, df),
             method=f"F test of all arms; {self.method}",
         )
 

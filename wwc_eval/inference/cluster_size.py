@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["ClusterSizeCheck", "cluster_size_check", "of_regression"]
 
 CITATION = "Kahan, Li, Copas and Harhay 2023, doi:10.1093/ije/dyac131"
-SIZE = "log cluster size"
+SIZE = "log_cluster_size"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -132,7 +132,7 @@ def cluster_size_check(
     Notes
     -----
     Formula: the regression with ``log n_j`` and its product with the variable; the regression weighted by 1 and by
-    ``1 / n_j`` with n_j the participants of cluster j, each standardised over participants and over clusters. The error of
+    ``1 / n_j`` with n_j the participants (for rates the exposure) of cluster j, each standardised over participants and over clusters. The error of
     the difference comes from both fits' CR2 contributions of each cluster, ``sum_j (a'u_j - b'v_j)^2``, with the smaller
     of their Satterthwaite degrees of freedom. Sources: Kahan, Li, Copas and Harhay 2023, doi:10.1093/ije/dyac131; Williamson,
     Datta and Satten 2003, doi:10.1111/1541-0420.00005.
@@ -149,15 +149,7 @@ def cluster_size_check(
     ['participants', 'clusters', 'difference']
     """
     check_number("level", level, above=0, below=1)
-    people = _people(formula, frame)
-    sizes = np.bincount(codes, weights=people)
-    if len(sizes) < 3:
-        raise DesignError(f"{len(sizes)} clusters of '{cluster}', needs at least 3", fix="name smaller clusters")
-    if float(np.ptp(sizes)) == 0.0:
-        raise DesignError(
-            f"all {len(sizes)} clusters of '{cluster}' have {sizes[0]:g} participants, so size tells nothing",
-            fix="the two averages are one; report the effect",
-        )
+    sizes = _sizes(formula, frame, codes, exposure, cluster)
     shared: dict[str, Any] = {
         "cluster": codes,
         "family": family,
@@ -175,26 +167,49 @@ def cluster_size_check(
     for weight in (weights, over):
         own: dict[str, Any] = {} if weight is None else {"weights": weight}
         pair.append(regression(formula, frame, **shared, **own))
-    rows = _averages(pair, variable, scale, level, cluster)
-    spread = {
+    spread = _spread(sizes)
+    listed = (
+        f"{len(sizes):,} clusters of {spread['smallest']:g} to {spread['largest']:g} {_counted(exposure)} (median "
+        f"{spread['median']:g}, coefficient of variation {spread['variation']:.2f})."
+    )
+    return ClusterSizeCheck(
+        coefficients=coefficients,
+        test=test,
+        estimates=Estimates(_averages(pair, variable, scale, level, cluster)),
+        sizes=spread,
+        cluster=cluster,
+        notes=(listed, *notes, *([] if test is None else [_tested(test)])),
+    )
+
+
+def _sizes(
+    formula: Formula, frame: pd.DataFrame, codes: NDArray[np.intp], exposure: Floats | None, cluster: str
+) -> Floats:
+    """Size of each cluster: its participants, for rates its exposure, as in the averages."""
+    people = _people(formula, frame) * (1.0 if exposure is None else exposure)
+    sizes = np.asarray(np.bincount(codes, weights=people), dtype=float)
+    if len(sizes) < 3:
+        raise DesignError(f"{len(sizes)} clusters of '{cluster}', needs at least 3", fix="name smaller clusters")
+    if float(np.ptp(sizes)) == 0.0:
+        raise DesignError(
+            f"all {len(sizes)} clusters of '{cluster}' have {sizes[0]:g} {_counted(exposure)}, so size tells nothing",
+            fix="the two averages are one; report the effect",
+        )
+    return sizes
+
+
+def _counted(exposure: Floats | None) -> str:
+    return "participants" if exposure is None else "units of exposure"
+
+
+def _spread(sizes: Floats) -> dict[str, float]:
+    return {
         "clusters": float(len(sizes)),
         "smallest": float(sizes.min()),
         "median": float(np.median(sizes)),
         "largest": float(sizes.max()),
         "variation": float(sizes.std(ddof=1) / sizes.mean()),
     }
-    listed = (
-        f"{len(sizes):,} clusters of {spread['smallest']:g} to {spread['largest']:g} participants (median "
-        f"{spread['median']:g}, coefficient of variation {spread['variation']:.2f})."
-    )
-    return ClusterSizeCheck(
-        coefficients=coefficients,
-        test=test,
-        estimates=Estimates(rows),
-        sizes=spread,
-        cluster=cluster,
-        notes=(listed, *notes, *([] if test is None else [_tested(test)])),
-    )
 
 
 def of_regression(

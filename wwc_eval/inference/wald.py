@@ -18,7 +18,7 @@ from wwc_eval.table import Grid, Rendered, format_number, format_p_value
 if TYPE_CHECKING:
     from wwc_eval.formula import Design
 
-__all__ = ["WaldTest", "columns_of", "wald_test"]
+__all__ = ["WaldTest", "columns_of", "upper_tail", "wald_test"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -117,21 +117,26 @@ def wald_test(beta: Floats, covariance: Covariance, contrasts: Floats, terms: Se
         denominator = covariance.constant_df
         statistic = quadratic / q
         name = "Wald test"
-    if math.isinf(denominator):
-        p_value = float(special.gammaincc(q / 2.0, quadratic / 2.0))
-    elif denominator > 0:
-        # the regularised incomplete beta function gives the upper tail of F without cancellation
-        p_value = float(special.betainc(denominator / 2.0, q / 2.0, denominator / (denominator + q * statistic)))
-    else:
-        statistic = p_value = math.nan
+    if not denominator > 0:
+        statistic = math.nan
     return WaldTest(
         terms=tuple(terms),
         statistic=statistic,
         df_numerator=float(q),
         df_denominator=denominator,
-        p_value=p_value,
+        p_value=upper_tail(statistic, q, denominator),
         method=f"{name} with {covariance.words}",
     )
+
+
+def upper_tail(statistic: float, q: float, df: float) -> float:
+    """Upper tail of F(q, df), of chi-squared(q) / q where df is infinite; nan without degrees of freedom."""
+    if math.isinf(df):
+        return float(special.gammaincc(q / 2.0, q * statistic / 2.0))
+    if not df > 0:
+        return math.nan
+    # the regularised incomplete beta function gives the tail without cancellation
+    return float(special.betainc(df / 2.0, q / 2.0, df / (df + q * statistic)))
 
 
 def columns_of(design: Design, names: Sequence[str]) -> list[int]:

@@ -14,11 +14,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import special
 
 from wwc_eval.errors import DesignError, did_you_mean
 from wwc_eval.estimate import Estimate, Estimates
-from wwc_eval.inference.wald import WaldTest
+from wwc_eval.inference.wald import WaldTest, upper_tail
 from wwc_eval.multilevel.engine.structure import Array
 from wwc_eval.multilevel.optimiser import Optimiser
 from wwc_eval.multilevel.reading import ModelData
@@ -265,7 +264,7 @@ class MultilevelFit(Rendered):
             statistic=statistic,
             df_numerator=float(len(places)),
             df_denominator=joint.df,
-            p_value=_upper_tail(statistic, float(len(places)), joint.df),
+            p_value=upper_tail(statistic, float(len(places)), joint.df),
             method=f"{joint.words} with {self.inference.words}",
         )
 
@@ -385,12 +384,3 @@ def _pair(group: str, names: tuple[str, str], covariance: float, size: float) ->
         "sd": math.nan,
         "correlation": float(covariance / size) if size > 0 else math.nan,
     }
-
-
-def _upper_tail(statistic: float, q: float, df: float) -> float:
-    """Upper tail of F(q, df); of chi-squared / q where df is infinite."""
-    if math.isinf(df):
-        return float(special.gammaincc(q / 2.0, q * statistic / 2.0))
-    if not df > 0:
-        return math.nan
-    return float(special.betainc(df / 2.0, q / 2.0, df / (df + q * statistic)))

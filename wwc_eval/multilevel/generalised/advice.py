@@ -177,7 +177,7 @@ def _reasons(top: Grouping | None, fewest: int, *, few: bool, within: bool, besi
         found.append(f"With {where} normal inference is about right; the regression is there to compare.")
     found.append(
         "The regression's coefficient is an average over groups and as a rule nearer zero than the mixed model's, which is "
-        "within a group: compare effects by marginal_effect()."
+        "within a group: compare the averaged effects of the two (marginal effects), not the coefficients."
     )
     if fewest < VERY_FEW:
         found.append(
