@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from fractions import Fraction
 
+import brute_force as brute
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,7 +15,9 @@ from scipy import stats
 
 import wwc_eval as we
 from wwc_eval.errors import DataError, DesignError, LedgerError
+from wwc_eval.randomisation import write_receipt
 from wwc_eval.randomisation.imbalance import IMBALANCES, Coin, imbalances
+from wwc_eval.randomisation.standalone.verify import main
 from wwc_eval.randomisation.stream import Stream
 
 
@@ -196,3 +199,119 @@ def test_every_arm_keeps_a_chance_so_everything_is_permitted():
     rows = bound.enumerate()
     assert {tuple(row) for row in rows.allocations.tolist()} == set(itertools.product(range(2), repeat=4))
     assert rows.probabilities.min() > 0
+
+
+ON = ("site", "age")
+
+
+def arriving(frame):
+    return list(zip(*(frame[name].tolist() for name in ON), strict=True))
+
+
+def by_arrival(allocation, frame):
+    """Probability of each row of the reference set, its arms in the order of rows of a frame."""
+    place = {key: index for index, key in enumerate(allocation.table["family"])}
+    columns = [place[key] for key in frame["family"]]
+    rows, chances = allocation.reference_set(), allocation.reference_probabilities
+    return dict(zip(map(tuple, rows[:, columns].tolist()), chances.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("arms", [("a", "b"), {"a": 1, "b": 2}])
+def test_later_stages_go_on_from_the_numbers_reached(arms, tmp_path):
+    """The law of a stage given those before it, and of all stages together, is that of brute force."""
+    frame = families(10, seed=8)
+    parts = [frame.iloc[:5], frame.iloc[5:8], frame.iloc[8:]]
+    method = we.Minimisation(on=ON, p_best=0.9)
+    found = we.randomise(parts[0], unit="family", arms=arms, method=method, seed="March")
+    ratio, first = found.arms.ratio, found.table
+    for part, seed in zip(parts[1:], ("June", "October"), strict=True):
+        before = list(zip(arriving(frame.iloc[: found.n]), arms_of(found, frame.iloc[: found.n]), strict=True))
+        grown = found.enrol(part, seed=seed)
+        earlier = grown.table[grown.table["family"].isin(found.table["family"])].reset_index(drop=True)
+        assert earlier["arm"].equals(found.table["arm"])
+        stage = grown.stages[-1]
+        law = brute.law_of_minimisation(arriving(part), ratio, 0.9, "range", (1, 1), before=before)
+        assert by_arrival(stage, part) == pytest.approx({key: float(chance) for key, chance in law.items()})
+        chances = np.array(
+            [
+                [float(sum(p for key, p in law.items() if key[i] == arm)) for arm in (0, 1)]
+                for i in range(len(part))
+            ]
+        )
+        place = {key: i for i, key in enumerate(part["family"])}
+        np.testing.assert_allclose(stage.probabilities, chances[[place[key] for key in stage.table["family"]]])
+        assert we.verify_allocation(stage.receipt, part, seed).ok
+        found = grown
+    assert found.table.set_index("family").loc[first["family"], "arm"].tolist() == first["arm"].tolist()
+    assert found.table.set_index("family").loc[frame["family"], "stage"].tolist() == [1] * 5 + [2] * 3 + [3] * 2
+    law = brute.law_of_minimisation(arriving(frame), ratio, 0.9, "range", (1, 1))
+    assert by_arrival(found, frame) == pytest.approx({key: float(chance) for key, chance in law.items()})
+    left = found.without([frame["family"].iloc[6]])
+    assert (
+        left.table.set_index("family")["stage"].to_dict()
+        == found.table.set_index("family")["stage"].drop(frame["family"].iloc[6]).to_dict()
+    )
+    agree = {key[:6] + key[7:]: chance for key, chance in law.items() if key[6] == arms_of(found, frame)[6]}
+    stayed = {key: float(chance / sum(agree.values())) for key, chance in agree.items()}
+    assert by_arrival(left, frame.drop(index=frame.index[6])) == pytest.approx(stayed)
+
+
+def arms_of(allocation, frame):
+    code = dict(zip(allocation.table["family"], allocation.codes.tolist(), strict=True))
+    return [code[key] for key in frame["family"]]
+
+
+def test_a_later_stage_is_derived_again_by_the_script(tmp_path):
+    frame = families(30, seed=9)
+    method = we.Minimisation(on=ON, imbalance="sd", weights={"site": 2})
+    found = we.randomise(frame.iloc[:18], unit="family", arms={"a": 2, "b": 1}, method=method, seed="March")
+    stage = found.enrol(frame.iloc[18:], seed="June").stages[1]
+    assert sum(map(sum, stage.receipt["scheme"]["before"]["site"].values())) == 18
+    assert "before" not in found.receipt["scheme"]
+    write_receipt(stage.receipt, tmp_path / "receipt.json")
+    frame.iloc[18:].to_csv(tmp_path / "units.csv", index=False)
+    arguments = [
+        str(tmp_path / "receipt.json"),
+        str(tmp_path / "units.csv"),
+        "--seed",
+        "June",
+        "--out",
+        str(tmp_path / "out.csv"),
+    ]
+    assert main(arguments) == 0
+    again = pd.read_csv(tmp_path / "out.csv", dtype=str)
+    assert again["arm"].tolist() == stage.table["arm"].astype(str).tolist()
+
+
+def test_going_on_balances_what_starting_anew_does_not():
+    """All of the first stage in one arm: the stage that goes on makes up for it, one that starts anew does not."""
+    frame = families(24, seed=10).assign(site="N", age="0-4")
+    method = we.Minimisation(on=ON, p_best=0.95)
+    seeds = (f"s{i}" for i in itertools.count())
+    first = next(
+        found for seed in seeds
+        if abs((found := we.randomise(frame.iloc[:12], unit="family", method=method, seed=seed)).codes.mean() - 0.5) > 0.08
+    )  # fmt: skip
+    behind = int(first.codes.mean() < 0.5)
+    on = first.enrol(frame.iloc[12:], seed="later").stages[1]
+    anew = first.enrol(frame.iloc[12:], seed="later", method=method).stages[1]
+    share = [stage.reference_set(4_000, rng=1)[:, :].mean() for stage in (on, anew)]
+    assert abs(share[1] - 0.5) < 0.02
+    assert (share[0] - 0.5) * (1 if behind else -1) > 0.03
+    assert np.allclose(anew.probabilities, 0.5)
+    assert not np.allclose(on.probabilities, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("before", "words"),
+    [
+        ({"site": {"N": [1, 0]}}, "numbers for each factor"),
+        ({"site": {"N": [1, 0]}, "age": {"0-4": [0, 1]}}, "factors of different units"),
+        ({"site": {"N": [1, -1]}, "age": {"0-4": [1, -1]}}, "before has -1 units"),
+        ({"site": {"N": [1, 0, 0]}, "age": {"0-4": [1, 0, 0]}}, "other numbers of arms than 2"),
+    ],
+)
+def test_numbers_of_earlier_units_that_cannot_be(before, words):
+    frame = families(6, seed=1).assign(site="N", age="0-4")
+    with pytest.raises(DesignError, match=words):
+        we.randomise(frame, unit="family", method=we.Minimisation(on=ON, before=before), seed="s")

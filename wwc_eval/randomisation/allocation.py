@@ -309,7 +309,8 @@ class Allocation(Rendered):
         seed : str or bytes
             A seed of its own: one seed serves one draw.
         method : Scheme, optional
-            How to allocate the new units; as before where it is missing.
+            How to allocate the new units; as before where it is missing. A minimisation goes on from the numbers
+            reached so far; one that is given here starts anew.
 
         Returns
         -------

@@ -38,7 +38,7 @@ class Enrolment:
     Parameters
     ----------
     method : Minimisation
-        The scheme, without ``order`` or ``sequence``: units arrive in the order in which they are enrolled.
+        The scheme, without ``order``, ``sequence`` or ``before``: units arrive in the order in which they are enrolled.
     unit : str
         Column that identifies a unit.
     arms : Arms, sequence or mapping
@@ -63,9 +63,10 @@ class Enrolment:
 
     def __post_init__(self) -> None:
         """Check the scheme and the arms."""
-        if not isinstance(self.method, Minimisation) or self.method.order or self.method.sequence:
+        method = self.method
+        if not isinstance(method, Minimisation) or method.order or method.sequence or method.before:
             raise DesignError(
-                f"method == {shown(self.method)}, must be a Minimisation without order and sequence",
+                f"method == {shown(method)}, must be a Minimisation without order, sequence and before",
                 fix='write method=we.Minimisation(on=["site", "age_band"])',
             )
         object.__setattr__(self, "arms", read_arms(self.arms))

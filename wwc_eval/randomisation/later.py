@@ -12,6 +12,7 @@ from wwc_eval.errors import DataError, DesignError, Place, did_you_mean, shown
 from wwc_eval.randomisation.allocation import Allocation
 from wwc_eval.randomisation.randomising import randomise
 from wwc_eval.randomisation.restriction import remaining
+from wwc_eval.randomisation.schemes.minimisation import BoundMinimisation, Minimisation
 from wwc_eval.randomisation.schemes.staged import BoundStaged, Staged
 from wwc_eval.randomisation.units import Units, canonical_text
 
@@ -29,7 +30,7 @@ def enrol(allocation: Allocation, units: Any, *, seed: str | bytes, method: Sche
             fix="call enrol before without, then leave units out again",
         )
     earlier = allocation.stages or (allocation,)
-    scheme = method if method is not None else earlier[-1].scheme
+    scheme = method if method is not None else _going_on(earlier[-1])
     for stage in earlier:
         again = Allocation.of(stage.bound, stage.codes.copy(), seed=seed, alpha=stage.alpha)
         if again.commitment == stage.commitment:
@@ -51,6 +52,14 @@ def enrol(allocation: Allocation, units: Any, *, seed: str | bytes, method: Sche
             fix="give only the units that join now",
         )
     return _joined((*earlier, new))
+
+
+def _going_on(last: Allocation) -> Scheme:
+    """The scheme of the stage before; a minimisation goes on from the numbers that it reached."""
+    scheme, bound = last.scheme, last.bound
+    if not isinstance(scheme, Minimisation) or not isinstance(bound, BoundMinimisation):
+        return scheme
+    return replace(scheme, sequence=None, before=bound.after(last.codes))
 
 
 def _joined(stages: tuple[Allocation, ...]) -> Allocation:

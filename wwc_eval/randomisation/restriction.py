@@ -77,11 +77,11 @@ def _blocks_held(bound: BoundBlocks, codes: Codes, kept: Index) -> BoundScheme:
 def _stages_held(bound: BoundStaged, codes: Codes, kept: Index) -> BoundScheme:
     """Stages, each restricted on its own; a stage of which nobody stayed is gone."""
     parts, numbers = [], []
-    for number, part, places in zip(bound.numbers, bound.parts, bound.places, strict=True):
+    for listed, part, places in zip(bound.numbers, bound.parts, bound.places, strict=True):
         local = np.flatnonzero(np.isin(places, kept)).astype(np.intp)
         if len(local):
             parts.append(remaining(part, codes[places], local))
-            numbers.append(number)
+            numbers.append(tuple(listed[place] for place in local.tolist()))
     scheme = bound.scheme
     assert isinstance(scheme, Staged)
     return BoundStaged.of(scheme, bound.units.take(kept), parts, numbers)

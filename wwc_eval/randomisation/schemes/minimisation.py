@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from math import lcm
+from typing import Any
 
 import numpy as np
 
@@ -17,12 +18,13 @@ from wwc_eval.randomisation.exact_scores import Integers
 from wwc_eval.randomisation.imbalance import IMBALANCES, Coin, imbalances
 from wwc_eval.randomisation.scheme import BoundScheme, Codes, Floats, Reference, Scheme
 from wwc_eval.randomisation.stream import Stream
-from wwc_eval.randomisation.units import Units, names_of
+from wwc_eval.randomisation.units import Strata, Units, names_of
 
 __all__ = ["BoundMinimisation", "Minimisation"]
 
 SAMPLED = 20_000
 MOST_LEVELS = 30
+Numbers = dict[str, dict[str, tuple[int, ...]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +33,8 @@ class Minimisation(Scheme):
 
     A unit's arm depends on the units before it, so the order of arrival is part of the scheme and of the receipt. A
     longer list with the same units first gives them the same arms: to enrol more units, randomise the longer list
-    with the same seed, or allocate them one by one with :class:`Enrolment`.
+    with the same seed, allocate them one by one with :class:`Enrolment`, or with a seed of their own by
+    ``allocation.enrol``, which goes on from the counts reached.
 
     Parameters
     ----------
@@ -50,6 +53,9 @@ class Minimisation(Scheme):
         list are in order of arrival.
     sequence : sequence of str, optional
         The order of arrival as names of units; filled in from ``order`` or the rows, so that the receipt has it.
+    before : mapping, optional
+        Units that were enrolled earlier, as their number in each arm by factor and level:
+        ``{"site": {"N": [3, 2], "S": [1, 2]}}``; filled in by ``allocation.enrol``.
 
     Notes
     -----
@@ -74,6 +80,7 @@ class Minimisation(Scheme):
     weights: Mapping[str, float] | Sequence[float] | None = None
     order: str | None = None
     sequence: Sequence[str] | None = None
+    before: Mapping[str, Mapping[str, Sequence[int]]] | None = None
 
     def __post_init__(self) -> None:
         """Check names and ranges."""
@@ -84,6 +91,13 @@ class Minimisation(Scheme):
         object.__setattr__(self, "weights", read_weights(self.weights, on))
         if self.sequence is not None:
             object.__setattr__(self, "sequence", tuple(self.sequence))
+        if self.before is not None:
+            object.__setattr__(self, "before", _read_before(self.before, on))
+
+    def canonical(self) -> dict[str, Any]:
+        """The scheme for a receipt; ``before`` only where units were enrolled earlier."""
+        found = super().canonical()
+        return found if self.before is not None else {k: v for k, v in found.items() if k != "before"}
 
     @property
     def columns(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -123,7 +137,8 @@ class Minimisation(Scheme):
             If a factor has too many levels, or the order of arrival does not name every unit once.
         """
         coin = self.coin(arms)
-        levels = np.stack([units.strata((name,)).codes for name in self.on], axis=1)
+        strata = [units.strata((name,)) for name in self.on]
+        levels = np.stack([each.codes for each in strata], axis=1)
         for name, codes in zip(self.on, levels.T, strict=True):
             if codes.max(initial=0) >= MOST_LEVELS and codes.max() + 1 > units.n / 4:
                 raise DesignError(
@@ -132,13 +147,25 @@ class Minimisation(Scheme):
                     fix="put a number into bands before minimising on it",
                 )
         order = self._order(units)
-        from dataclasses import replace
-
         named = replace(self, sequence=tuple(units.keys[i] for i in order))
         return BoundMinimisation(
             scheme=named, units=units, arms=arms, levels=levels.astype(np.int64), order=order, coin=coin,
             weights=np.array(self.whole_weights, dtype=np.int64), measure=self.imbalance,
+            earlier=self._earlier(strata, arms),
         )  # fmt: skip
+
+    def _earlier(self, strata: Sequence[Strata], arms: Arms) -> Integers:
+        """Numbers of earlier units by factor, level (as coded in these units) and arm."""
+        found = np.zeros((len(strata), max(each.n for each in strata), arms.k), dtype=np.int64)
+        for factor, (name, each) in enumerate(zip(self.on, strata, strict=True)):
+            known = (self.before or {}).get(name, {})
+            if any(len(counts) != arms.k for counts in known.values()):
+                raise DesignError(
+                    f"before gives other numbers of arms than {arms.k}", fix="give one number an arm"
+                )
+            for level, (text,) in enumerate(each.values):
+                found[factor, level] = known.get(text, (0,) * arms.k)
+        return found
 
     def _order(self, units: Units) -> list[int]:
         if self.sequence is not None:
@@ -147,7 +174,7 @@ class Minimisation(Scheme):
                 odd = sorted(set(place) ^ set(units.keys)) or ["a unit named twice"]
                 raise DesignError(
                     f"sequence does not name every unit once: {shown(odd[0])}",
-                    fix="leave sequence out (for later units give the method anew), or list the units in order of arrival",
+                    fix="leave sequence out, or list the units in order of arrival",
                 )
             return sorted(range(units.n), key=lambda i: place[units.keys[i]])
         if self.order is None:
@@ -174,6 +201,8 @@ class BoundMinimisation(BoundScheme):
         Weights of the factors.
     measure : str
         Measure of imbalance.
+    earlier : (factors, levels, arms) array of int
+        Units enrolled earlier.
     """
 
     levels: Integers
@@ -181,15 +210,14 @@ class BoundMinimisation(BoundScheme):
     coin: Coin
     weights: Integers
     measure: str
+    earlier: Integers
 
     @cached_property
     def _table(self) -> Integers:
         return self.coin.table()
 
     def _start(self, rows: int) -> Integers:
-        return np.zeros(
-            (rows, len(self.weights), int(self.levels.max(initial=0)) + 1, self.arms.k), dtype=np.int64
-        )
+        return np.repeat(self.earlier[None], rows, axis=0)
 
     def _chances(self, counts: Integers, unit: int) -> Integers:
         """Weights of the arms for a unit, one row for each history in ``counts``."""
@@ -204,6 +232,44 @@ class BoundMinimisation(BoundScheme):
         counts[np.arange(len(arms))[:, None], factors, self.levels[unit], arms[:, None]] += 1
 
     @property
+    def _alike(self) -> bool:
+        """Whether the scheme is the same to every arm: equal shares, and nobody enrolled earlier."""
+        return self.arms.equal and not self.earlier.any()
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether exchanging two arms leaves every probability as it is."""
+        return super().mirrored and self._alike
+
+    def after(self, codes: Codes) -> dict[str, dict[str, list[int]]]:
+        """Numbers of all units so far by factor, level and arm, as :attr:`Minimisation.before` has them."""
+        scheme = self.scheme
+        assert isinstance(scheme, Minimisation)
+        found = {}
+        for name in scheme.on:
+            counts = {level: list(numbers) for level, numbers in (scheme.before or {}).get(name, {}).items()}
+            for text, arm in zip(self.units.texts(name), codes.tolist(), strict=True):
+                counts.setdefault(text, [0] * self.arms.k)[arm] += 1
+            found[name] = counts
+        return found
+
+    def then(self, later: BoundMinimisation, units: Units) -> BoundMinimisation:
+        """The law of these units and the later ones that went on from them: that of one list in order of arrival.
+
+        Parameters
+        ----------
+        later : BoundMinimisation
+            Units enrolled afterwards.
+        units : Units
+            All of them.
+        """
+        first, second = self.scheme, later.scheme
+        assert isinstance(first, Minimisation)
+        assert isinstance(second, Minimisation)
+        sequence = (*(first.sequence or ()), *(second.sequence or ()))
+        return replace(first, sequence=sequence).bind(units, self.arms)
+
+    @property
     def count(self) -> int:
         """Number of permitted allocations: all, since every arm keeps a chance at every step."""
         return int(self.arms.k**self.units.n)
@@ -211,7 +277,7 @@ class BoundMinimisation(BoundScheme):
     @property
     def warnings(self) -> tuple[str, ...]:
         """Where probabilities are estimates."""
-        if self.arms.equal or self.count <= SAMPLED:
+        if self._alike or self.count <= SAMPLED:
             return ()
         return (
             f"probabilities are from {SAMPLED:,} re-runs of the scheme: their Monte Carlo standard error is up to 0.35%",
@@ -258,7 +324,7 @@ class BoundMinimisation(BoundScheme):
 
     def probabilities(self) -> Floats:
         """Probability of each arm: equal shares are exact; unequal ones are enumerated, else from 20,000 re-runs."""
-        if self.arms.equal:
+        if self._alike:
             # exchanging the arms' names leaves the scheme as it is
             return np.full((self.units.n, self.arms.k), 1.0 / self.arms.k)
         if self.count <= SAMPLED:
@@ -276,3 +342,33 @@ class BoundMinimisation(BoundScheme):
             found[:, unit] = self._chances(counts, unit) / self.coin.denominator
             self._add(counts, unit, allocations[:, unit])
         return found
+
+
+def _read_before(before: Any, on: Sequence[str]) -> Numbers:
+    """Numbers of earlier units by factor and level, as whole numbers that fit one another.
+
+    Raises
+    ------
+    DesignError
+        If a factor is missing, or factors do not add up to the same units.
+    """
+    fix = 'write before={"site": {"N": [3, 2]}}, a number for each arm; allocation.enrol does it'
+    if not isinstance(before, Mapping) or set(before) != set(on):
+        raise DesignError(f"before must give numbers for each factor: {', '.join(on)}", fix=fix)
+    found: Numbers = {}
+    for name in on:
+        found[name] = {str(level): tuple(counts) for level, counts in before[name].items()}
+        odd = [
+            x
+            for counts in found[name].values()
+            for x in counts
+            if isinstance(x, bool) or not isinstance(x, int) or x < 0
+        ]
+        if odd:
+            raise DesignError(f"before has {shown(odd[0])} units, must be a whole number", fix=fix)
+    totals = {tuple(sum(column) for column in zip(*found[name].values(), strict=False)) for name in on}
+    if len(totals) > 1:
+        raise DesignError(
+            "before gives factors of different units", rule="every unit has a level of each", fix=fix
+        )
+    return found

@@ -15,6 +15,7 @@ from wwc_eval.errors import DesignError
 from wwc_eval.randomisation.arms import Arms
 from wwc_eval.randomisation.dealing import products
 from wwc_eval.randomisation.scheme import BoundScheme, Codes, Floats, Pairs, Reference, Scheme, scheme_from
+from wwc_eval.randomisation.schemes.minimisation import BoundMinimisation, Minimisation
 from wwc_eval.randomisation.stream import Stream
 from wwc_eval.randomisation.units import Units, names_of
 
@@ -82,25 +83,32 @@ class Staged(Scheme):
 class BoundStaged(BoundScheme):
     """Stages one after another: independent draws, each with the law of its own scheme.
 
-    Stream: the stages in turn.
+    Minimised stages that go on from one another are one part: what a later one may give depends on what an earlier one
+    gave, so their law is that of one list in order of arrival.
+
+    Stream: the parts in turn.
 
     Parameters
     ----------
     parts : tuple of BoundScheme
         The stages.
     places : tuple of arrays
-        Positions of each stage's units.
-    numbers : tuple of int
-        Number of each stage.
+        Positions of each part's units.
+    numbers : tuple of tuple of int
+        Stage of each unit of each part.
     """
 
     parts: tuple[BoundScheme, ...]
     places: tuple[NDArray[np.intp], ...]
-    numbers: tuple[int, ...]
+    numbers: tuple[tuple[int, ...], ...]
 
     @classmethod
     def of(
-        cls, scheme: Staged, units: Units, parts: Sequence[BoundScheme], numbers: Sequence[int] = ()
+        cls,
+        scheme: Staged,
+        units: Units,
+        parts: Sequence[BoundScheme],
+        numbers: Sequence[tuple[int, ...]] = (),
     ) -> BoundStaged:
         """Stages bound each on its own, put together.
 
@@ -112,11 +120,25 @@ class BoundStaged(BoundScheme):
         if len({(part.labels, part.column) for part in parts}) > 1:
             raise DesignError("the stages have different arms or sequences", fix="give every stage the same arms")
         place = {key: position for position, key in enumerate(units.keys)}
-        places = tuple(np.array([place[key] for key in part.units.keys], dtype=np.intp) for part in parts)
-        which = tuple(numbers) or tuple(range(1, len(parts) + 1))
+        which = tuple(numbers) or tuple((number,) * part.units.n for number, part in enumerate(parts, start=1))
+        stage = {
+            key: number
+            for part, listed in zip(parts, which, strict=True)
+            for key, number in zip(part.units.keys, listed, strict=True)
+        }
+        merged: list[BoundScheme] = []
+        for part in parts:
+            last = merged[-1] if merged else None
+            if isinstance(last, BoundMinimisation) and isinstance(part, BoundMinimisation) and _goes_on(part):
+                both = units.take(np.array([place[key] for key in (*last.units.keys, *part.units.keys)]))
+                merged[-1] = last.then(part, both)
+            else:
+                merged.append(part)
         return cls(
-            scheme=scheme, units=units, arms=parts[0].arms, parts=tuple(parts), places=places, numbers=which
-        )
+            scheme=scheme, units=units, arms=parts[0].arms, parts=tuple(merged),
+            places=tuple(np.array([place[key] for key in part.units.keys], dtype=np.intp) for part in merged),
+            numbers=tuple(tuple(stage[key] for key in part.units.keys) for part in merged),
+        )  # fmt: skip
 
     @property
     def labels(self) -> tuple[Any, ...]:
@@ -147,8 +169,8 @@ class BoundStaged(BoundScheme):
     def extra_columns(self, codes: Codes) -> dict[str, list[Any]]:
         """Stage of each unit, and what the stages add."""
         out: dict[str, list[Any]] = {"stage": [0] * self.units.n}
-        for number, part, places in zip(self.numbers, self.parts, self.places, strict=True):
-            added = part.extra_columns(codes[places]) | {"stage": [number] * len(places)}
+        for listed, part, places in zip(self.numbers, self.parts, self.places, strict=True):
+            added = part.extra_columns(codes[places]) | {"stage": list(listed)}
             for name, values in added.items():
                 column = out.setdefault(name, [None] * self.units.n)
                 for place, value in zip(places.tolist(), values, strict=True):
@@ -214,3 +236,7 @@ class BoundStaged(BoundScheme):
         if any(each is None for each in found):
             return None
         return self._joined([each for each in found if each is not None], axis=1)
+
+
+def _goes_on(part: BoundMinimisation) -> bool:
+    return isinstance(part.scheme, Minimisation) and part.scheme.before is not None

@@ -293,6 +293,9 @@ def minimisation(trial: Trial, stream: Stream) -> list[int]:
     denominator = math.lcm(floor.denominator, *((spare / each).denominator for each in sums))
     scale = [math.lcm(*ratio) // part for part in ratio]
     seen: Counter[tuple[Any, ...]] = Counter()
+    for f, name in enumerate(scheme["on"]):
+        for level, counts in scheme.get("before", {}).get(name, {}).items():
+            seen.update({(f, level, a): count for a, count in enumerate(counts)})
     codes = [0] * trial.n
     place = {key: i for i, key in enumerate(trial.keys)}
     for unit in (place[key] for key in scheme["sequence"]):
