@@ -184,6 +184,7 @@ def wild_cluster_bootstrap(
     reps: int = 9_999,
     weights: str = "auto",
     level: float | None = None,
+    imposed: bool = True,
 ) -> Bootstrap:
     """Wild cluster bootstrap of one coefficient of a linear model, with the null hypothesis imposed.
 
@@ -205,6 +206,8 @@ def wild_cluster_bootstrap(
         Rademacher -1 or 1; Webb's six points for up to 12 clusters, where sign changes are few. ``auto`` chooses.
     level : float, optional
         Coverage of the interval, which inverts the test.
+    imposed : bool
+        Whether the null hypothesis is imposed on the model that outcomes are drawn from (WCR), or not (WCU).
 
     Returns
     -------
@@ -232,7 +235,7 @@ def wild_cluster_bootstrap(
     groups = len(moments.scores)
     kind = weights if weights != "auto" else ("webb" if groups <= 12 else "rademacher")
     drawn = draw_weights(kind, groups, count, np.random.default_rng(rng))
-    test: WildTest = wild_test(moments, null, drawn, coverage)
+    test: WildTest = wild_test(moments, null, drawn, coverage, imposed=imposed)
     observed = fit.estimates[chosen]
     every = "all sign changes" if drawn.complete else f"{len(drawn.values):,} draws"
     estimate = observed.replace(
@@ -244,9 +247,15 @@ def wild_cluster_bootstrap(
         ci_high=test.ci_high,
         level=coverage,
         n_clusters=groups,
-        method=f"Wild cluster bootstrap by {clusters.name} ({kind} weights, {every}), null imposed",
+        method=f"Wild cluster bootstrap by {clusters.name} ({kind} weights, {every}), null {'imposed' if imposed else 'not imposed'}",
         citation="Cameron, Gelbach and Miller 2008, doi:10.1162/rest.90.3.414",
-        details={"bootstrap": "wild", "weights": kind, "null": null, "complete": drawn.complete},
+        details={
+            "bootstrap": "wild",
+            "weights": kind,
+            "null": null,
+            "complete": drawn.complete,
+            "imposed": imposed,
+        },
     )
     return Bootstrap(estimate=estimate, replicates=test.replicates, reps=len(test.replicates), failed=0)
 

@@ -17,6 +17,7 @@ __all__ = ["Draws", "Moments", "WildTest", "draw_weights", "regression_moments",
 
 BISECTIONS = 50
 WIDEST = 64
+TIE = 1e-10
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -110,8 +111,12 @@ def draw_weights(kind: str, groups: int, reps: int, source: np.random.Generator)
     return Draws(values=points[source.integers(0, len(points), (reps, groups))], complete=False)
 
 
-def wild_test(moments: Moments, null: float, draws: Draws, level: float) -> WildTest:
+def wild_test(moments: Moments, null: float, draws: Draws, level: float, *, imposed: bool = True) -> WildTest:
     """Test one value of the coefficient and invert the test.
+
+    Formula: with ``N = S B'`` (G x G, S the scores and B the information of each cluster times ``M c``), draw ``w`` has
+    coefficient ``w'S M c`` and cluster scores ``w_g s_g - (w'N)_g``. Under the null hypothesis the scores are linear in
+    the value tested, and so are those of the draws: one product of draws and N serves every value.
 
     Parameters
     ----------
@@ -123,6 +128,8 @@ def wild_test(moments: Moments, null: float, draws: Draws, level: float) -> Wild
         Weights of the clusters.
     level : float
         Coverage of the interval.
+    imposed : bool
+        Whether the null hypothesis is imposed on the model that outcomes are drawn from (WCR), or not (WCU).
     """
     b = moments.M @ moments.direction
     size = float(moments.direction @ b)
@@ -130,23 +137,23 @@ def wild_test(moments: Moments, null: float, draws: Draws, level: float) -> Wild
     se = math.sqrt(float((own**2).sum()))
     if not se > 0:
         raise DesignError("the coefficient has no variance between clusters", fix="cluster at a lower level")
-
-    def replicates(value: float) -> tuple[float, Floats]:
-        gap = (moments.estimate - value) / moments.scale
-        scores = moments.scores + (moments.information @ b) * (gap / size)
-        moved = draws.values @ scores @ moments.M
-        each = draws.values * (scores @ b) - moved @ (moments.information @ b).T
-        with np.errstate(divide="ignore", invalid="ignore"):
-            t = (moved @ moments.direction) / np.sqrt((each**2).sum(axis=1))
-        return gap / se, np.where(np.isnan(t), 0.0, t)
+    pull = moments.information @ b
+    terms = _Terms.of(draws.values, moments.scores, pull, moments.M, b)
+    observed = (moments.estimate - null) / moments.scale / se
+    if not imposed:
+        t = terms.at(0.0)
+        share = _share(t, observed, draws)
+        reach = _reach(np.abs(t), 1.0 - level, draws)
+        low, high = (moments.estimate + sign * reach * se * moments.scale for sign in (-1.0, 1.0))
+        return WildTest(
+            statistic=observed, se=se * moments.scale, p_value=share, ci_low=low, ci_high=high, replicates=t
+        )
+    moves = terms.moved(draws.values, pull / size, pull, moments.M, b)
 
     def p_of(value: float) -> float:
-        observed, t = replicates(value)
-        # ties with the observed statistic (the identity among the sign changes) must count
-        far = float((np.abs(t) >= abs(observed) * (1.0 - 1e-10)).sum())
-        return far / len(t) if draws.complete else (1.0 + far) / (1.0 + len(t))
+        gap = (moments.estimate - value) / moments.scale
+        return _share(moves.at(gap), gap / se, draws)
 
-    observed, t = replicates(null)
     low = _limit(p_of, moments.estimate, -se * moments.scale, 1.0 - level)
     high = _limit(p_of, moments.estimate, se * moments.scale, 1.0 - level)
     return WildTest(
@@ -155,8 +162,63 @@ def wild_test(moments: Moments, null: float, draws: Draws, level: float) -> Wild
         p_value=p_of(null),
         ci_low=low,
         ci_high=high,
-        replicates=t,
+        replicates=moves.at((moments.estimate - null) / moments.scale),
     )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Terms:
+    """Coefficient and sum of squared scores of every draw, as polynomials in the gap from the value tested.
+
+    ``each`` are the scores (R, G) at gap 0; ``top`` (R, 2) and ``square`` (R, 3) the coefficients by power.
+    """
+
+    each: Floats
+    top: Floats
+    square: Floats
+
+    @classmethod
+    def of(cls, values: Floats, scores: Floats, pull: Floats, M: Floats, b: Floats) -> _Terms:
+        each, top = _scored(values, scores, pull, M, b)
+        flat = np.zeros(len(values))
+        squares = np.einsum("rg,rg->r", each, each)
+        return cls(each=each, top=np.column_stack([top, flat]), square=np.column_stack([squares, flat, flat]))
+
+    def moved(self, values: Floats, scores: Floats, pull: Floats, M: Floats, b: Floats) -> _Terms:
+        """The same with scores that grow by ``scores`` for each unit of the gap."""
+        each, top = _scored(values, scores, pull, M, b)
+        cross = 2.0 * np.einsum("rg,rg->r", self.each, each)
+        square = np.column_stack([self.square[:, 0], cross, np.einsum("rg,rg->r", each, each)])
+        return _Terms(each=self.each, top=np.column_stack([self.top[:, 0], top]), square=square)
+
+    def at(self, gap: float) -> Floats:
+        """Statistic of every draw."""
+        top = self.top[:, 0] + gap * self.top[:, 1]
+        square = self.square[:, 0] + gap * (self.square[:, 1] + gap * self.square[:, 2])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            t = top / np.sqrt(np.maximum(square, 0.0))
+        return np.where(np.isnan(t), 0.0, t)
+
+
+def _scored(values: Floats, scores: Floats, pull: Floats, M: Floats, b: Floats) -> tuple[Floats, Floats]:
+    """Scores of the clusters in every draw (R, G), and their coefficient (R,)."""
+    own = scores @ b
+    each = values * own - values @ (scores @ M @ pull.T)
+    return each, values @ own
+
+
+def _share(t: Floats, observed: float, draws: Draws) -> float:
+    """p-value: draws at least as far from zero."""
+    # ties with the observed statistic (the identity among the sign changes) must count
+    far = float((np.abs(t) >= abs(observed) * (1.0 - TIE)).sum())
+    return far / len(t) if draws.complete else (1.0 + far) / (1.0 + len(t))
+
+
+def _reach(sizes: Floats, alpha: float, draws: Draws) -> float:
+    """Largest statistic that is not rejected."""
+    kept = math.floor(alpha * len(sizes)) if draws.complete else math.floor(alpha * (len(sizes) + 1) - 1.0)
+    order = np.sort(sizes)[::-1]
+    return float(order[min(max(kept, 0), len(order) - 1)])
 
 
 def _limit(p_of: object, centre: float, step: float, alpha: float) -> float:
