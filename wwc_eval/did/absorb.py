@@ -87,7 +87,10 @@ class Absorber:
             Unit effects and period effects; where they are not separately identified, the shortest.
         """
         mean = unit / self.totals[:, None]
-        right = period - self._by_period(self.weights[:, :, None] * mean[:, None, :])
+        if len(self.roots) == 1:
+            right = period - self.weights.T @ mean
+        else:
+            right = period - self._by_period(self.weights[:, :, None] * mean[:, None, :])
         effects = self.inverse @ right
         return mean - self._over_periods(effects) / self.totals[:, None], effects
 

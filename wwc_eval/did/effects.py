@@ -1,0 +1,189 @@
+"""Effects by event, cohort and period, and the result that every regression estimator returns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from wwc_eval.did.event_path import EventPath
+from wwc_eval.did.panel import Panel
+from wwc_eval.estimate import Estimate, Estimates
+from wwc_eval.inference.families import Floats
+from wwc_eval.table import Grid, Rendered
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+__all__ = ["FEW_TREATED", "DidResult", "EffectEstimates", "Inference"]
+
+FEW_TREATED = 5
+"""Fewer treated clusters than these, and conventional errors are too small to be read alone."""
+
+
+@dataclass(frozen=True, eq=False, repr=False, init=False)
+class EffectEstimates(Estimates):
+    """Estimates that say which event, cohort or period each belongs to.
+
+    Parameters
+    ----------
+    items : iterable of Estimate
+        The estimates.
+    keys : sequence of mapping
+        For each, its ``event``, ``cohort`` or ``period``: the first columns of the table.
+    title, notes
+        As in :class:`~wwc_eval.estimate.Estimates`.
+    """
+
+    keys: tuple[Mapping[str, Any], ...]
+
+    def __init__(
+        self,
+        items: Iterable[Estimate],
+        keys: Sequence[Mapping[str, Any]] = (),
+        *,
+        title: str = "",
+        notes: Iterable[str] = (),
+    ) -> None:
+        super().__init__(items, title=title, notes=notes)
+        object.__setattr__(self, "keys", tuple(keys) or tuple({} for _ in self.items))
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """Rows of the keys, then ``term, estimate, se, df, statistic, p_value, ci_low, ci_high``."""
+        return [{**key, **item.to_dict()} for key, item in zip(self.keys, self.items, strict=True)]
+
+    def to_frame(self, *, full: bool = False) -> pd.DataFrame:
+        """The keys and the eight columns of every estimate; every field with ``full=True``."""
+        import pandas as pd
+
+        rest = super().to_frame(full=full)
+        if not self.keys or not self.keys[0]:
+            return rest
+        return pd.concat([pd.DataFrame(list(self.keys), index=rest.index), rest], axis=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inference:
+    """Estimates with their joint covariance, on their way to tables.
+
+    Parameters
+    ----------
+    values : ndarray, shape (m,)
+        Estimates.
+    vcov : ndarray, shape (m, m)
+        Their covariance.
+    df : ndarray, shape (m,)
+        Degrees of freedom of each; infinity for the normal.
+    level : float
+        Coverage of the intervals.
+    shared : mapping
+        Fields that all estimates share: method, units, n, n_clusters, warnings, citation, scale.
+    """
+
+    values: Floats
+    vcov: Floats
+    df: Floats
+    level: float
+    shared: Mapping[str, Any]
+
+    @property
+    def se(self) -> Floats:
+        """Standard errors."""
+        return np.sqrt(np.maximum(np.diag(self.vcov), 0.0))
+
+    def one(self, index: int, term: str, **details: Any) -> Estimate:
+        """One of them as an Estimate."""
+        return Estimate.from_normal(
+            term=term,
+            estimate=float(self.values[index]),
+            se=float(self.se[index]),
+            df=float(self.df[index]),
+            level=self.level,
+            details=details,
+            **self.shared,
+        )
+
+    def table(self, indices: Sequence[int], keys: Sequence[Mapping[str, Any]], terms: Sequence[str]) -> EffectEstimates:
+        """Several of them as a table."""
+        items = [self.one(k, term) for k, term in zip(indices, terms, strict=True)]
+        return EffectEstimates(items, keys, title=str(self.shared.get("method", "")))
+
+    def path(self, indices: Sequence[int], events: Sequence[int], reference: int | None) -> EventPath:
+        """Several of them as a path of effects by event."""
+        chosen = np.asarray(indices, dtype=np.intp)
+        return EventPath(
+            events=np.asarray(events),
+            estimates=self.values[chosen],
+            vcov=self.vcov[np.ix_(chosen, chosen)],
+            reference=reference,
+            df=float(self.df[chosen].min()) if len(chosen) else np.inf,
+            units=str(self.shared.get("units", "")),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class DidResult(Rendered):
+    """What a regression estimator found.
+
+    Parameters
+    ----------
+    method : str
+        The estimator and its inference in one sentence.
+    overall : Estimate
+        The effect of treatment in one number; its ``term`` and ``details`` say which average it is.
+    estimates : EffectEstimates
+        Effects by event (column ``event``), or the coefficients where there are no events.
+    path : EventPath or None
+        Effects by event with their joint covariance.
+    panel : Panel
+        The panel behind it.
+    cells : EffectEstimates or None
+        Effects by cohort and period, where the estimator has them.
+    by_cohort : EffectEstimates or None
+        Effects by cohort, where the estimator has them.
+    influence : ndarray, shape (clusters, 1 + events), or None
+        What each cluster adds to the overall effect and to each of ``estimates``: the covariance is
+        ``influence' influence``.
+    notes : tuple of str
+        What was left out, and what a reader must know.
+    """
+
+    method: str
+    overall: Estimate
+    estimates: EffectEstimates
+    path: EventPath | None
+    panel: Panel
+    cells: EffectEstimates | None = None
+    by_cohort: EffectEstimates | None = None
+    influence: Floats | None = None
+    notes: tuple[str, ...] = ()
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """The overall effect, then the rows of ``estimates``."""
+        rows = self.estimates.to_dicts()
+        keys = self.estimates.keys[0] if self.estimates.keys else {}
+        return [{**dict.fromkeys(keys), **self.overall.to_dict()}, *rows]
+
+    def _shown(self) -> Estimates:
+        rest = [item for item in self.estimates if item.term != self.overall.term]
+        return Estimates([self.overall, *rest])
+
+    def _grid(self) -> Grid:
+        return self._shown()._grid()
+
+    def _title(self) -> str:
+        return self.method
+
+    def _notes(self) -> tuple[str, ...]:
+        one = self.overall
+        sample = f"{one.n:,} cells" + (f", {one.n_clusters:,} clusters" if one.n_clusters is not None else "")
+        return tuple(note for note in (sample + ".", *self.notes, *one.warnings, one.citation) if note)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Effects by event with their intervals; the estimates side by side where there are no events."""
+        from wwc_eval.did.effects_plot import plot_estimates, plot_path
+
+        return plot_path(self, ax) if self.path is not None else plot_estimates(self, ax)

@@ -1,0 +1,59 @@
+"""From a fit and contrasts of its coefficients to estimates with everything that a reader needs beside them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from wwc_eval.did.effects import FEW_TREATED, Inference
+from wwc_eval.did.robust import Robust
+from wwc_eval.did.sample import Sample
+from wwc_eval.errors import check_number
+from wwc_eval.inference.families import Floats
+
+__all__ = ["contrasted", "few_treated_note", "influence_of", "shared_fields"]
+
+
+def shared_fields(
+    sample: Sample, *, method: str, citation: str, n_clusters: int | None, scale: str = "coefficient"
+) -> dict[str, Any]:
+    """Fields that all estimates of a result share."""
+    return {
+        "method": method,
+        "citation": citation,
+        "units": str(sample.panel.columns["outcome"]) if scale == "coefficient" else "",
+        "scale": scale,
+        "n": sample.n_cells,
+        "n_clusters": n_clusters,
+        "warnings": few_treated_note(sample.treated_clusters),
+    }
+
+
+def few_treated_note(treated: int) -> tuple[str, ...]:
+    """What to say where few clusters are treated; nothing where they are enough."""
+    if treated >= FEW_TREATED:
+        return ()
+    clusters = "1 treated cluster" if treated == 1 else f"{treated} treated clusters"
+    return (
+        f"{clusters}: below {FEW_TREATED}, conventional standard errors are far too small; judge the effect by "
+        "we.did.few_treated(panel), which permutes treatment.",
+    )
+
+
+def contrasted(robust: Robust, contrasts: Floats, level: float, shared: dict[str, Any]) -> Inference:
+    """Contrasts (K, m) of the coefficients of a fit."""
+    check_number("level", level, above=0, below=1)
+    df = [robust.df(contrasts[:, k]) for k in range(contrasts.shape[1])]
+    return Inference(
+        values=contrasts.T @ robust.fit.beta,
+        vcov=contrasts.T @ robust.matrix @ contrasts,
+        df=np.array(df),
+        level=level,
+        shared=shared,
+    )
+
+
+def influence_of(robust: Robust, contrasts: Floats) -> Floats | None:
+    """What each cluster adds to contrasts (K, m), where errors are clustered."""
+    return None if robust.influence is None else np.asarray(robust.influence @ contrasts)
