@@ -11,13 +11,15 @@ from typing import Any
 # public name -> module that holds it
 _HOMES = {
     "EventPath": "wwc_eval.did.event_path",
-    "Panel": "wwc_eval.did.panel",
     "HonestIntervals": "wwc_eval.did.honest_intervals",
     "MatchBalance": "wwc_eval.did.matching",
     "Matching": "wwc_eval.did.matching",
+    "Panel": "wwc_eval.did.panel",
+    "PreTrendPower": "wwc_eval.did.pre_trends",
     "coarsened_exact_matching": "wwc_eval.did.matching",
     "honest": "wwc_eval.did.honest_intervals",
     "mahalanobis_matching": "wwc_eval.did.matching",
+    "pre_trend_power": "wwc_eval.did.pre_trends",
     "propensity_matching": "wwc_eval.did.matching",
 }
 

@@ -1,4 +1,4 @@
-"""Sensitivity plot: the interval of an effect by how far trends may depart from parallel."""
+"""Sensitivity plots: intervals by how far trends may depart from parallel, and trends that a test may miss."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from wwc_eval.did.honest_intervals import HonestIntervals
+    from wwc_eval.did.pre_trends import PreTrendPower
 
-__all__ = ["plot_honest"]
+__all__ = ["plot_honest", "plot_pre_trends"]
 
 BLUE, VERMILLION, QUIET = "#0072B2", "#D55E00", "#4d5b68"
 LABELS = {
@@ -64,4 +65,35 @@ def plot_honest(result: HonestIntervals, ax: Axes | None = None) -> Axes:
     units = f" ({result.units})" if result.units else ""
     ax.set_ylabel(f"{one.term}{units}, {100 * result.level:g}% interval")
     ax.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3)
+    return ax
+
+
+def plot_pre_trends(result: PreTrendPower, ax: Axes | None = None) -> Axes:
+    """Estimates by event; the steepest trend of the table; what is expected where the test passes."""
+    if ax is None:
+        from matplotlib.figure import Figure
+
+        ax = Figure(figsize=(6.4, 4.0), layout="constrained").subplots()
+    events = np.array(result.events.column("event"))
+    ax.axhline(0.0, color=QUIET, linewidth=0.9, zorder=0)
+    ax.axvline(-0.5, color=QUIET, linestyle=(0, (1, 2)), linewidth=0.9, zorder=0)
+    estimates, reach = np.array(result.events.column("estimate")), 1.96 * np.array(result.events.column("se"))
+    ax.vlines(events, estimates - reach, estimates + reach, color=BLUE, linewidth=1.4, zorder=3)
+    ax.plot(events, estimates, "o", color=BLUE, markersize=6, label="estimate with 95% interval", zorder=3)
+    slope = max(result.estimates.column("slope"), key=abs)
+    row = next(row for row in result.to_dicts() if row["slope"] == slope)
+    label = f"trend of {slope:.2g} a period, found with power {100 * row['power']:.0f}%"
+    ax.plot(events, result.events.column("trend"), color=VERMILLION, linewidth=1.6, label=label, zorder=1)
+    ax.plot(
+        events,
+        result.events.column("expected_if_passed"),
+        color=VERMILLION,
+        linestyle=(0, (4, 3)),
+        linewidth=1.6,
+        label="expected under it where the test passes",
+        zorder=2,
+    )
+    ax.set_xlabel("periods since the first treated period")
+    ax.set_ylabel(f"effect{f' ({result.units})' if result.units else ''}")
+    ax.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0.0, 1.0))
     return ax

@@ -31,13 +31,13 @@ def critical_value(bias: Floats, alpha: float) -> Floats:
     """
     bias = np.asarray(bias, dtype=float)
     at = bias + ndtri(1.0 - alpha)
-    for _ in range(60):
+    for _ in range(12):
         gap = 1.0 - alpha - (ndtr(at - bias) - ndtr(-at - bias))
         step = gap / (
             (np.exp(-0.5 * (at - bias) ** 2) + np.exp(-0.5 * (at + bias) ** 2)) / math.sqrt(2.0 * math.pi)
         )
         at = at + step
-        if np.abs(step).max(initial=0.0) < 1e-14:
+        if (np.abs(step) <= 1e-14 * at).all():
             break
     return np.asarray(at)
 
