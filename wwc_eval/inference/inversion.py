@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wwc_eval.inference.families import Floats
 
-__all__ = ["TIE", "Weighted", "bisected_interval", "linear_interval"]
+__all__ = ["TIE", "Weighted", "bisected_interval", "linear_interval", "p_value"]
 
 TIE = 1e-9
 """Statistics nearer than this, relative to their spread, are equal: sums in another order differ in the last digits."""
@@ -31,6 +32,32 @@ class Weighted(Protocol):
     @property
     def own(self) -> float:
         """Weight of the observed one beside those listed."""
+
+    @property
+    def exact(self) -> bool:
+        """Whether all alternatives are listed."""
+
+
+def p_value(values: Floats, observed: float, reference: Weighted, side: int) -> tuple[float, float]:
+    """Share of allocations at least as extreme as the observed one, and its Monte Carlo error.
+
+    Parameters
+    ----------
+    values : (m,) array
+        Statistic of each allocation; a missing one counts as extreme.
+    observed : float
+        Statistic of the allocation made.
+    reference : Weighted
+        The allocations.
+    side : {0, 1, -1}
+        Both sides (absolute values), or large or small values alone.
+    """
+    slack = TIE * max(float(np.nanmax(np.abs(values), initial=0.0)), abs(observed))
+    compared = np.abs(values) if side == 0 else side * values
+    extreme: NDArray[np.bool_] = ~(compared < (abs(observed) if side == 0 else side * observed) - slack)
+    share = min(float(reference.weights[extreme].sum()) + reference.own, 1.0)
+    error = 0.0 if reference.exact else float(np.sqrt(share * (1.0 - share) / len(values)))
+    return share, error
 
 
 def linear_interval(

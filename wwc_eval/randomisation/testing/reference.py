@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wwc_eval.errors import DesignError
-from wwc_eval.inference.inversion import TIE
+from wwc_eval.inference.inversion import p_value
 from wwc_eval.randomisation.rendering import count_in_words
 from wwc_eval.randomisation.scheme import COUNTABLE, Codes, Floats
 
@@ -70,25 +69,3 @@ def reference_set(
         )
     codes = allocation.reference_set(int(draws), rng)
     return ReferenceSet(codes=codes, weights=np.full(len(codes), 1.0 / (len(codes) + 1)), exact=False)
-
-
-def p_value(values: Floats, observed: float, reference: ReferenceSet, side: int) -> tuple[float, float]:
-    """Share of allocations at least as extreme as the observed one, and its Monte Carlo error.
-
-    Parameters
-    ----------
-    values : (m,) array
-        Statistic of each allocation; a missing one counts as extreme.
-    observed : float
-        Statistic of the allocation made.
-    reference : ReferenceSet
-        The allocations.
-    side : {0, 1, -1}
-        Both sides (absolute values), or large or small values alone.
-    """
-    slack = TIE * max(float(np.nanmax(np.abs(values), initial=0.0)), abs(observed))
-    compared = np.abs(values) if side == 0 else side * values
-    extreme: NDArray[np.bool_] = ~(compared < (abs(observed) if side == 0 else side * observed) - slack)
-    share = min(float(reference.weights[extreme].sum()) + reference.own, 1.0)
-    error = 0.0 if reference.exact else float(np.sqrt(share * (1.0 - share) / len(values)))
-    return share, error
