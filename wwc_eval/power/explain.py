@@ -11,7 +11,8 @@ from typing import Any, Literal
 import numpy as np
 
 from wwc_eval.errors import DesignError, WwcError, check_choice, check_number
-from wwc_eval.power.conventions import CONVENTIONS
+from wwc_eval.power.contrasts import Moderation
+from wwc_eval.power.conventions import CONVENTIONS, Convention
 from wwc_eval.power.level import Level
 from wwc_eval.power.outcomes import BINARY_VARIANCES, Binary
 from wwc_eval.power.parts import Baseline
@@ -21,7 +22,7 @@ from wwc_eval.table import Column, Grid, Rendered, Table, format_number
 
 __all__ = ["Explanation", "explain_power"]
 
-Quantity = Literal["mdes", "power", "required"]
+Quantity = Literal["mdes", "power", "required", "design_effect"]
 FARTHEST = 2
 """Departures from the design as given, and from two-sided tests, that are tried together."""
 
@@ -101,12 +102,14 @@ def explain_power(
     Parameters
     ----------
     published : float
-        The figure quoted: a detectable effect, a power, or a number of units (in all, at the level asked for).
+        The figure quoted: a detectable effect, a power, a number of units (in all, at the level asked for), or the factor
+        by which the number of an individually randomised trial is multiplied.
     design : Trial or another design, optional
         The design as published. For a trial, departures are tried too: n of the assigned level as the number an arm,
         clustering ignored, every variance of a binary outcome, every method for unequal sizes, ANCOVA and change.
-    quantity : {"mdes", "power", "required"}
-        What the figure is.
+    quantity : {"mdes", "power", "required", "design_effect"}
+        What the figure is. A design effect follows no convention; of a wedge it counts all children, or those of one period
+        (Woertman et al. 2013, doi:10.1016/j.jclinepi.2013.01.009).
     effect : float, optional
         The effect, for power and sizes.
     power, alpha : float
@@ -132,17 +135,19 @@ def explain_power(
     [('exact', 1), ('upper_tail', 1)]
     """
     quoted = check_number("published", published)
-    check_choice("quantity", quantity, ("mdes", "power", "required"))
+    check_choice("quantity", quantity, ("mdes", "power", "required", "design_effect"))
     within = _last_digit(published) if tolerance is None else check_number("tolerance", tolerance, above=0)
     if (design is None) == (se is None):
         raise DesignError("give either the design or the standard error")
-    if quantity != "mdes" and effect is None:
+    if quantity in {"power", "required"} and effect is None:
         raise DesignError(f"quantity == '{quantity}' needs the effect", fix="effect=...")
     if quantity == "required" and (level is None or design is None):
         raise DesignError(
             "quantity == 'required' needs a design and the level whose units are counted", fix="level='team'"
         )
     if design is None:
+        if quantity != "mdes":
+            raise DesignError("a standard error explains a detectable effect alone", fix="give the design")
         size = check_number("se", se, above=0)
         design = Trial(levels=[Level("unit", 4.0 / size**2)], assigned="unit", df=math.inf)
     asked: dict[str, Any] = {"effect": effect, "power": power, "level": level}
@@ -166,20 +171,69 @@ def explain_power(
 def _tried(design: Solvable, *, alpha: float, quantity: Quantity, **asked: Any) -> Iterator[dict[str, Any]]:
     """The figure by every convention, with up to two departures."""
     for changes, changed in _variants(design):
-        for name, sides in itertools.product(CONVENTIONS, (2, 1)):
-            far = len(changes) + (sides == 1)
-            if far > FARTHEST or (name == "crtsize" and quantity != "required"):
-                continue
-            given = {"alpha": alpha, "sides": sides, "convention": name}
-            for direction, value in _figures(changed, quantity, given=given, **asked):
-                yield {
-                    "convention": name,
-                    "sides": sides,
-                    "departures": ", ".join(changes) or "as given",
-                    "direction": direction,
-                    "value": value,
-                    "far": far,
-                }
+        tests = [
+            (CONVENTIONS[name], sides)
+            for name, sides in itertools.product(CONVENTIONS, (2, 1))
+            if len(changes) + (sides == 1) <= FARTHEST and (name != "crtsize" or quantity == "required")
+        ]
+        for rule, sides, direction, value in _all_figures(changed, quantity, tests, alpha=alpha, **asked):
+            yield {
+                "convention": rule,
+                "sides": sides,
+                "departures": ", ".join(changes) or "as given",
+                "direction": direction,
+                "value": value,
+                "far": len(changes) + (sides == 1),
+            }
+
+
+def _all_figures(
+    design: Solvable, quantity: Quantity, tests: list[tuple[Convention, int]], *, alpha: float, **asked: Any
+) -> Iterator[tuple[str, int, str, float]]:
+    """Convention, sides, direction and figure of every test of one design."""
+    if quantity == "design_effect":
+        yield from _design_effects(design)
+        return
+    if quantity != "mdes" or type(design).mdes is not Solvable.mdes:
+        for rule, sides in tests:
+            given = {"alpha": alpha, "sides": sides, "convention": rule.name}
+            for direction, value in _figures(design, quantity, given=given, **asked):
+                yield rule.name, sides, direction, value
+        return
+    groups: dict[Any, list[tuple[Convention, int]]] = {}
+    for test in tests:  # what a standard error may depend on: clusters added, and PowerUp's form for moderators
+        own = (test[0].extra_clusters, isinstance(design, Moderation) and test[0].name == "powerup")
+        groups.setdefault(own, []).append(test)
+    for group in groups.values():
+        try:
+            found = design._detected_by(asked["power"], alpha, group)
+        except WwcError:
+            continue  # these conventions have no figure here
+        for (rule, sides), fall, rise in zip(group, *found, strict=True):
+            for direction, value in _directions(float(fall), float(rise)):
+                yield rule.name, sides, direction, value
+
+
+def _directions(fall: float, rise: float) -> Iterator[tuple[str, float]]:
+    """Detectable effects, those that are possible; one where fall and rise are the same size."""
+    if abs(fall + rise) < 1e-12:
+        yield "", rise
+        return
+    for direction, value in (("fall", abs(fall)), ("rise", rise)):
+        if math.isfinite(value):
+            yield direction, value
+
+
+def _design_effects(design: Solvable) -> Iterator[tuple[str, int, str, float]]:
+    """Every way to count children, of which a trial without periods has one."""
+    from wwc_eval.power.design_effects import COUNTS, design_effect
+    from wwc_eval.power.stepped_wedge import SteppedWedge
+
+    for count in COUNTS if isinstance(design, SteppedWedge) else COUNTS[:1]:
+        try:
+            yield "design effect", 2, count, float(design_effect(design, count=count))  # type: ignore[arg-type]
+        except WwcError:
+            continue
 
 
 def _last_digit(published: float) -> float:
@@ -221,11 +275,7 @@ def _figures(
                 yield "each arm rounded up", _in_all(design, level, float(whole))
         else:
             mdes = design.mdes(power, **given)
-            fall, rise = float(np.ravel(mdes.fall)[0]), float(np.ravel(mdes.rise)[0])
-            if abs(fall + rise) < 1e-12:
-                yield "", rise
-            else:
-                yield from (("fall", abs(fall)), ("rise", rise))
+            yield from _directions(float(np.ravel(mdes.fall)[0]), float(np.ravel(mdes.rise)[0]))
     except WwcError:
         return  # this convention has no figure here
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -233,27 +233,64 @@ class Solvable(Frozen):
         self, goal: Number, alpha: Number, sides: int, rule: Convention, way: int
     ) -> tuple[Array, Array]:
         """Effect in one direction that has the power, and its noncentrality; NaN where there is none."""
+        at = self._anatomy(self._outcome().null, rule)
+        target = rule.ncp(goal, at.df, alpha=alpha, sides=sides)
+
+        def excess(now: Anatomy) -> Array:
+            reached = rule.power(np.abs(now.ncp), now.df, alpha=alpha, sides=sides, stretch=now.stretch)
+            return np.asarray(reached - np.asarray(goal))
+
+        return self._reached(target, rule, way, excess)
+
+    def _reached(
+        self, target: Array, rule: Convention, way: int, excess: Callable[[Anatomy], Array]
+    ) -> tuple[Array, Array]:
+        """Effect in one direction with a noncentrality; with no excess of power where the test has another SE."""
         outcome = self._outcome()
         uniform = self._uniform()
         at = self._anatomy(outcome.null, rule)
         if uniform is not None:
-            ncp = rule.ncp(goal, at.df, alpha=alpha, sides=sides)
-            return np.asarray(way * ncp * at.se / uniform), ncp
-        target = rule.ncp(goal, at.df, alpha=alpha, sides=sides)
+            return np.asarray(way * target * at.se / uniform), target
         shape = np.broadcast_shapes(np.shape(target), at.se.shape, np.shape(outcome.bounds()[0]))
 
         def gap(share: Array) -> Array:
             now = self._anatomy(plain(_along(outcome, way, share)), rule)
-            if now.stretch is None:
-                return np.asarray(np.abs(now.ncp) - target)
-            reached = rule.power(np.abs(now.ncp), now.df, alpha=alpha, sides=sides, stretch=now.stretch)
-            return np.asarray(reached - np.asarray(goal))
+            return np.asarray(np.abs(now.ncp) - target) if now.stretch is None else excess(now)
 
         near = self._anatomy(plain(_along(outcome, way, np.full(shape, _NEAR))), rule)
         share = _first_crossing(gap, np.asarray(_NEAR * target / np.abs(near.ncp)) + np.zeros(shape))
         effect = _along(outcome, way, share)
         done = self._anatomy(plain(effect), rule)
         return effect, np.abs(done.ncp) + np.zeros(shape)
+
+    def _detected_by(
+        self, goal: float, alpha: float, tests: Sequence[tuple[Convention, int]]
+    ) -> tuple[Array, Array]:
+        """Falls and rises (tests,) that each convention and number of sides detects, of one design; NaN where there is none.
+
+        The conventions share the design's standard error, so that one search finds the effects of all of them.
+        """
+        if not tests:
+            return np.empty(0), np.empty(0)
+        first = tests[0][0]
+        at = self._anatomy(self._outcome().null, first)
+        _check_df(at.df)
+        targets = [np.ravel(rule.ncp(goal, at.df, alpha=alpha, sides=sides))[0] for rule, sides in tests]
+
+        def excess(now: Anatomy) -> Array:
+            ncp, df = np.abs(now.ncp), now.df + 0.0 * now.ncp
+            stretch = None if now.stretch is None else now.stretch + 0.0 * ncp
+            found = [
+                rule.power(
+                    ncp[k], df[k], alpha=alpha, sides=sides, stretch=None if stretch is None else stretch[k]
+                )
+                for k, (rule, sides) in enumerate(tests)
+            ]
+            return np.asarray(found, dtype=float) - goal
+
+        with np.errstate(all="ignore"):
+            fall, rise = (self._reached(np.asarray(targets), first, way, excess)[0] for way in (-1, 1))
+        return np.broadcast_to(fall, (len(tests),)), np.broadcast_to(rise, (len(tests),))
 
 
 _NEAR = 1e-5

@@ -336,7 +336,8 @@ class Trial(Solvable):
             Continuous: ``mixed_model`` (Satterthwaite; the default), ``kenward_roger``, ``regression``,
             ``regression_cr2``, ``regression_cr3``, ``cluster_summaries``, ``randomisation_test``. Binary and rate:
             ``cluster_summaries`` (the default), ``regression``, ``regression_cr2``, ``regression_cr3``,
-            ``mixed_model`` (Laplace, Wald), ``randomisation_test``.
+            ``mixed_model`` (Laplace, Wald), ``randomisation_test``. Time to an event: ``cox_cr1`` (cluster-robust; the
+            default), ``cox``, ``cluster_summaries`` (log rates).
         drift_sd : float
             For designs with periods; a trial has one, so it must be 0.
         alpha : float

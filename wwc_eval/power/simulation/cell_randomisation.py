@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from wwc_eval.power.simulation.cell_glm import Cells, GlmFit, fit_glm
+from wwc_eval.power.simulation.cell_glm import Cells
+from wwc_eval.power.simulation.cell_two_way import treatment_coefficients
 from wwc_eval.power.simulation.fits import ReplicateFits
 from wwc_eval.power.simulation.small_matrices import Array, Index
 
@@ -31,17 +32,7 @@ def fit_randomisation(cells: Cells, allocations: Array, used: Index, dummies: Ar
     dummies : (1, q, P, K) array
         Dummies of the clusters in the regression; the periods have effects of their own besides.
     """
-    base = fit_glm(cells, dummies)
-    start = (base.period, np.column_stack([np.zeros(len(cells)), base.beta]))
-    statistics = np.empty((len(cells), len(allocations)))
-    for k, treatment in enumerate(allocations):
-        X = np.concatenate([treatment[None, None], dummies], axis=1)
-        statistics[:, k] = _coefficient(fit_glm(cells, X, start=start))
-    return ranked(statistics, used)
-
-
-def _coefficient(fit: GlmFit) -> Array:
-    return np.where(fit.failed, np.nan, fit.beta[:, 0])
+    return ranked(treatment_coefficients(cells, allocations, dummies), used)
 
 
 def ranked(statistics: Array, used: Index) -> ReplicateFits:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wwc_eval.errors import DesignError, check_choice, check_number
+from wwc_eval.power.events import TimeToEvent
 from wwc_eval.power.outcomes import Continuous
 from wwc_eval.power.simulation.result import Simulation, recorded
 from wwc_eval.power.simulation.runner import run_chunks, seed_of
@@ -55,6 +56,12 @@ def simulate_trial(design: Trial, effect: float, analysis: Any, drift_sd: float,
         )
     size = _one_number("effect", design.outcome.check_effect(effect))
     simple = len(design.levels) == 1
+    if isinstance(design.outcome, TimeToEvent):
+        from wwc_eval.power.simulation.event_trial import EVENT_TRIAL, EventTrial
+
+        names = chosen(analysis, EVENT_TRIAL, "cox" if simple else "cox_cr1")
+        times = EventTrial(design=design, effect=size, analyses=names)
+        return simulate(times, design, drift_sd=0.0, **asked)
     if isinstance(design.outcome, Continuous):
         names = chosen(analysis, GAUSSIAN_TRIAL, "regression" if simple else "mixed_model")
         simulator: Any = GaussianTrial(design=design, effect=size, analyses=names)

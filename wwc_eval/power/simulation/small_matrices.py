@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Array", "Flags", "Index", "apply", "inner_trace", "spd_inverse", "swap", "symmetric"]
+__all__ = ["Array", "Flags", "Index", "apply", "inner_trace", "solve_last", "spd_inverse", "swap", "symmetric"]
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -51,3 +51,19 @@ def spd_inverse(a: Array) -> tuple[Array, Array]:
             work[:, k] = -column / pivot
             work[k, k] = 1.0 / pivot
     return np.ascontiguousarray(np.moveaxis(work, -1, 0)), log_det
+
+
+def solve_last(a: Array, b: Array) -> Array:
+    """Solutions (p, R) of positive definite systems (p, p, R), replicates on the last axis, by Gaussian elimination.
+
+    ``a`` and ``b`` are used up. A matrix that is not positive definite gives not-a-number or a large number.
+    """
+    size = len(a)
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        for k in range(size - 1):
+            factor = a[k + 1 :, k] / a[k, k]
+            a[k + 1 :, k + 1 :] -= factor[:, None] * a[k, k + 1 :]
+            b[k + 1 :] -= factor * b[k]
+        for k in range(size - 1, -1, -1):
+            b[k] = (b[k] - (a[k, k + 1 :] * b[k + 1 :]).sum(axis=0)) / a[k, k]
+    return b
