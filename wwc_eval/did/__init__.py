@@ -11,12 +11,14 @@ from typing import Any
 # public name -> module that holds it
 _HOMES = {
     "EventPath": "wwc_eval.did.event_path",
+    "FewTreated": "wwc_eval.did.few_treated",
     "HonestIntervals": "wwc_eval.did.honest_intervals",
     "MatchBalance": "wwc_eval.did.matching",
     "Matching": "wwc_eval.did.matching",
     "Panel": "wwc_eval.did.panel",
     "PreTrendPower": "wwc_eval.did.pre_trends",
     "coarsened_exact_matching": "wwc_eval.did.matching",
+    "few_treated": "wwc_eval.did.few_treated",
     "honest": "wwc_eval.did.honest_intervals",
     "mahalanobis_matching": "wwc_eval.did.matching",
     "pre_trend_power": "wwc_eval.did.pre_trends",

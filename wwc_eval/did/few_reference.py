@@ -1,0 +1,192 @@
+"""Who could have been treated instead: permutations of clusters, or the lottery that decided the roll-out."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wwc_eval.did.few_statistic import Statistic
+from wwc_eval.errors import DesignError, shown
+from wwc_eval.inference.families import Floats
+
+if TYPE_CHECKING:
+    from wwc_eval.data.samples.draws import Seed
+
+__all__ = ["COUNTABLE", "Reference", "lottery", "permutations"]
+
+Codes = NDArray[np.int8]
+COUNTABLE = 25_000
+"""Reassignments that are listed rather than drawn."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """Reassignments of treatment with their weights.
+
+    Parameters
+    ----------
+    codes : ndarray of int8, shape (m, blocks)
+        Adoption of each cluster: 0 for never, then the cohorts.
+    weights : ndarray, shape (m,)
+        Probability of each where all are listed; 1 / (m + 1) for draws, beside which the actual one counts once.
+    exact : bool
+        Whether all are listed.
+    fixed_counts : bool
+        Whether cohorts keep their sizes.
+    words : str
+        What was reassigned.
+    """
+
+    codes: Codes
+    weights: Floats
+    exact: bool
+    fixed_counts: bool
+    words: str
+
+    @property
+    def own(self) -> float:
+        """Weight of the actual assignment beside those listed."""
+        return 0.0 if self.exact else 1.0 / (len(self.codes) + 1)
+
+    @property
+    def smallest(self) -> float:
+        """Smallest p-value that a test by these reassignments can give."""
+        return float(self.weights.min()) if self.exact else 1.0 / (len(self.codes) + 1)
+
+
+def permutations(statistic: Statistic, draws: int, rng: Seed | None) -> Reference:
+    """Treatment permuted over clusters: adoption times change hands.
+
+    Parameters
+    ----------
+    statistic : Statistic
+        The effect; its clusters are exchanged.
+    draws : int
+        Permutations drawn where there are too many to list.
+    rng : int, Generator or SeedSequence, optional
+        Needed then.
+
+    Raises
+    ------
+    DesignError
+        If permutations are drawn and ``rng`` is missing.
+    """
+    codes = statistic.codes
+    counts = np.bincount(codes)
+    total = math.factorial(len(codes))
+    for count in counts.tolist():
+        total //= math.factorial(count)
+    if total <= COUNTABLE:
+        listed = _all_of(counts)
+        weights = np.full(len(listed), 1.0 / len(listed))
+        words = f"all {len(listed):,} permutations of treatment over {len(codes):,} clusters"
+        return Reference(codes=listed, weights=weights, exact=True, fixed_counts=True, words=words)
+    _need_rng(rng, f"{total:.3g}" if total >= 10**7 else f"{total:,}")
+    from wwc_eval.data.samples.draws import generator
+
+    assert rng is not None
+    drawn = generator(rng).permuted(np.tile(codes, (draws, 1)), axis=1)
+    return Reference(
+        codes=drawn,
+        weights=np.full(draws, 1.0 / (draws + 1)),
+        exact=False,
+        fixed_counts=True,
+        words=f"{draws:,} permutations of treatment over {len(codes):,} clusters",
+    )
+
+
+def _need_rng(rng: Any, count: str) -> None:
+    if rng is None:
+        raise DesignError(
+            f"there are {count} reassignments, so they are drawn, which needs rng",
+            fix="give a seed, such as rng=1",
+        )
+
+
+def _all_of(counts: NDArray[np.intp]) -> Codes:
+    """All arrangements of so many of each code; that of the sample is among them."""
+    listed = np.zeros((1, int(counts.sum())), dtype=np.int8)
+    free = np.arange(listed.shape[1])[None, :]
+    for code in range(len(counts) - 1, 0, -1):
+        picks = np.array(list(combinations(range(free.shape[1]), int(counts[code]))), dtype=np.intp)
+        rows, chosen = len(listed), len(picks)
+        listed = np.repeat(listed, chosen, axis=0)
+        taken = np.tile(picks, (rows, 1))
+        positions = np.take_along_axis(np.repeat(free, chosen, axis=0), taken, axis=1)
+        np.put_along_axis(listed, positions, np.int8(code), axis=1)
+        left = np.ones((chosen, free.shape[1]), dtype=bool)
+        left[np.arange(chosen)[:, None], picks] = False
+        rest = np.array([np.flatnonzero(row) for row in left], dtype=np.intp).reshape(chosen, -1)
+        free = np.take_along_axis(np.repeat(free, chosen, axis=0), np.tile(rest, (rows, 1)), axis=1)
+    return listed
+
+
+def lottery(statistic: Statistic, allocation: Any, draws: int, rng: Seed | None) -> Reference:
+    """The allocations that the roll-out lottery permitted; clusters that took no part keep their adoption.
+
+    Parameters
+    ----------
+    statistic : Statistic
+        The effect.
+    allocation : Allocation
+        Of the panel's units (or of its clusters): each arm or sequence adopted at one time, as it was allocated.
+    draws, rng
+        As in :func:`permutations`.
+
+    Raises
+    ------
+    DesignError
+        If units of one arm adopted at different times, a unit allocated is not in the panel, or permitted allocations
+        are drawn and ``rng`` is missing.
+    """
+    sample = statistic.sample
+    labels = sample.panel.cluster_labels if sample.panel.clustered else sample.panel.units
+    codes_of = np.unique(sample.clusters)
+    place = {str(labels[code]): index for index, code in enumerate(codes_of.tolist())}
+    keys = [str(key) for key in allocation.units.keys]
+    lost = [key for key in keys if key not in place]
+    if lost:
+        raise DesignError(
+            f"{len(lost)} units that were allocated are not in the panel, such as {shown(lost[0])}",
+            fix="keep all units of the lottery in the panel, or use allocation.without([...])",
+        )
+    positions = np.array([place[key] for key in keys], dtype=np.intp)
+    received = np.full(len(allocation.labels), -1, dtype=np.int64)
+    for arm, label in enumerate(allocation.labels):
+        here = np.unique(statistic.codes[positions[allocation.codes == arm]])
+        if len(here) > 1:
+            raise DesignError(
+                f"units allocated to {shown(label)} adopted at different times",
+                rule="the effect tested is that of being allocated: adoption as it was allocated",
+                fix="give the cohort of the allocation, not of the actual start",
+            )
+        received[arm] = here[0] if len(here) else -1
+    if (received < 0).any():
+        raise DesignError("an arm of the allocation has no unit, so its adoption is not known")
+    permitted = int(allocation.n_permitted)
+    exact = permitted <= COUNTABLE
+    if exact:
+        found = np.asarray(allocation.reference_set())
+        odds = allocation.reference_probabilities
+        weights = np.full(len(found), 1.0 / len(found)) if odds is None else np.asarray(odds)
+    else:
+        _need_rng(rng, f"{permitted:.3g}" if permitted >= 10**7 else f"{permitted:,}")
+        found = np.asarray(allocation.reference_set(draws, rng))
+        weights = np.full(len(found), 1.0 / (len(found) + 1))
+    codes = np.tile(statistic.codes, (len(found), 1))
+    codes[:, positions] = received[found].astype(np.int8)
+    width = len(statistic.dates) + 1
+    counts = np.stack([(codes == code).sum(axis=1) for code in range(width)], axis=1)
+    many = f"all {len(found):,} allocations" if exact else f"{len(found):,} draws of the allocations"
+    return Reference(
+        codes=codes,
+        weights=weights,
+        exact=exact,
+        fixed_counts=bool((counts == np.bincount(statistic.codes, minlength=width)).all()),
+        words=f"{many} that the roll-out lottery permitted ({allocation.scheme.kind})",
+    )

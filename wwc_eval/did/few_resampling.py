@@ -1,0 +1,193 @@
+"""Conley-Taber and Ferman-Pinto: the law of the effect from the residuals of those who were not treated."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wwc_eval.did.few_statistic import Statistic
+from wwc_eval.errors import DesignError
+from wwc_eval.inference.families import Floats
+from wwc_eval.inference.inversion import linear_interval, p_value
+
+__all__ = ["Resampled", "conley_taber", "ferman_pinto", "variance_of_population"]
+
+LISTED = 25_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resampled:
+    """A test by resampled residuals.
+
+    Parameters
+    ----------
+    p_value, ci_low, ci_high : float
+        Two-sided p-value and interval.
+    exact : bool
+        Whether all resamples are listed.
+    count : int
+        Resamples.
+    details : dict
+        What the method adds.
+    """
+
+    p_value: float
+    ci_low: float
+    ci_high: float
+    exact: bool
+    count: int
+    details: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Even:
+    """Resamples of equal weight."""
+
+    weights: Floats
+    own: float
+    exact: bool
+
+
+def _check(statistic: Statistic) -> NDArray[np.intp]:
+    """Rows of the never treated."""
+    if len(statistic.codes) < len(statistic.blocks):
+        raise DesignError(
+            "clusters hold several units, whose residuals are not exchangeable one by one",
+            fix="aggregate the panel to one row a cluster and period",
+        )
+    controls = np.flatnonzero(statistic.codes[statistic.blocks] == 0)
+    if len(controls) < 2:
+        raise DesignError(f"{len(controls)} units are never treated, must be at least 2")
+    return controls
+
+
+def conley_taber(statistic: Statistic, draws: int, source: np.random.Generator, level: float) -> Resampled:
+    """Inference from the residuals of the never treated (Conley and Taber 2011).
+
+    Formula: with the residuals ``e_j`` of never treated units, the error of the effect has the law of
+    ``sum over treated i of a_i' e_j(i)``, j(i) any never treated unit. p is twice the smaller tail beyond the effect;
+    the interval is the effect less the quantiles. It takes treated and never treated to have one law, and treats the
+    period effects as known, which many never treated units make true.
+
+    Parameters
+    ----------
+    statistic : Statistic
+        The effect.
+    draws : int
+        Resamples where there are too many to list.
+    source : Generator
+        Random numbers.
+    level : float
+        Coverage.
+    """
+    controls = _check(statistic)
+    treated = np.flatnonzero(statistic.codes[statistic.blocks] > 0)
+    residual = statistic.outcome - statistic.estimate * statistic.received
+    table = statistic.weights[treated] @ residual[controls].T
+    exact = len(controls) ** len(treated) <= LISTED
+    if exact:
+        picks = np.array(list(product(range(len(controls)), repeat=len(treated))), dtype=np.intp)
+    else:
+        picks = source.integers(0, len(controls), (draws, len(treated)))
+    errors = np.sort(table[np.arange(len(treated)), picks].sum(axis=1))
+    m, tail = len(errors), (1.0 - level) / 2.0
+    at = statistic.estimate
+    slack = 1e-9 * max(abs(at), float(np.abs(errors).max()))
+    above = m - int(np.searchsorted(errors, at - slack, side="left"))
+    below = int(np.searchsorted(errors, at + slack, side="right"))
+    # draws count the observed one; a full list of residuals holds no place for it
+    extra = 0 if exact else 1
+    p = min(1.0, 2.0 * (min(above, below) + extra) / (m + extra))
+    k = math.floor(tail * (m + extra) + 1e-9) - extra
+    low, high = (-math.inf, math.inf) if k < 0 else (at - errors[m - 1 - k], at - errors[k])
+    return Resampled(
+        p_value=p, ci_low=float(low), ci_high=float(high), exact=exact, count=m,
+        details={"controls": float(len(controls))},
+    )  # fmt: skip
+
+
+def variance_of_population(squares: Floats, population: Floats) -> tuple[float, float]:
+    """Variance of a contrast as ``a + b / population``, both 0 or more, by least squares.
+
+    Parameters
+    ----------
+    squares : ndarray, shape (n,)
+        Squared contrasts of the residuals.
+    population : ndarray, shape (n,)
+        Population of each unit.
+
+    Examples
+    --------
+    >>> a, b = variance_of_population(np.array([3.0, 2.0, 1.5]), np.array([1.0, 2.0, 4.0]))
+    >>> round(a, 6), round(b, 6)
+    (1.0, 2.0)
+    """
+    inverse = 1.0 / population
+    spread = inverse - inverse.mean()
+    square = float(spread @ spread)
+    b = float(spread @ squares) / square if square > 0 else 0.0
+    a = float(squares.mean() - b * inverse.mean())
+    if b < 0:
+        return float(squares.mean()), 0.0
+    if a < 0:
+        return 0.0, float(inverse @ squares) / float(inverse @ inverse)
+    return a, b
+
+
+def ferman_pinto(
+    statistic: Statistic, population: Floats, draws: int, source: np.random.Generator, level: float
+) -> Resampled:
+    """Resampling that lets the variance depend on the population (Ferman and Pinto 2019).
+
+    Formula: the variance of each unit's contrast ``a_c' e_j`` is fitted as ``a + b / population`` among the never
+    treated; every unit i draws a unit j and takes ``a_c(i)' e_j sqrt(v_c(i)(pop_i) / v_c(i)(pop_j))``, with the null
+    hypothesis imposed on the residuals. p is the share of draws at least as far from zero as the effect.
+
+    Parameters
+    ----------
+    statistic : Statistic
+        The effect.
+    population : ndarray, shape (n,)
+        Population of each unit, above 0.
+    draws : int
+        Resamples.
+    source : Generator
+        Random numbers.
+    level : float
+        Coverage of the interval, which inverts the test with the fitted variances held.
+    """
+    controls = _check(statistic)
+    unit_codes = statistic.codes[statistic.blocks]
+    unrestricted = statistic.outcome - statistic.estimate * statistic.received
+    drawn = source.integers(0, len(population), (draws, len(population)))
+    values, moves = np.zeros(draws), np.zeros(draws)
+    slope = {}
+    even = bool((statistic.sample.weights == statistic.sample.weights.flat[0]).all())
+    for code in np.unique(unit_codes):
+        members = np.flatnonzero(unit_codes == code)
+        # with equal weights all units of a cohort have one contrast; otherwise each has its own
+        heads = members[:1] if even else members
+        for place, head in enumerate(heads):
+            weight = statistic.weights[head]
+            a, b = variance_of_population((unrestricted[controls] @ weight) ** 2, population[controls])
+            spread = np.sqrt(a + b / population)
+            if not (spread > 0).all():
+                spread = np.ones_like(population)
+            slope[int(code)] = b / population.mean() / (a + b / population.mean()) if a + b > 0 else 0.0
+            scaled = statistic.outcome @ weight / spread, statistic.received @ weight / spread
+            mine = members if even else members[place : place + 1]
+            picks = drawn[:, mine]
+            values += (scaled[0][picks] * spread[mine]).sum(axis=1)
+            moves += (scaled[1][picks] * spread[mine]).sum(axis=1)
+    reference = _Even(weights=np.full(draws, 1.0 / (draws + 1)), own=1.0 / (draws + 1), exact=False)
+    share, error = p_value(values, statistic.estimate, reference, 0)
+    low, high = linear_interval(values, moves, statistic.estimate, reference, 1.0 - level)
+    first = min(code for code in slope if code > 0)
+    return Resampled(
+        p_value=share, ci_low=low, ci_high=high, exact=False, count=draws,
+        details={"monte_carlo_se": error, "variance_share_of_population": slope[first]},
+    )  # fmt: skip
