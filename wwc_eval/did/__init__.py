@@ -10,24 +10,38 @@ from typing import Any
 
 # public name -> module that holds it
 _HOMES = {
+    "BaconDecomposition": "wwc_eval.did.bacon",
     "CallawaySantAnna": "wwc_eval.did.callaway",
+    "DidResult": "wwc_eval.did.effects",
     "EventPath": "wwc_eval.did.event_path",
     "FewTreated": "wwc_eval.did.few_treated",
     "HonestIntervals": "wwc_eval.did.honest_intervals",
     "MatchBalance": "wwc_eval.did.matching",
     "Matching": "wwc_eval.did.matching",
     "Panel": "wwc_eval.did.panel",
+    "PoissonResult": "wwc_eval.did.extended_poisson",
     "PreTrendPower": "wwc_eval.did.pre_trends",
     "SyntheticResult": "wwc_eval.did.synthetic",
+    "TwoByTwo": "wwc_eval.did.two_way",
+    "bacon_decomposition": "wwc_eval.did.bacon",
     "callaway_santanna": "wwc_eval.did.callaway",
     "coarsened_exact_matching": "wwc_eval.did.matching",
+    "event_study": "wwc_eval.did.event_study",
+    "extended_twfe": "wwc_eval.did.extended_twfe",
     "few_treated": "wwc_eval.did.few_treated",
     "honest": "wwc_eval.did.honest_intervals",
+    "imputation": "wwc_eval.did.imputation",
     "mahalanobis_matching": "wwc_eval.did.matching",
     "pre_trend_power": "wwc_eval.did.pre_trends",
     "propensity_matching": "wwc_eval.did.matching",
+    "stacked": "wwc_eval.did.stacked",
+    "sun_abraham": "wwc_eval.did.sun_abraham",
     "synthetic_control": "wwc_eval.did.synthetic",
     "synthetic_did": "wwc_eval.did.synthetic",
+    "triple_difference": "wwc_eval.did.triple",
+    "two_by_two": "wwc_eval.did.two_way",
+    "two_stage": "wwc_eval.did.two_stage",
+    "two_way_fixed_effects": "wwc_eval.did.two_way",
 }
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605

@@ -149,7 +149,8 @@ def _notes(panel: Panel, cells: GroupTimes, values: Floats, lost: dict[str, int]
     from wwc_eval.did.panel_faults import listed
 
     notes = []
-    absent = [k for k in panel.cohorts if k < panel.n_periods and k not in set(cells.first.tolist())]
+    present = sorted(set(cells.first.tolist()))
+    absent = [k for k in panel.cohorts if k < panel.n_periods and k not in present]
     for cohort in absent:
         units = panel.units[panel.adopted == cohort]
         notes.append(
@@ -163,8 +164,8 @@ def _notes(panel: Panel, cells: GroupTimes, values: Floats, lost: dict[str, int]
             f"{rest:,} effects are missing: no unit of the cohort, or of its comparison, is seen in both periods."
         )
     few = []
-    for cohort in sorted(set(cells.first.tolist())):
-        clusters = len(np.unique(panel.clusters[panel.adopted == cohort]))
+    for cohort in present:
+        clusters = panel.clusters_of(panel.adopted == cohort)
         if clusters < FEW_TREATED and not (panel.cross_sections and not panel.clustered):
             few.append(f"{panel.period_label(int(cohort))} ({clusters})")
     if few:
@@ -249,8 +250,7 @@ class CallawaySantAnna(Rendered):
 
     @property
     def _warnings(self) -> tuple[str, ...]:
-        treated = self.panel.adopted < self.panel.n_periods
-        count = len(np.unique(self.panel.clusters[treated]))
+        count = self.panel.clusters_of(self.panel.adopted < self.panel.n_periods)
         if count >= FEW_TREATED or (self.panel.cross_sections and not self.panel.clustered):
             return ()
         return (f"{count} treated: conventional errors are far too small with so few; see few_treated",)

@@ -20,8 +20,8 @@ __all__ = ["MULTIPLIERS", "Compressed", "Contrasts", "Dense", "Draws", "Influenc
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 MULTIPLIERS = ("rademacher", "mammen", "normal")
-BLOCK = 4_000_000
-"""Multipliers held at once."""
+BLOCK = 400_000
+"""Multipliers held at once: what a processor's cache holds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,6 +255,7 @@ def multiplied(rows: Floats, rng: np.random.Generator, draws: int, multiplier: s
     n = len(rows)
     found = np.zeros((draws, rows.shape[1]))
     size = max(8, BLOCK // draws // 8 * 8)
+    held = np.empty((draws, min(size, -(-n // 8) * 8)))
     for start in range(0, n, size):
         block = rows[start : start + size]
         m = len(block)
@@ -267,6 +268,7 @@ def multiplied(rows: Floats, rng: np.random.Generator, draws: int, multiplier: s
         else:
             # signs as bits: twice the sum of the chosen rows, less the sum of all
             bytes_ = rng.integers(0, 256, size=(draws, -(-m // 8)), dtype=np.uint8)
-            bits = np.unpackbits(bytes_, axis=1, count=m).astype(np.float64)
+            bits = held[:, :m]
+            bits[...] = np.unpackbits(bytes_, axis=1, count=m)
             found += 2.0 * (bits @ block) - block.sum(axis=0)
     return found

@@ -38,7 +38,7 @@ class EffectEstimates(Estimates):
         As in :class:`~wwc_eval.estimate.Estimates`.
     """
 
-    keys: tuple[Mapping[str, Any], ...]
+    keys: tuple[Mapping[str, Any], ...] = ()
 
     def __init__(
         self,
@@ -106,7 +106,9 @@ class Inference:
             **self.shared,
         )
 
-    def table(self, indices: Sequence[int], keys: Sequence[Mapping[str, Any]], terms: Sequence[str]) -> EffectEstimates:
+    def table(
+        self, indices: Sequence[int], keys: Sequence[Mapping[str, Any]], terms: Sequence[str]
+    ) -> EffectEstimates:
         """Several of them as a table."""
         items = [self.one(k, term) for k, term in zip(indices, terms, strict=True)]
         return EffectEstimates(items, keys, title=str(self.shared.get("method", "")))

@@ -18,6 +18,8 @@ BLUE, VERMILLION, QUIET = "#0072B2", "#D55E00", "#4d5b68"
 
 def plot_path(result: DidResult, ax: Axes | None = None) -> Axes:
     """Effects by periods since treatment, with intervals; the reference is a hollow dot at zero."""
+    from matplotlib.ticker import MaxNLocator
+
     ax = _axes(ax)
     path = result.path
     assert path is not None
@@ -29,10 +31,12 @@ def plot_path(result: DidResult, ax: Axes | None = None) -> Axes:
     for mask, colour, words in ((path.events < 0, QUIET, "before treatment"), (path.events >= 0, BLUE, "treated")):
         if mask.any():
             ax.vlines(path.events[mask], low[mask], high[mask], color=colour, linewidth=1.6, zorder=2)
-            ax.plot(path.events[mask], path.estimates[mask], "o", color=colour, markersize=5, label=words, zorder=3)
+            ax.plot(
+                path.events[mask], path.estimates[mask], "o", color=colour, markersize=5, label=words, zorder=3
+            )
     if path.reference is not None:
         ax.plot([path.reference], [0.0], "o", mfc="white", color=QUIET, markersize=5, label="reference", zorder=3)
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel("periods since the first treated one")
     level = 100 * result.overall.level
     ax.set_ylabel(f"effect on {result.panel.columns['outcome']} ({level:g}% interval)")
@@ -46,7 +50,9 @@ def plot_estimates(result: DidResult, ax: Axes | None = None) -> Axes:
     items = list(result._shown())
     heights = np.arange(len(items))[::-1]
     ax.axvline(0.0, color=QUIET, linewidth=0.9, zorder=0)
-    ax.hlines(heights, [item.ci_low for item in items], [item.ci_high for item in items], color=BLUE, linewidth=1.6)
+    ax.hlines(
+        heights, [item.ci_low for item in items], [item.ci_high for item in items], color=BLUE, linewidth=1.6
+    )
     ax.plot([item.estimate for item in items], heights, "o", color=BLUE, markersize=5)
     ax.set_yticks(heights, [item.term for item in items])
     ax.set_ylim(-0.6, len(items) - 0.4)

@@ -8,13 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wwc_eval.did.effects import DidResult
-from wwc_eval.did.least_squares import Grouped, fit_linear
+from wwc_eval.did.least_squares import fit_linear
 from wwc_eval.did.panel import Panel
 from wwc_eval.did.reporting import contrasted, influence_of, shared_fields
 from wwc_eval.did.robust import robust_of
 from wwc_eval.did.sample import Sample, sample_of
 from wwc_eval.errors import DesignError, check_number, shown
-from wwc_eval.inference.families import Floats
 
 __all__ = ["event_study"]
 
@@ -83,7 +82,7 @@ def event_study(
     kept = _kept(events, sample, reference, leads, lags)
     tables = (events[data.first][:, :, None] == kept).astype(float)
     terms = tuple(_term(event, leads, lags) for event in kept)
-    fit = fit_linear(data, sample.with_covariates(data, tables), (*terms, *sample.names))
+    fit = fit_linear(data, sample.with_covariates(tables), (*terms, *sample.names))
     robust = robust_of(fit, vcov, df)
     post = np.array([float(sample.weights[events == event].sum()) if event >= 0 else 0.0 for event in kept])
     K, m = len(fit.beta), len(kept)
@@ -133,7 +132,7 @@ def _kept(
             rule=f"events run from {found[0]} to {found[-1]}",
             fix="take a single event as reference, usually -1, or pool fewer events",
         )
-    kept = found[found != reference]
+    kept: NDArray[np.int64] = found[found != reference]
     if not (kept >= 0).any():
         raise DesignError("no event from 0 on is left", fix="take an event before treatment as reference")
     return kept

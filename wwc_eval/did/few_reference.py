@@ -90,14 +90,27 @@ def permutations(statistic: Statistic, draws: int, rng: Seed | None) -> Referenc
     from wwc_eval.data.samples.draws import generator
 
     assert rng is not None
-    drawn = generator(rng).permuted(np.tile(codes, (draws, 1)), axis=1)
     return Reference(
-        codes=drawn,
+        codes=_drawn(codes, draws, generator(rng)),
         weights=np.full(draws, 1.0 / (draws + 1)),
         exact=False,
         fixed_counts=True,
         words=f"{draws:,} permutations of treatment over {len(codes):,} clusters",
     )
+
+
+def _drawn(codes: Codes, draws: int, source: np.random.Generator) -> Codes:
+    """Permutations at random: the treated codes go, in order, to the blocks with the smallest of random keys."""
+    slots = codes[codes > 0]
+    keys = source.random((draws, len(codes)))
+    if len(slots) < len(codes):
+        near = np.argpartition(keys, len(slots) - 1, axis=1)[:, : len(slots)]
+    else:
+        near = np.tile(np.arange(len(codes)), (draws, 1))
+    order = np.argsort(np.take_along_axis(keys, near, axis=1), axis=1)
+    drawn = np.zeros(keys.shape, dtype=np.int8)
+    np.put_along_axis(drawn, np.take_along_axis(near, order, axis=1), slots[None, :], axis=1)
+    return drawn
 
 
 def _need_rng(rng: Any, count: str) -> None:

@@ -72,10 +72,12 @@ class FixedScores:
         for start in range(0, m, step):
             part = slice(start, start + step)
             here = codes[part]
-            for code in range(1, len(self.own)):
-                chosen = (here == code).astype(float)
-                estimates[part] += chosen @ (self.outcome[:, code] - self.outcome[:, 0])
-                moves[part] += chosen @ (self.received[:, code] - self.received[:, 0])
+            row, block = np.nonzero(here)
+            # all rows have the same number of treated blocks
+            shape = (len(here), len(row) // len(here))
+            code = here[row, block]
+            for found, table in ((estimates, self.outcome), (moves, self.received)):
+                found[part] += (table[block, code] - table[block, 0]).reshape(shape).sum(axis=1)
             if squares is not None:
                 rows = np.arange(here.shape[1])
                 own = self.own[here]

@@ -103,9 +103,7 @@ def imputation(
     return result if count == 0 else _with_leads(result, sample, count, level, shared)
 
 
-def _spread(
-    sample: Sample, cells: CohortCells, gaps: Floats, *, leave_one_out: bool
-) -> tuple[Floats, np.ndarray]:
+def _spread(sample: Sample, cells: CohortCells, gaps: Floats, *, leave_one_out: bool) -> tuple[Floats, np.ndarray]:
     """Effect of each unit less the mean of its cohort and period (n, m); cells with no other cluster (m,)."""
     own = sample.adopted[:, None] == cells.cohort
     square = np.where(own, sample.weights[:, cells.column], 0.0) ** 2
@@ -149,7 +147,9 @@ def _leads(sample: Sample, leads: int | None) -> int:
     return int(leads)
 
 
-def _with_leads(result: DidResult, sample: Sample, count: int, level: float, shared: dict[str, object]) -> DidResult:
+def _with_leads(
+    result: DidResult, sample: Sample, count: int, level: float, shared: dict[str, object]
+) -> DidResult:
     """The result with the pre-treatment coefficients in front of its effects by event."""
     from dataclasses import replace
 
@@ -161,9 +161,11 @@ def _with_leads(result: DidResult, sample: Sample, count: int, level: float, sha
     wanted = np.intersect1d(np.arange(-count, 0), events[free.present])
     tables = (events[data.first][:, :, None] == wanted).astype(float)
     terms = [f"event[{event}]" for event in wanted]
-    fit = fit_linear(data, sample.with_covariates(data, tables), (*terms, *sample.names))
+    fit = fit_linear(data, sample.with_covariates(tables), (*terms, *sample.names))
     robust = robust_of(fit, "CR1S")
-    assert robust.influence is not None and result.influence is not None and result.path is not None
+    assert robust.influence is not None
+    assert result.influence is not None
+    assert result.path is not None
     influence = np.column_stack([robust.influence[:, : len(wanted)], result.influence[:, 1:]])
     path = result.path
     vcov = influence.T @ influence
@@ -180,7 +182,9 @@ def _with_leads(result: DidResult, sample: Sample, count: int, level: float, sha
     note = f"Events before treatment: untreated cells alone, relative to events before {wanted[0]}."
     return replace(
         result,
-        estimates=joint.table(every, [{"event": event} for event in events_all], [f"event[{e}]" for e in events_all]),
+        estimates=joint.table(
+            every, [{"event": event} for event in events_all], [f"event[{e}]" for e in events_all]
+        ),
         path=joint.path(every, events_all, None),
         influence=np.column_stack([result.influence[:, 0], influence]),
         notes=(*result.notes, note),

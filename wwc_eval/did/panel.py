@@ -215,6 +215,10 @@ class Panel(Rendered):
         """Whether each cell is treated, shape (n, T)."""
         return np.arange(self.n_periods) >= self.adopted[:, None]
 
+    def clusters_of(self, units: NDArray[np.bool_]) -> int:
+        """Number of clusters with at least one of some units."""
+        return int(np.count_nonzero(np.bincount(self.clusters[units], minlength=1)))
+
     @cached_property
     def cohorts(self) -> Ints:
         """Distinct values of ``adopted``, ascending; T, where it occurs, is the never treated."""

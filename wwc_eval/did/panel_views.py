@@ -34,7 +34,7 @@ def summary(panel: Panel) -> Table:
             {
                 "cohort": str(label),
                 "units": int(own.sum()),
-                "clusters": len(np.unique(panel.clusters[own])),
+                "clusters": panel.clusters_of(own),
                 "treated_periods": int(panel.n_periods - cohort),
                 "cells": int(panel.observed[own].sum()),
                 "missing": int((~panel.observed[own]).sum()),

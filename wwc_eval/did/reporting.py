@@ -35,10 +35,8 @@ def few_treated_note(treated: int) -> tuple[str, ...]:
     if treated >= FEW_TREATED:
         return ()
     clusters = "1 treated cluster" if treated == 1 else f"{treated} treated clusters"
-    return (
-        f"{clusters}: below {FEW_TREATED}, conventional standard errors are far too small; judge the effect by "
-        "we.did.few_treated(panel), which permutes treatment.",
-    )
+    advice = "conventional standard errors are far too small; judge the effect by we.did.few_treated(panel)"
+    return (f"{clusters}: below {FEW_TREATED}, {advice}.",)
 
 
 def contrasted(robust: Robust, contrasts: Floats, level: float, shared: dict[str, Any]) -> Inference:

@@ -204,7 +204,8 @@ class _Rows:
 
     def direction(self, contrast: Floats) -> Floats:
         """``R^-T c`` in the coordinates of Q."""
-        return np.r_[np.zeros(self.Q.shape[1] - len(contrast)), np.linalg.solve(self.fit.R.T, contrast)]
+        before = np.zeros(self.Q.shape[1] - len(contrast))
+        return np.asarray(np.r_[before, np.linalg.solve(self.fit.R.T, contrast)])
 
     @cached_property
     def weighted(self) -> SamplingWeights:

@@ -113,7 +113,7 @@ class Sample:
         kinds = None if own or self.names else self.adopted.astype(np.intp)
         return Grouped.of(self.outcomes, self.weights, self.clusters.astype(np.intp), kinds)
 
-    def with_covariates(self, data: Grouped, tables: Floats) -> Floats:
+    def with_covariates(self, tables: Floats) -> Floats:
         """Regressors (G, T, K) and, after them, the covariates."""
         return np.concatenate([tables, self.covariates], axis=2) if self.names else tables
 
@@ -152,7 +152,9 @@ def sample_of(
         If the panel has no units seen again, nothing treated, or nothing to compare with.
     """
     if not isinstance(panel, Panel):
-        raise DesignError(f"{what} needs a Panel, got {shown(panel)}", fix="make one: we.Panel(data, unit=..., ...)")
+        raise DesignError(
+            f"{what} needs a Panel, got {shown(panel)}", fix="make one: we.Panel(data, unit=..., ...)"
+        )
     panel.need_units(what)
     names = (covariates,) if isinstance(covariates, str) else tuple(covariates or ())
     rows, columns = np.arange(panel.n_units), np.arange(panel.n_periods)

@@ -69,7 +69,7 @@ def sun_abraham(
     sample = sample_of(panel, "sun_abraham", covariates=covariates, until_last=True)
     cells = cohort_cells(sample, reference=reference)
     data = sample.grouped()
-    fit = fit_linear(data, sample.with_covariates(data, cells.of_groups(data)), (*cells.terms, *sample.names))
+    fit = fit_linear(data, sample.with_covariates(cells.of_groups(data)), (*cells.terms, *sample.names))
     robust = robust_of(fit, vcov, df)
     method = f"Interaction-weighted event study of Sun and Abraham, reference event {reference}; {robust.words}"
     shared = shared_fields(sample, method=method, citation=CITATION, n_clusters=robust.n_clusters)

@@ -19,9 +19,7 @@ __all__ = ["two_stage"]
 CITATION = "Gardner 2022, doi:10.48550/arXiv.2207.05943"
 
 
-def two_stage(
-    panel: Panel, covariates: str | Sequence[str] | None = None, *, level: float = 0.95
-) -> DidResult:
+def two_stage(panel: Panel, covariates: str | Sequence[str] | None = None, *, level: float = 0.95) -> DidResult:
     """Effects as a regression, on treatment or events, of outcomes freed from effects fitted to untreated cells.
 
     The estimates from event 0 on are those of :func:`~wwc_eval.did.imputation`; the errors are those of the two

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from wwc_eval.did.effects import DidResult
 from wwc_eval.did.least_squares import fit_linear
 from wwc_eval.did.panel import Panel
+from wwc_eval.did.poisson import counted, fit_poisson, poisson_robust
 from wwc_eval.did.reporting import contrasted, influence_of, shared_fields
 from wwc_eval.did.robust import Robust, robust_of
 from wwc_eval.did.sample import Sample, sample_of
-from wwc_eval.errors import DesignError
+from wwc_eval.errors import DesignError, check_choice
 from wwc_eval.table import Column, Table
 
 __all__ = ["TwoByTwo", "two_by_two", "two_way_fixed_effects"]
@@ -39,6 +40,7 @@ def two_way_fixed_effects(
     covariates: str | Sequence[str] | None = None,
     vcov: str = "CR1S",
     *,
+    family: str = "gaussian",
     df: str | None = None,
     level: float = 0.95,
 ) -> DidResult:
@@ -59,6 +61,8 @@ def two_way_fixed_effects(
         period effects: unit effects lie within clusters and are not counted, as in the R package fixest. CR2 and
         CR3 are those of the regression with every effect as a column; under weights, CR2 and all Satterthwaite
         degrees of freedom take rows to have one variance, as the R package clubSandwich does.
+    family : {"gaussian", "poisson"}
+        Linear, or Poisson for counts with the panel's exposure: then coefficients are rate ratios.
     df : {"clusters", "satterthwaite"}, optional
         Degrees of freedom: clusters - 1 for CR0, CR1 and CR1S, Satterthwaite for CR2 and CR3 by default.
     level : float
@@ -87,14 +91,17 @@ def two_way_fixed_effects(
     >>> round(two_way_fixed_effects(panel).overall.estimate, 3)
     1.889
     """
+    check_choice("family", family, ("gaussian", "poisson"))
     sample = sample_of(panel, "two_way_fixed_effects", covariates=covariates, keep_always=True)
-    robust = _fit(sample, vcov, df)
-    return _result(sample, robust, "Two-way fixed effects", level)
+    if family == "gaussian":
+        return _result(sample, _fit(sample, vcov, df), "Two-way fixed effects", level)
+    sample, exposure = counted(sample)
+    tables = np.concatenate([sample.treated.astype(float)[:, :, None], sample.covariates], axis=2)
+    robust = poisson_robust(fit_poisson(sample, exposure, tables, ("treated", *sample.names)), vcov, df)
+    return _result(sample, robust, "Two-way fixed effects, Poisson with exposure", level, ratio=True)
 
 
-def two_by_two(
-    panel: Panel, vcov: str = "CR1S", *, df: str | None = None, level: float = 0.95
-) -> TwoByTwo:
+def two_by_two(panel: Panel, vcov: str = "CR1S", *, df: str | None = None, level: float = 0.95) -> TwoByTwo:
     """Change of the treated less change of the never treated, one date of treatment.
 
     Formula: ``(treated after - treated before) - (never after - never before)``, means over the periods before and
@@ -148,17 +155,19 @@ def two_by_two(
 def _fit(sample: Sample, vcov: str, df: str | None) -> Robust:
     data = sample.grouped()
     treated = sample.treated[data.first].astype(float)[:, :, None]
-    fit = fit_linear(data, sample.with_covariates(data, treated), ("treated", *sample.names))
+    fit = fit_linear(data, sample.with_covariates(treated), ("treated", *sample.names))
     return robust_of(fit, vcov, df)
 
 
-def _result(sample: Sample, robust: Robust, name: str, level: float) -> DidResult:
+def _result(sample: Sample, robust: Robust, name: str, level: float, *, ratio: bool = False) -> DidResult:
     beside = f", given {', '.join(sample.names)}" if sample.names else ""
     method = f"{name}{beside}; {robust.words}"
-    shared = shared_fields(sample, method=method, citation=CITATION, n_clusters=robust.n_clusters)
+    scale = "rate_ratio" if ratio else "coefficient"
+    shared = shared_fields(sample, method=method, citation=CITATION, n_clusters=robust.n_clusters, scale=scale)
     terms = ("treated", *sample.names)
     every = np.eye(len(terms))
     found = contrasted(robust, every, level, shared)
+    found = replace(found, values=np.exp(found.values)) if ratio else found
     notes = sample.notes
     if len(sample.cohorts) > 1:
         notes += ("Several cohorts: the coefficient may weigh some effects negatively; see bacon_decomposition.",)
@@ -175,18 +184,21 @@ def _result(sample: Sample, robust: Robust, name: str, level: float) -> DidResul
 
 
 def _means(sample: Sample) -> Table:
+    """Mean outcome of each group before and after."""
     after = np.arange(sample.n_periods) >= sample.cohorts[0]
-    rows = []
-    for name, here in (("treated", sample.adopted < sample.n_periods), ("never treated", sample.adopted == sample.n_periods)):
-        found = []
-        for when in (~after, after):
+    inside = sample.adopted < sample.n_periods
+    found = np.empty((2, 2))
+    for k, here in enumerate((inside, ~inside)):
+        for j, when in enumerate((~after, after)):
             weight = sample.weights[np.ix_(here, when)]
-            found.append(float((weight * sample.outcomes[np.ix_(here, when)]).sum() / weight.sum()))
-        rows.append(
-            {"group": name, "units": int(here.sum()), "before": found[0], "after": found[1], "change": found[1] - found[0]}
-        )
-    first, second = rows
-    keys = ("before", "after", "change")
-    rows.append({"group": "difference", "units": None, **{key: first[key] - second[key] for key in keys}})
-    columns = [Column(name="group"), Column(name="units", kind="count"), *(Column(name=key, kind="number") for key in keys)]
+            found[k, j] = (weight * sample.outcomes[np.ix_(here, when)]).sum() / weight.sum()
+    values = np.vstack([found, found[0] - found[1]]).tolist()
+    names = ("treated", "never treated", "difference")
+    units = (int(inside.sum()), int((~inside).sum()), None)
+    rows = [
+        {"group": name, "units": count, "before": before, "after": later, "change": later - before}
+        for name, count, (before, later) in zip(names, units, values, strict=True)
+    ]
+    columns = [Column(name="group"), Column(name="units", kind="count")]
+    columns += [Column(name=name, kind="number") for name in ("before", "after", "change")]
     return Table(rows, columns, title=f"Mean {sample.panel.columns['outcome']} before and after")

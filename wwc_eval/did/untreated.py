@@ -33,12 +33,14 @@ def imputable(sample: Sample) -> Sample:
     DesignError
         If no treated cell can be imputed.
     """
-    from scipy.sparse import bmat, csr_array
+    from scipy.sparse import csr_array
     from scipy.sparse.csgraph import connected_components
 
-    free = csr_array((sample.present & ~sample.treated).astype(np.int8))
-    _, part = connected_components(bmat([[None, free], [free.T, None]]), directed=False)
-    linked = part[: len(sample.rows), None] == part[None, len(sample.rows) :]
+    n, T = sample.outcomes.shape
+    unit, period = np.nonzero(sample.present & ~sample.treated)
+    links = csr_array((np.ones(len(unit)), (unit, n + period)), shape=(n + T, n + T))
+    _, part = connected_components(links, directed=False)
+    linked = part[:n, None] == part[None, n:]
     treated = sample.present & sample.treated
     lost = treated & ~linked
     if not lost.any():
@@ -94,7 +96,7 @@ class Untreated:
         design = absorber.residual(sample.covariates) if sample.names else sample.covariates
         weighted = weights[:, :, None] * design
         moment = np.tensordot(weighted, design, axes=([0, 1], [0, 1]))
-        slopes = np.zeros(len(sample.names))
+        slopes: Floats = np.zeros(len(sample.names))
         if sample.names:
             _check_covariates(moment, absorber.within(sample.covariates), weights, sample.names)
             slopes = np.linalg.solve(moment, np.tensordot(weighted, outcome, axes=([0, 1], [0, 1])))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,13 +101,15 @@ def regression_moments(fit: RegressionFit, codes: NDArray[np.intp], place: int) 
 def draw_weights(kind: str, groups: int, reps: int, source: np.random.Generator) -> Draws:
     """Rademacher or Webb weights; every sign change where there are at most ``reps`` of them."""
     if kind == "rademacher" and groups < 30 and 2**groups <= reps:
-        return Draws(values=np.array(list(product((-1.0, 1.0), repeat=groups))), complete=True)
+        bits = np.arange(2**groups)[:, None] >> np.arange(groups)[::-1]
+        return Draws(values=2.0 * (bits & 1) - 1.0, complete=True)
     if kind == "rademacher":
         points = np.array([-1.0, 1.0])
     else:
         points = np.sqrt([0.5, 1.0, 1.5])
         points = np.r_[-points, points]
-    return Draws(values=points[source.integers(0, len(points), (reps, groups))], complete=False)
+    picks = source.integers(0, len(points), (reps, groups))
+    return Draws(values=points[picks], complete=False)
 
 
 def wild_test(moments: Moments, null: float, draws: Draws, level: float, *, imposed: bool = True) -> WildTest:
@@ -170,7 +171,7 @@ def wild_test(moments: Moments, null: float, draws: Draws, level: float, *, impo
 class _Terms:
     """Coefficient and sum of squared scores of every draw, as polynomials in the gap from the value tested.
 
-    ``each`` are the scores (R, G) at gap 0; ``top`` (R, 2) and ``square`` (R, 3) the coefficients by power.
+    ``each`` are the scores (R, G) at gap 0; ``top`` (2, R) and ``square`` (3, R) the coefficients by power.
     """
 
     each: Floats
@@ -182,19 +183,19 @@ class _Terms:
         each, top = _scored(values, scores, pull, M, b)
         flat = np.zeros(len(values))
         squares = np.einsum("rg,rg->r", each, each)
-        return cls(each=each, top=np.column_stack([top, flat]), square=np.column_stack([squares, flat, flat]))
+        return cls(each=each, top=np.stack([top, flat]), square=np.stack([squares, flat, flat]))
 
     def moved(self, values: Floats, scores: Floats, pull: Floats, M: Floats, b: Floats) -> _Terms:
         """The same with scores that grow by ``scores`` for each unit of the gap."""
         each, top = _scored(values, scores, pull, M, b)
         cross = 2.0 * np.einsum("rg,rg->r", self.each, each)
-        square = np.column_stack([self.square[:, 0], cross, np.einsum("rg,rg->r", each, each)])
-        return _Terms(each=self.each, top=np.column_stack([self.top[:, 0], top]), square=square)
+        square = np.stack([self.square[0], cross, np.einsum("rg,rg->r", each, each)])
+        return _Terms(each=self.each, top=np.stack([self.top[0], top]), square=square)
 
     def at(self, gap: float) -> Floats:
         """Statistic of every draw."""
-        top = self.top[:, 0] + gap * self.top[:, 1]
-        square = self.square[:, 0] + gap * (self.square[:, 1] + gap * self.square[:, 2])
+        top = self.top[0] + gap * self.top[1]
+        square = self.square[0] + gap * (self.square[1] + gap * self.square[2])
         with np.errstate(divide="ignore", invalid="ignore"):
             t = top / np.sqrt(np.maximum(square, 0.0))
         return np.where(np.isnan(t), 0.0, t)
