@@ -99,7 +99,8 @@ class Untreated:
         slopes: Floats = np.zeros(len(sample.names))
         if sample.names:
             _check_covariates(moment, absorber.within(sample.covariates), weights, sample.names)
-            slopes = np.linalg.solve(moment, np.tensordot(weighted, outcome, axes=([0, 1], [0, 1])))
+            right = np.tensordot(weighted, outcome, axes=([0, 1], [0, 1]))
+            slopes = np.asarray(np.linalg.solve(moment, right), dtype=np.float64)
             outcome = outcome - sample.covariates @ slopes
         unit, period = absorber.effects(outcome[:, :, None])
         gap = outcome - unit - period[0, :, 0]
