@@ -44,7 +44,7 @@ def p_value(values: Floats, observed: float, reference: Weighted, side: int) -> 
     Parameters
     ----------
     values : (m,) array
-        Statistic of each allocation; a missing one counts as extreme.
+        Statistic of each allocation; a missing one counts as extreme, an infinite one as beyond all others.
     observed : float
         Statistic of the allocation made.
     reference : Weighted
@@ -52,7 +52,8 @@ def p_value(values: Floats, observed: float, reference: Weighted, side: int) -> 
     side : {0, 1, -1}
         Both sides (absolute values), or large or small values alone.
     """
-    slack = TIE * max(float(np.nanmax(np.abs(values), initial=0.0)), abs(observed))
+    known = np.abs(values[np.isfinite(values)])
+    slack = TIE * max(float(known.max(initial=0.0)), abs(observed))
     compared = np.abs(values) if side == 0 else side * values
     extreme: NDArray[np.bool_] = ~(compared < (abs(observed) if side == 0 else side * observed) - slack)
     share = min(float(reference.weights[extreme].sum()) + reference.own, 1.0)

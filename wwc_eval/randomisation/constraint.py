@@ -220,10 +220,23 @@ class BoundConstrained(BoundScheme):
 
     def draw(self, stream: Stream) -> Codes:
         """The first permitted allocation from the stream that is accepted."""
+        cutoff = self.spread.cutoff
         while True:
             codes = self._candidate(stream)
-            if self.whole_scores(codes[None])[0] <= self.spread.cutoff:
+            if self._score_of(codes.tolist()) <= cutoff:
                 return codes
+
+    @cached_property
+    def _vectors(self) -> dict[tuple[int, ...], list[list[list[int]]]]:
+        """What each unit adds in each arm, as whole numbers of Python, by the sizes of the arms."""
+        pairs = zip(self.tables.totals, self.embeddings, strict=True)
+        return {tuple(total): embedding.vectors.tolist() for total, embedding in pairs}
+
+    def _score_of(self, codes: list[int]) -> int:
+        """As :meth:`whole_scores`, of one allocation: faster than arrays of so few numbers."""
+        vectors = self._vectors[tuple(codes.count(arm) for arm in range(self.arms.k))]
+        added = zip(*(mine[arm] for mine, arm in zip(vectors, codes, strict=True)), strict=True)
+        return sum(sum(column) ** 2 for column in added)
 
     def probabilities(self) -> Floats:
         """Probability of each arm: exact, except for unequal shares above the exact limit (20,000 draws)."""

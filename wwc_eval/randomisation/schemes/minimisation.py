@@ -221,7 +221,10 @@ class BoundMinimisation(BoundScheme):
 
     def _chances(self, counts: Integers, unit: int) -> Integers:
         """Weights of the arms for a unit, one row for each history in ``counts``."""
-        here = counts[:, np.arange(len(self.weights)), self.levels[unit]]
+        return self._weights_at(counts[:, np.arange(len(self.weights)), self.levels[unit]])
+
+    def _weights_at(self, here: Integers) -> Integers:
+        """Weights of the arms given counts (rows, factors, arms) at a unit's levels."""
         total = imbalances(here, self.weights, self.arms.ratio, self.measure)
         best = total == total.min(axis=1, keepdims=True)
         found: Integers = self._table[(best << np.arange(self.arms.k)).sum(axis=1)]
@@ -290,13 +293,26 @@ class BoundMinimisation(BoundScheme):
 
     def draw(self, stream: Stream) -> Codes:
         """One allocation, unit by unit in order of arrival."""
-        codes = np.zeros((1, self.units.n), dtype=np.int8)
-        counts = self._start(1)
+        codes = np.zeros(self.units.n, dtype=np.int8)
+        counts, levels, denominator = self.earlier.tolist(), self.levels.tolist(), self.coin.denominator
+        known: dict[tuple[tuple[int, ...], ...], list[int]] = self._ends
         for unit in self.order:
-            number = stream.below(self.coin.denominator)
-            codes[0, unit] = int((np.cumsum(self._chances(counts, unit)[0]) <= number).sum())
-            self._add(counts, unit, codes[:, unit])
-        return np.asarray(codes[0])
+            mine = [numbers[level] for numbers, level in zip(counts, levels[unit], strict=True)]
+            here = tuple(tuple(numbers) for numbers in mine)
+            if here not in known:
+                # one history is worked out as many are: the same coin draws, samples and enumerates
+                known[here] = np.cumsum(self._weights_at(np.array([here], dtype=np.int64))[0]).tolist()
+            number = stream.below(denominator)
+            arm = next(a for a, end in enumerate(known[here]) if number < end)
+            codes[unit] = arm
+            for numbers in mine:
+                numbers[arm] += 1
+        return codes
+
+    @cached_property
+    def _ends(self) -> dict[tuple[tuple[int, ...], ...], list[int]]:
+        """Cumulative weights of the arms by the counts at a unit's levels, as far as they were needed."""
+        return {}
 
     def sample(self, draws: int, rng: np.random.Generator) -> Codes:
         """Independent re-runs of the scheme."""

@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 
 from wwc_eval.randomisation.scheme import Codes, Floats
 from wwc_eval.randomisation.testing.rows import Exposure
+from wwc_eval.randomisation.testing.sums import UnitSums, gathered
 
-__all__ = ["LeastSquares"]
+__all__ = ["LeastSquares", "basis"]
 
-CHUNK = 2**23
-"""Numbers of an indicator matrix that are held at once."""
 LEAST = 1e-9
 """Share of an arm's variation left by covariates below which its effect is not estimable."""
 
@@ -50,6 +49,10 @@ class LeastSquares:
     contrast: Floats
     weights: Floats | None = None
 
+    @property
+    def _units(self) -> UnitSums:
+        return UnitSums(exposure=self.exposure, units=self.units)
+
     def coefficients(self, Y: Floats, codes: Codes) -> Floats:
         """Contrast for outcomes (n, o) under allocations (m, units): (m, o); missing where not estimable."""
         return self._plain(Y, codes) if self.weights is None else self._weighted(Y, codes)
@@ -57,14 +60,14 @@ class LeastSquares:
     # --- without weights the covariates are taken out once
 
     def _plain(self, Y: Floats, codes: Codes) -> Floats:
-        Q = _basis(self.Z)
+        Q = basis(self.Z)
         left = Y - Q @ (Q.T @ Y)
         r, q, o = self.arms - 1, Q.shape[1], Y.shape[1]
         parts = np.column_stack([np.ones(len(Y)), left, Q])
-        sums = self._sums(parts)
+        sums = self._units.cells(parts)
         # for each unit, code and arm: rows, outcome left over, covariates
-        table = np.stack([self._by_code(sums, arm) for arm in range(1, self.arms)], axis=2)
-        totals = self._gathered(table.reshape(self.units, -1, r * parts.shape[1]), codes)
+        table = np.stack([self._units.by_code(sums, arm) for arm in range(1, self.arms)], axis=2)
+        totals = gathered(table.reshape(self.units, -1, r * parts.shape[1]), codes)
         totals = totals.reshape(len(codes), r, parts.shape[1])
         count, outcome, shadow = totals[..., 0], totals[..., 1 : 1 + o], totals[..., 1 + o :]
         middle = -shadow @ shadow.swapaxes(1, 2) if q else np.zeros((len(codes), r, r))
@@ -76,21 +79,27 @@ class LeastSquares:
 
     def _weighted(self, Y: Floats, codes: Codes) -> Floats:
         assert self.weights is not None
-        Q = _basis(self.Z)
+        Q = basis(self.Z)
         q, o, r = Q.shape[1], Y.shape[1], self.arms - 1
         parts = np.column_stack([Q, Y])
         n_parts = parts.shape[1]
-        products = self._sums((parts[:, :, None] * parts[:, None, :]).reshape(len(Y), -1))
-        singles = self._sums(np.column_stack([np.ones(len(Y)), parts]))
+        products = self._units.cells((parts[:, :, None] * parts[:, None, :]).reshape(len(Y), -1))
+        singles = self._units.cells(np.column_stack([np.ones(len(Y)), parts]))
         # cross-products of parts, then for each arm of its indicator with itself and the parts
         table = np.concatenate(
             [
-                sum(self._by_code(products, arm) * self.weights[:, None, arm, None] for arm in range(self.arms)),
-                *(self._by_code(singles, arm) * self.weights[:, None, arm, None] for arm in range(1, self.arms)),
+                sum(
+                    self._units.by_code(products, arm) * self.weights[:, None, arm, None]
+                    for arm in range(self.arms)
+                ),
+                *(
+                    self._units.by_code(singles, arm) * self.weights[:, None, arm, None]
+                    for arm in range(1, self.arms)
+                ),
             ],
             axis=2,
         )
-        totals = self._gathered(table, codes)
+        totals = gathered(table, codes)
         inner = totals[:, : n_parts**2].reshape(-1, n_parts, n_parts)
         outer = totals[:, n_parts**2 :].reshape(-1, r, 1 + n_parts)
         count = outer[..., 0]
@@ -102,36 +111,8 @@ class LeastSquares:
         middle[:, places, places] += count
         return _solved(middle, count, outcome - shadow @ solved[..., r:], self.contrast[1:])
 
-    # --- sums
 
-    def _sums(self, parts: Floats) -> Floats:
-        """Sums over the rows of each unit and kind: (units, kinds, f)."""
-        kinds = len(self.exposure.state)
-        cell = self.exposure.place * kinds + self.exposure.kind
-        order = np.argsort(cell, kind="stable")
-        found = np.zeros((self.units * kinds, parts.shape[1]))
-        starts = np.flatnonzero(np.diff(cell[order], prepend=-1))
-        found[cell[order][starts]] = np.add.reduceat(parts[order], starts, axis=0)
-        return found.reshape(self.units, kinds, -1)
-
-    def _by_code(self, sums: Floats, arm: int) -> Floats:
-        """Sums over the rows in one arm, for each unit and code: (units, S, f)."""
-        inside = (self.exposure.state == arm).astype(float)
-        return np.asarray(np.einsum("uhf,hs->usf", sums, inside))
-
-    def _gathered(self, table: Floats, codes: Codes) -> Floats:
-        """Sum over units of the entry of each unit's code: (m, f)."""
-        found = np.zeros((len(codes), table.shape[2]))
-        step = max(1, CHUNK // self.units)
-        used = [s for s in range(table.shape[1]) if table[:, s].any()]
-        for start in range(0, len(codes), step):
-            part = codes[start : start + step]
-            for s in used:
-                found[start : start + step] += (part == s).astype(float) @ table[:, s]
-        return found
-
-
-def _basis(Z: Floats) -> Floats:
+def basis(Z: Floats) -> Floats:
     """Orthonormal basis of the columns of Z, which may depend on each other."""
     if not Z.shape[1]:
         return Z

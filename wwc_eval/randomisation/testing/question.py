@@ -15,6 +15,7 @@ from wwc_eval.randomisation.testing.linear import LeastSquares
 from wwc_eval.randomisation.testing.reference import ReferenceSet, p_value
 from wwc_eval.randomisation.testing.results import lost_of, result_of, spread_of
 from wwc_eval.randomisation.testing.rows import Exposure, arm_column, exposure_of
+from wwc_eval.randomisation.testing.time_at_risk import check_time, time_at_risk
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Question"]
 
-STATISTICS = ("difference_in_means", "regression", "rank")
+STATISTICS = ("difference_in_means", "regression", "rank", "rate_ratio")
+WITH_COVARIATES = ("regression", "rate_ratio")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,6 +51,8 @@ class Question:
         Arm and comparator.
     weights : (units, arms) array, optional
         Weights of the rows of a unit in each arm.
+    time : (n,) array, optional
+        Time at risk of the rows, for a rate.
     """
 
     allocation: Allocation
@@ -59,6 +63,7 @@ class Question:
     exposure: Exposure
     contrast: tuple[str, str]
     weights: Floats | None
+    time: Floats | None = None
 
     @classmethod
     def read(
@@ -73,6 +78,7 @@ class Question:
         contrast: Sequence[str] | None,
         weights: str | None,
         levels: Mapping[str, Sequence[Any]] | None,
+        time: str | None = None,
     ) -> Question:
         """Read and check what is asked; arguments as in :func:`randomisation_test`."""
         from wwc_eval.data.frames import as_pandas
@@ -91,18 +97,23 @@ class Question:
             )
         column = arm_column(allocation, parsed, arm)
         others = parsed.without_terms(column)
-        if isinstance(statistic, str) and statistic != "regression" and (others.fixed or not others.intercept):
+        if (
+            isinstance(statistic, str)
+            and statistic not in WITH_COVARIATES
+            and (others.fixed or not others.intercept)
+        ):
             raise DesignError(
                 f"statistic == '{statistic}' takes no covariates, and the formula has {others.text.split('~')[1].strip()}",
                 fix="use statistic='regression', or write outcome ~ arm",
             )
         frame = as_pandas(data, "data")
-        keep = [each for each in (allocation.unit, period) if each is not None and each in frame.columns]
+        check_time(name, time, frame)
+        keep = [each for each in (allocation.unit, period, time) if each is not None and each in frame.columns]
         known = {each: listed for each, listed in (levels or {}).items() if each in others.columns}
         design = others.design(frame, levels=known, keep=tuple(dict.fromkeys(keep)))
         used = frame.iloc[design.rows]
         exposure = exposure_of(allocation, used, design.rows, arm=column, period=period)
-        _check_outcome(parsed, design)
+        _check_outcome(parsed, design, rate=time is not None)
         pair = _contrast(allocation, contrast)
         return cls(
             allocation=allocation,
@@ -113,6 +124,7 @@ class Question:
             exposure=exposure,
             contrast=pair,
             weights=_weights(allocation, weights, exposure),
+            time=None if time is None else time_at_risk(design, time),
         )
 
     @property
@@ -130,6 +142,17 @@ class Question:
         """1 for rows in the arm of interest as allocated (n,)."""
         index = self.allocation.arms.names.index(self.contrast[0])
         return np.asarray(self.exposure.at(self.allocation.codes) == index, dtype=float)
+
+    def check_invertible(self) -> None:
+        """Refuse an interval where several arms could have had an effect.
+
+        Raises
+        ------
+        DesignError
+            If there are more than two arms.
+        """
+        if len(self.allocation.arms.names) > 2:
+            raise DesignError("an interval needs two arms", fix="leave out ci, or test arms two by two")
 
     def least_squares(self) -> LeastSquares:
         """The statistic for any allocation."""
@@ -156,6 +179,7 @@ class Question:
         level: float,
         words: str,
         units: str = "",
+        scale: str = "",
     ) -> Estimate:
         """The result: p-value, interval and what they rest on."""
         p, error = p_value(values, observed, reference, side)
@@ -170,11 +194,7 @@ class Question:
             side=side,
             reference=reference,
             words=words,
-            scale="risk_difference"
-            if self.binary and not units
-            else "mean_difference"
-            if not units
-            else "coefficient",
+            scale=scale or ("coefficient" if units else "risk_difference" if self.binary else "mean_difference"),
             units=units,
             n=len(self.design.y),
             details={
@@ -221,11 +241,11 @@ def _weights(allocation: Allocation, weights: str | None, exposure: Exposure) ->
         return np.where(probabilities > 0, 1.0 / probabilities, 0.0)
 
 
-def _check_outcome(formula: Formula, design: Design) -> None:
+def _check_outcome(formula: Formula, design: Design, *, rate: bool) -> None:
     name = formula.text.split(" ~ ", maxsplit=1)[0]
     if design.trials is not None:
         raise DesignError(f"'{name}' is a share", fix="give its quotient as a column of its own")
-    if float(np.ptp(design.y)) == 0.0:
+    if float(np.ptp(design.y)) == 0.0 and not (rate and design.y[0] > 0):
         raise DataError(
             f"the outcome '{name}' is {design.y[0]:g} in all {len(design.y):,} rows used",
             place=Place(column=name),

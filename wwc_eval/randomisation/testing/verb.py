@@ -13,6 +13,7 @@ from wwc_eval.estimate import Estimate
 from wwc_eval.inference.inversion import bisected_interval, linear_interval
 from wwc_eval.randomisation.scheme import COUNTABLE, Floats
 from wwc_eval.randomisation.testing.question import Question
+from wwc_eval.randomisation.testing.rates import rate_test
 from wwc_eval.randomisation.testing.reference import p_value, reference_set
 from wwc_eval.randomisation.testing.results import spread_of
 from wwc_eval.randomisation.testing.rows import treatment_values
@@ -47,6 +48,7 @@ def randomisation_test(
     arm: str | None = None,
     period: str | None = None,
     contrast: Sequence[str] | None = None,
+    exposure: str | None = None,
     weights: str | None = "inverse_probability",
     levels: Mapping[str, Sequence[Any]] | None = None,
     level: float = 0.95,
@@ -64,9 +66,10 @@ def randomisation_test(
         coefficient is then the statistic.
     formula : str or Formula, optional
         Outcome, arm and covariates: ``"y ~ arm"``, ``"y ~ arm + age + local_authority"``; left out with a fit.
-    statistic : {"difference_in_means", "regression", "rank"} or callable
+    statistic : {"difference_in_means", "regression", "rank", "rate_ratio"} or callable
         Difference in means (takes no covariates); coefficient of the arm by least squares; difference in mean ranks
-        (takes no covariates); or a function of the data, whose column of the arm holds the allocation tried.
+        (takes no covariates); ratio of the arms' events over ``exposure``; or a function of the data, whose column of
+        the arm holds the allocation tried.
     draws : int
         Allocations drawn where there are too many to list.
     sides : {1, 2}
@@ -85,6 +88,9 @@ def randomisation_test(
         period into the formula as well: ``"y ~ treated + factor(period)"``.
     contrast : (arm, comparator), optional
         With more than two arms, which difference is tested. The hypothesis is that no arm differs from any other.
+    exposure : str, optional
+        Column of the time at risk of each row, for ``statistic="rate_ratio"``. With covariates, time at risk is
+        replaced by the events expected from them (a Poisson regression without the arm).
     weights : {"inverse_probability"} or None
         Where units have different probabilities of an arm, rows are weighted by the inverse of the probability of
         the arm they got (each allocation by its own). Equal probabilities need none; a stepped wedge has none.
@@ -100,7 +106,7 @@ def randomisation_test(
     Returns
     -------
     Estimate
-        ``statistic`` is the estimate; ``se`` is missing; ``details`` carry ``exact``, ``n_allocations``,
+        ``statistic`` is the estimate (the logarithm of a rate ratio); ``se`` is missing; ``details`` carry ``exact``, ``n_allocations``,
         ``smallest_p_value``, ``monte_carlo_se`` and the spread of the statistic under the hypothesis, ``null_sd``.
 
     Raises
@@ -114,9 +120,11 @@ def randomisation_test(
     Notes
     -----
     Formula: ``p = sum of P(a) over allocations a with |T(a)| >= |T(observed)|``, exactly where at most 200,000 are
-    permitted, else ``(1 + draws as extreme) / (1 + draws)`` over draws of the same scheme. Sources: Fisher (1935);
+    permitted, else ``(1 + draws as extreme) / (1 + draws)`` over draws of the same scheme. T of a rate ratio is
+    ``log(events / exposure of the arm) - log(events / exposure of the comparator)``. Sources: Fisher (1935);
     Rosenbaum (2002), doi:10.1007/978-1-4757-3692-2; Phipson and Smyth (2010), doi:10.2202/1544-6115.1585 (draws);
-    Small, Ten Have and Rosenbaum (2008), doi:10.1198/016214507000000897 (clusters).
+    Small, Ten Have and Rosenbaum (2008), doi:10.1198/016214507000000897 (clusters); Gail and others (1996),
+    doi:10.1002/(SICI)1097-0258(19960615)15:11<1069::AID-SIM220>3.0.CO;2-Q (events expected from covariates).
 
     Examples
     --------
@@ -132,10 +140,11 @@ def randomisation_test(
     if hasattr(data, "refit_many"):
         from wwc_eval.randomisation.testing.refits import fit_test
 
-        if formula is not None or not isinstance(statistic, str) or statistic != "difference_in_means":
+        plain = isinstance(statistic, str) and statistic == "difference_in_means"
+        if formula is not None or exposure is not None or not plain:
             raise DesignError(
-                "a fit brings its own formula and statistic, the coefficient of the arm",
-                fix="leave out formula and statistic",
+                "a fit brings its own formula, exposure and statistic, the coefficient of the arm",
+                fix="leave out formula, exposure and statistic",
             )
         return fit_test(
             allocation,
@@ -159,7 +168,10 @@ def randomisation_test(
         contrast=contrast,
         weights=weights,
         levels=levels,
+        time=exposure,
     )
+    if question.time is not None:
+        return rate_test(question, side=side, draws=draws, rng=rng, ci=ci, level=level)
     if isinstance(statistic, str):
         return _linear_test(question, side=side, draws=draws, rng=rng, ci=ci, level=level)
     return _own_test(question, statistic, side=side, draws=draws, rng=rng, ci=ci, level=level, progress=progress)
@@ -174,7 +186,7 @@ def _linear_test(
             "ranks have no interval in the units of the outcome", fix="use statistic='difference_in_means'"
         )
     if ci:
-        _check_invertible(question)
+        question.check_invertible()
     reference = reference_set(question.allocation, draws=draws, rng=rng)
     y = question.design.y
     if statistic == "rank":
@@ -221,7 +233,7 @@ def _own_test(
     from tqdm.auto import tqdm
 
     if ci:
-        _check_invertible(question)
+        question.check_invertible()
     reference = reference_set(question.allocation, draws=draws, rng=rng, listed=min(max(draws, 1_000), COUNTABLE))
     values_of = np.asarray(treatment_values(question.allocation, question.frame, question.arm), dtype=object)
 
@@ -276,8 +288,3 @@ def _side(sides: int, alternative: str | None) -> int:
     if alternative is None:
         raise DesignError("a one-sided test needs its side", fix="write alternative='greater' or 'less'")
     return 1 if check_choice("alternative", alternative, ("greater", "less")) == "greater" else -1
-
-
-def _check_invertible(question: Question) -> None:
-    if len(question.allocation.arms.names) > 2:
-        raise DesignError("an interval needs two arms", fix="leave out ci, or test arms two by two")
