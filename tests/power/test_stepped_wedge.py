@@ -139,7 +139,7 @@ def test_mdes_inverts_power(power, icc, cac, kind, df):
         "log_rate": Rate(control=0.4, exposure=2.0, test="log"),
     }[kind]
     design = SteppedWedge.standard(clusters=12, steps=3, cell_size=400, icc=icc, cac=cac, outcome=outcome, df=df)
-    found = design.mdes(power)
+    found = design.mdes(power, unreachable="nan")
     for effect in (float(found.fall), float(found.rise)):
         if not math.isnan(effect):
             assert float(design.power(effect)) == pytest.approx(power, abs=1e-10)
@@ -185,6 +185,12 @@ def test_cluster_crossover_closed_form():
 def test_satterthwaite_df_of_a_parallel_trial_is_clusters_less_two():
     design = SteppedWedge.parallel(clusters=14, cell_size=30, icc=0.05, df="satterthwaite")
     assert float(design.power(0.3).df) == pytest.approx(12.0, abs=1e-8)
+
+
+def test_satterthwaite_df_with_one_child_in_a_cell():
+    design = SteppedWedge.standard(clusters=8, steps=4, cell_size=1, icc=0.05, cac=0.8, df="satterthwaite")
+    # children and cells have one variance then
+    assert float(design.power(0.5).df) > 6.0
 
 
 @pytest.mark.parametrize(

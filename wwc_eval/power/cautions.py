@@ -12,7 +12,7 @@ import numpy as np
 
 from wwc_eval.power.checks import plural
 from wwc_eval.power.events import Rate
-from wwc_eval.power.nested import degrees_of_freedom
+from wwc_eval.power.nested import degrees_of_freedom, units_in_all
 from wwc_eval.power.outcomes import Binary
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ __all__ = ["cautions"]
 
 FEW_EVENTS = 2.0
 """Expected events in an assigned unit below which cluster risks and rates are too skew for a t test's formula."""
+MANY_EVENTS = 30.0
+"""Expected events in an arm from which the mean of many such clusters is normal enough all the same."""
 WIDE = {"taylor": 1.0, "eldridge": 1.0, "unweighted": 0.5, "ignored": 0.2}
 """Size CV above which each method errs."""
 OFF = 0.05
@@ -69,11 +71,15 @@ def _events(trial: Trial, effect: Number) -> Iterator[str]:
     if isinstance(trial.outcome, Rate):
         within = within * np.asarray(trial.outcome.exposure)
     treated, control = trial.outcome.means(effect)
-    fewest = float(np.min(np.minimum(treated, control) * within))
+    events = np.minimum(treated, control) * within
+    share = np.asarray(trial.allocation)
+    in_arm = events * units_in_all(trial, trial.at) * np.minimum(share, 1.0 - share)
+    fewest = float(np.min(np.where(in_arm < MANY_EVENTS, events, np.inf)))
     if fewest <= FEW_EVENTS:
         yield (
-            f"{fewest:.2g} events are expected in each {trial.levels[trial.at].name} of an arm: with {FEW_EVENTS:g} or fewer "
-            "a t test's power differs from the formula by more than 2 points; simulate."
+            f"{fewest:.2g} events are expected in each {trial.levels[trial.at].name} of an arm: with {FEW_EVENTS:g} or fewer, "
+            f"and fewer than {MANY_EVENTS:g} in the arm, a t test's power differs from the formula by more than 2 points; "
+            "simulate."
         )
 
 

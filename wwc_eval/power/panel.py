@@ -11,7 +11,7 @@ import numpy as np
 
 from wwc_eval.errors import DesignError, check_choice, check_number
 from wwc_eval.power.checks import Number, check_numbers
-from wwc_eval.power.conventions import Convention
+from wwc_eval.power.conventions import CONVENTIONS, Convention
 from wwc_eval.power.events import Rate
 from wwc_eval.power.kernels import Array
 from wwc_eval.power.outcomes import Binary, Continuous, Outcome
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["PanelDiD", "placebo_power"]
 
 FEW_TREATED = 5
+MOST_ERROR = 0.02
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -195,15 +196,24 @@ class PanelDiD(Solvable):
         return np.asarray(np.linalg.inv(information)[..., 0, 0])
 
     def _warnings(self, effect: Number) -> tuple[str, ...]:
-        del effect
+        from wwc_eval.power.kernels import t_power
+
+        notes = []
         treated = int((self.treatment.max(axis=1) > 0).sum())
         if treated <= FEW_TREATED:
-            note = (
+            notes.append(
                 f"With {treated} treated LAs clustered standard errors reject a true null far too often; plan a permutation "
                 "test, and simulate."
             )
-            return (note,)
-        return ()
+        if self.df == "z":
+            ncp = np.abs(self._anatomy(effect, CONVENTIONS["exact"]).ncp)
+            most = float(np.max(t_power(ncp, np.inf) - t_power(ncp, len(self.treatment) - 2.0)))
+            if most > MOST_ERROR:
+                notes.append(
+                    f"The normal distribution with {len(self.treatment)} LAs overstates power by {100 * most:.0f} points; take "
+                    "df='clusters'."
+                )
+        return tuple(notes)
 
     def describe(self) -> str:
         """The design in one line."""

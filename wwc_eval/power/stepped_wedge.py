@@ -252,8 +252,7 @@ class SteppedWedge(Solvable):
     def _warnings(self, effect: Number) -> tuple[str, ...]:
         from wwc_eval.power.stepped_wedge_checks import warnings_of
 
-        del effect
-        return warnings_of(self)
+        return warnings_of(self, effect)
 
     def required(
         self,

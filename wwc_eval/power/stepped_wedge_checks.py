@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from wwc_eval.errors import DesignError, check_choice, check_number, shown
-from wwc_eval.power.checks import check_numbers
+from wwc_eval.power.checks import Number, check_numbers
 from wwc_eval.power.kernels import Array
-from wwc_eval.power.outcomes import Outcome
+from wwc_eval.power.outcomes import Binary, Outcome
 
 if TYPE_CHECKING:
     from wwc_eval.power.stepped_wedge import SteppedWedge
@@ -19,6 +20,9 @@ __all__ = ["check_wedge", "standard_treatment", "warnings_of"]
 TIMES = ("categorical", "linear", "none")
 DFS = ("z", "between_within", "clusters", "satterthwaite")
 FEW = 8
+MOST_ERROR = 0.02
+DENSE = 400
+"""Cells up to which Satterthwaite's degrees of freedom are had for a warning; with more, degrees of freedom hardly matter."""
 
 
 def check_wedge(design: SteppedWedge) -> None:
@@ -136,14 +140,17 @@ def standard_treatment(clusters: int, steps: int, baseline: int, width: int, tra
     return treatment
 
 
-def warnings_of(design: SteppedWedge) -> tuple[str, ...]:
-    """What a reader must know before trusting a figure of a stepped wedge."""
+def warnings_of(design: SteppedWedge, effect: Number) -> tuple[str, ...]:
+    """What a reader must know before trusting a figure of a stepped wedge at an effect."""
     found = []
     if design.clusters <= 2 * FEW and design.df == "z":
         found.append(
             f"The normal distribution with {design.clusters} clusters overstates power; see df='between_within' or "
             "'satterthwaite', and simulate."
         )
+    if np.size(effect) == 1:
+        with np.errstate(all="ignore"):
+            found.extend(_off(design, effect))
     if design.clusters <= FEW:
         count, least = design.n_permitted, design.smallest_p
         found.append(
@@ -153,3 +160,45 @@ def warnings_of(design: SteppedWedge) -> tuple[str, ...]:
     if design.time == "none":
         found.append("Without effects of the periods any change over time is taken for the effect of treatment.")
     return tuple(found)
+
+
+def _off(design: SteppedWedge, effect: Number) -> Iterator[str]:
+    """Choices of df and of working variance that move a two-sided 5% test's power by more than two points."""
+    own = _power(design, effect)
+    if own is None:
+        return
+    if isinstance(design.df, str) and design.df != "satterthwaite" and design.treatment.size <= DENSE:
+        other = _power_with(design, effect, df="satterthwaite")
+        if other is not None and abs(own - other) > MOST_ERROR:
+            yield (
+                f"df='{design.df}' puts power {100 * abs(own - other):.0f} points {'above' if own > other else 'below'} that "
+                "of a mixed model with Satterthwaite's degrees of freedom; robust errors have less power than the mixed model."
+            )
+    if isinstance(design.outcome, Binary) and design.outcome.variance in {"null", "pooled"}:
+        other = _power_with(design, effect, outcome=design.outcome.replace(variance="unpooled"))
+        if other is not None and abs(own - other) > MOST_ERROR:
+            yield (
+                f"The {design.outcome.variance} variance puts power {100 * abs(own - other):.0f} points "
+                f"{'above' if own > other else 'below'} that with each arm's own; take variance='unpooled'."
+            )
+
+
+def _power_with(design: SteppedWedge, effect: Number, **changes: object) -> float | None:
+    try:
+        return _power(design.replace(**changes), effect)
+    except DesignError:
+        return None
+
+
+def _power(design: SteppedWedge, effect: Number) -> float | None:
+    """Power of a two-sided 5% test; None where the design is an array of designs or has none."""
+    from wwc_eval.power.kernels import t_power
+    from wwc_eval.power.stepped_wedge_variance import anatomy
+
+    try:
+        at = anatomy(design, effect)
+    except DesignError:
+        return None
+    if np.size(at.ncp) != 1 or not np.all(at.df >= 1) or not np.all(np.isfinite(at.ncp)):
+        return None
+    return float(np.ravel(t_power(np.abs(at.ncp), at.df))[0])

@@ -252,16 +252,24 @@ def _df_of_one(design: SteppedWedge, V: Array, sd: tuple[Array, Array], residual
         parts[0][block, block] = np.diag(sd[0][k] ** 2 / np.where(there[k], design.sizes[k], 1.0))
         parts[1][block, block] = np.outer(sd[1][k], sd[1][k])
         parts[2][block, block] = np.diag(sd[1][k] ** 2)
-    kept = parts if np.any(np.asarray(design.cac) < 1) else parts[:2]
+    spare = float(np.where(there, design.sizes, 0.0).sum() - rows.sum())
+    # with one child in every cell the variances of children and of cells are one
+    kept = parts if np.any(np.asarray(design.cac) < 1) and spare > 0 else parts[:2]
     own = np.ix_(rows, rows)
     inverse, x = np.linalg.inv(full[own]), X.reshape(-1, X.shape[2])[rows]
     bread = np.linalg.inv(x.T @ inverse @ x)
     P = inverse - inverse @ x @ bread @ x.T @ inverse
     moved = [P @ part[own] for part in kept]
     information = np.array([[0.5 * np.trace(a @ b) for b in moved] for a in moved])
-    spare = float(np.where(there, design.sizes, 0.0).sum() - rows.sum())
     information[0, 0] += 0.5 * spare / residual**2
     a = inverse @ x @ bread @ contrast
     gradient = np.array([a @ part[own] @ a for part in kept])
     variance = contrast @ bread @ contrast
-    return float(2.0 * variance**2 / (gradient @ np.linalg.solve(information, gradient)))
+    try:
+        moved_by = np.linalg.solve(information, gradient)
+    except np.linalg.LinAlgError:
+        raise DesignError(
+            "df == 'satterthwaite': the variances of clusters and cluster-periods cannot be told apart in this design",
+            fix="use df='between_within', or simulate",
+        ) from None
+    return float(2.0 * variance**2 / (gradient @ moved_by))
