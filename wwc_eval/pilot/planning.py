@@ -1,0 +1,282 @@
+"""What a pilot tells the main trial: SD, ICC or k, base rate with intervals, and power averaged over their uncertainty."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from wwc_eval.errors import DataError, DesignError
+from wwc_eval.estimate import Estimate
+from wwc_eval.pilot.intervals import icc_interval, plain_figure, sd_interval
+from wwc_eval.pilot.rates import clustered_rate, rate_interval
+from wwc_eval.table import Column, Grid, Rendered, Table
+
+if TYPE_CHECKING:
+    from wwc_eval.power import Belief, Trial
+    from wwc_eval.power.assurance import Assurance
+
+__all__ = ["MainTrial", "main_trial"]
+
+
+# --- from the pilot's data
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class MainTrial(Rendered):
+    """Figures of a pilot's outcome that the main trial is planned with.
+
+    Parameters
+    ----------
+    outcome : str
+        Name of the outcome.
+    kind : {"continuous", "binary", "rate"}
+        What it is.
+    figures : tuple of Estimate
+        Mean, risk or rate; SD; ICC or k; each with its interval.
+    clusters, size : int, float
+        Clusters, and the mean size that the ICC's interval is for.
+    """
+
+    outcome: str
+    kind: str
+    figures: tuple[Estimate, ...]
+    clusters: int
+    size: float
+    notes: tuple[str, ...] = ()
+
+    def __getitem__(self, term: str) -> Estimate:
+        for found in self.figures:
+            if found.term == term:
+                return found
+        raise DataError(
+            f"there is no figure '{term}'", fix=f"one of {', '.join(each.term for each in self.figures)}"
+        )
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """One row a figure."""
+        names = ("term", "estimate", "se", "ci_low", "ci_high", "n")
+        return [{name: getattr(each, name) for name in names} for each in self.figures]
+
+    def _grid(self) -> Grid:
+        columns = [
+            Column(name="term", label="what"),
+            Column(name="estimate", kind="number"),
+            Column(name="ci_low", label=f"{100 * self.figures[0].level:g}% low", kind="number"),
+            Column(name="ci_high", label="high", kind="number"),
+            Column(name="n", kind="count"),
+        ]
+        return Table([{c.name: row[c.name] for c in columns} for row in self.to_dicts()], columns)._grid()
+
+    def _title(self) -> str:
+        return f"{self.outcome}: figures for the main trial"
+
+    def _notes(self) -> tuple[str, ...]:
+        return self.notes
+
+    def __repr__(self) -> str:
+        """The figures as a table."""
+        return str(self)
+
+    def icc_belief(self) -> Belief:
+        """What the pilot says of the ICC, for :meth:`wwc_eval.Trial.assurance`."""
+        from wwc_eval.power import Belief
+
+        return Belief.pilot_icc(self["ICC"].estimate, clusters=self.clusters, size=self.size)
+
+    def assurance(
+        self,
+        design: Trial,
+        effect: float | Belief,
+        *,
+        rng: int | np.random.Generator | np.random.SeedSequence,
+        uncertain: Mapping[str, Belief] | None = None,
+        level: str | None = None,
+        target: float = 0.8,
+    ) -> Assurance:
+        """Power of the main trial averaged over what the pilot leaves uncertain.
+
+        Parameters
+        ----------
+        design : Trial
+            The main trial.
+        effect : float or Belief
+            Its effect.
+        rng : int, Generator or SeedSequence
+            Randomness of the points.
+        uncertain : mapping of str to Belief, optional
+            More that is uncertain, such as ``{"child.attrition": Belief.beta(0.1, 0.03)}``.
+        level : str, optional
+            Level of the design whose ICC the pilot estimated; the second lowest where missing.
+        target : float
+            Power that the design should have.
+
+        Returns
+        -------
+        Assurance
+            With the chance that the power is under the target.
+        """
+        from wwc_eval.power.assurance import assurance
+
+        name = level if level is not None else design.levels[1].name if len(design.levels) > 1 else None
+        beliefs = dict(uncertain or {})
+        if name is not None and self.kind != "rate":
+            beliefs.setdefault(f"{name}.icc", self.icc_belief())
+        return assurance(design, effect, beliefs, rng=rng, target=target)
+
+
+def main_trial(
+    outcome: ArrayLike,
+    cluster: Sequence[Any] | ArrayLike | None = None,
+    *,
+    kind: Literal["continuous", "binary", "rate"] = "continuous",
+    exposure: ArrayLike | None = None,
+    name: str = "outcome",
+    level: float = 0.95,
+) -> MainTrial:
+    """Mean or base rate, SD and ICC (k for rates) of a pilot's outcome with intervals.
+
+    Parameters
+    ----------
+    outcome : array_like, shape (n,)
+        Outcomes; counts with ``kind="rate"``.
+    cluster : array_like, shape (n,), optional
+        Cluster of each.
+    kind : {"continuous", "binary", "rate"}
+        What the outcome is.
+    exposure : array_like, shape (n,), optional
+        Exposure of counts.
+    name : str
+        Name of the outcome.
+    level : float
+        Coverage.
+
+    Returns
+    -------
+    MainTrial
+
+    Raises
+    ------
+    DataError
+        If values are missing or shapes differ.
+
+    Notes
+    -----
+    The ICC is the one-way analysis of variance's, at the mean size (n - sum n_j^2 / n) / (k - 1), with Searle's interval at
+    that size: exact where sizes are equal and the outcome is normal, approximate for shares. k of rates is the moment
+    estimate of the variation of clusters' rates beyond Poisson.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(1)
+    >>> team = np.repeat(np.arange(9), 12)
+    >>> found = main_trial(rng.normal(size=9)[team] * 0.3 + rng.normal(size=108), team, name="wellbeing")
+    >>> [figure.term for figure in found.figures]
+    ['mean', 'SD', 'ICC']
+    """
+    y = np.asarray(outcome, dtype=float)
+    if y.ndim != 1 or len(y) < 3 or not np.isfinite(y).all():
+        raise DataError(f"{name}: needs at least 3 values, none missing", fix="leave out rows without the outcome")
+    codes = np.arange(len(y)) if cluster is None else _codes(cluster, len(y))
+    groups = int(codes.max()) + 1
+    if kind == "rate":
+        return _of_rates(y, codes, exposure, name, level, clustered=cluster is not None)
+    if exposure is not None:
+        raise DesignError("exposure goes with kind='rate'", fix="remove exposure")
+    size = np.bincount(codes)
+    if kind == "binary":
+        if not np.isin(y, (0.0, 1.0)).all():
+            raise DataError(f"{name}: a binary outcome is 0 or 1")
+        if cluster is None or groups < 2:
+            first = rate_interval(int(y.sum()), len(y), level=level, term="risk")
+        else:
+            first = clustered_rate(np.bincount(codes, weights=y), size, level=level, term="risk")
+        figures = [first]
+    else:
+        figures = [_mean(y, codes, level, clustered=cluster is not None and groups > 1)]
+        figures.append(sd_interval(float(y.std(ddof=1)), len(y) - 1.0, level=level))
+    if cluster is None or groups < 2:
+        return MainTrial(outcome=name, kind=kind, figures=tuple(figures), clusters=groups, size=float(len(y)))
+    middle = (len(y) - float(size @ size) / len(y)) / (groups - 1.0)
+    icc = _anova_icc(y, codes, size, middle)
+    figures.append(icc_interval(icc, clusters=groups, size=middle, level=level).replace(n=len(y)))
+    notes = () if np.ptp(size) == 0 and kind == "continuous" else ("The interval of the ICC is approximate.",)
+    return MainTrial(outcome=name, kind=kind, figures=tuple(figures), clusters=groups, size=middle, notes=notes)
+
+
+def _codes(cluster: Sequence[Any] | ArrayLike, n: int) -> np.ndarray:
+    names = np.asarray(cluster, dtype=object)
+    if names.shape != (n,):
+        raise DataError(f"cluster has shape {names.shape}, outcome ({n},)")
+    return np.unique(names.astype(str), return_inverse=True)[1]
+
+
+def _mean(y: np.ndarray, codes: np.ndarray, level: float, *, clustered: bool) -> Estimate:
+    mean = float(y.mean())
+    parts = np.bincount(codes, weights=y - mean) if clustered else y - mean
+    k = len(parts)
+    se = math.sqrt(k / (k - 1.0) * float(parts @ parts)) / len(y)
+    method = "Mean with cluster-robust t interval" if clustered else "Mean with t interval"
+    return Estimate.from_normal(
+        term="mean",
+        estimate=mean,
+        se=se,
+        df=k - 1.0,
+        level=level,
+        scale="mean",
+        method=method,
+        n=len(y),
+        n_clusters=k if clustered else None,
+    )
+
+
+def _anova_icc(y: np.ndarray, codes: np.ndarray, size: np.ndarray, middle: float) -> float:
+    means = np.bincount(codes, weights=y) / size
+    k, n = len(size), len(y)
+    if n == k:
+        raise DataError("each cluster has one row, so an ICC cannot be had", fix="leave out cluster")
+    between = float(size @ (means - y.mean()) ** 2) / (k - 1.0)
+    within = float(((y - means[codes]) ** 2).sum()) / (n - k)
+    if within == 0.0:
+        raise DataError("outcomes do not vary within clusters, so an ICC cannot be had")
+    return (between - within) / (between + (middle - 1.0) * within)
+
+
+def _of_rates(
+    y: np.ndarray, codes: np.ndarray, exposure: ArrayLike | None, name: str, level: float, *, clustered: bool
+) -> MainTrial:
+    time = np.ones(len(y)) if exposure is None else np.asarray(exposure, dtype=float)
+    if time.shape != y.shape or not (time > 0).all() or (y < 0).any():
+        raise DataError(f"{name}: counts must be >= 0 and exposures > 0, one of each a row")
+    events, units = np.bincount(codes, weights=y), np.bincount(codes, weights=time)
+    k, rate = len(units), float(y.sum() / time.sum())
+    parts = events - rate * units
+    se = math.sqrt(k / (k - 1.0) * float(parts @ parts)) / float(units.sum())
+    first = Estimate.from_normal(
+        term="rate",
+        estimate=rate,
+        se=se,
+        df=k - 1.0,
+        level=level,
+        scale="rate",
+        method="Rate with cluster-robust t interval",
+        n=len(y),
+        n_clusters=k if clustered else None,
+    )
+    # E (events - rate units)^2 = rate units + k^2 rate^2 units^2
+    spare = float(parts @ parts) * k / (k - 1.0) - rate * float(units.sum())
+    variation = math.sqrt(max(spare, 0.0) / (rate**2 * float(units @ units))) if rate > 0 else math.nan
+    figure = plain_figure(
+        "k",
+        variation,
+        (math.nan, math.nan),
+        level,
+        "Coefficient of variation of clusters' rates (moments)",
+        n=len(y),
+    )
+    notes = ("k has no interval here: take a range from published ones.",)
+    return MainTrial(outcome=name, kind="rate", figures=(first, figure), clusters=k, size=len(y) / k, notes=notes)
