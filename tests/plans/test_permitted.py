@@ -182,3 +182,86 @@ def test_unequal_chances_are_shown_by_arm(tmp_path):
     complete = Plan.load(tmp_path / "trial.yaml")
     (facts,), _, _ = told(complete, data)
     assert facts["Probability of an arm"] == "usual: 0.417, programme: 0.583, for every team"
+
+
+def with_ratio(folder, data, ratio, scheme, design="  clusters: 12"):
+    plan_of(folder, data, design=design, scheme=scheme)
+    text = (folder / "trial.yaml").read_text(encoding="utf-8")
+    (folder / "trial.yaml").write_text(text.replace("{usual: 1, programme: 1}", ratio), encoding="utf-8")
+    return Plan.load(folder / "trial.yaml")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "method"),
+    [
+        ("  method: minimisation\n  options: {on: [region]}", we.Minimisation(on="region")),
+        (
+            "  method: constrained\n  options: {on: [caseload], accept: 0.2}",
+            we.Constrained(on="caseload", accept=0.2),
+        ),
+    ],
+    ids=lambda value: getattr(value, "kind", ""),
+)
+def test_chances_that_differ_between_units_are_shown_as_a_range(tmp_path, scheme, method):
+    units = teams(12).assign(caseload=[11, 30, 14, 17, 22, 25, 13, 19, 16, 28, 21, 15])
+    ratio = {"usual": 1, "programme": 2}
+    allocation = we.randomise(units, unit="team", arms=ratio, method=method, seed="a draw")
+    arms = units["team"].map(allocation.table.set_index("team")["arm"].astype(str))
+    data = children(units, arms)
+    plan = with_ratio(tmp_path, data, "{usual: 1, programme: 2}", scheme)
+    if "caseload" in scheme:
+        text = (tmp_path / "trial.yaml").read_text(encoding="utf-8")
+        text = text.replace("      period: ", "      caseload: {type: integer, baseline: true}\n      period: ")
+        (tmp_path / "trial.yaml").write_text(text, encoding="utf-8")
+        plan = Plan.load(tmp_path / "trial.yaml")
+    (facts,), _, warnings = told(plan, data)
+    assert not warnings
+    low, high = allocation.probabilities.min(axis=0), allocation.probabilities.max(axis=0)
+    assert (high - low).min() > 0.01
+    assert facts["Probability of an arm"] == "; ".join(
+        f"{name}: {round(a, 3):g} to {round(b, 3):g}" for name, a, b in zip(ratio, low, high, strict=True)
+    )
+    assert facts["Permitted allocations"].replace(",", "") == str(allocation.n_permitted)
+
+
+def test_unequal_chances_of_simple_randomisation_are_those_of_the_ratio(tmp_path):
+    units = teams(12)
+    data = children(units, ["usual", "programme", "programme"] * 4)
+    plan = with_ratio(tmp_path, data, "{usual: 1, programme: 2}", "  method: simple")
+    (facts,), _, _ = told(plan, data)
+    assert facts["Probability of an arm"] == "usual: 0.333, programme: 0.667, for every team"
+    assert facts["Permitted allocations"] == "4,096"
+
+
+def test_of_people_no_range_is_given(tmp_path):
+    units = teams(40)
+    ratio = {"usual": 1, "programme": 2}
+    method = we.Minimisation(on="region")
+    allocation = we.randomise(units, unit="team", arms=ratio, method=method, seed="a draw")
+    data = children(units, units["team"].map(allocation.table.set_index("team")["arm"].astype(str)))
+    text = PLAN.format(kind="individual", design="", scheme="  method: minimisation\n  options: {on: [region]}")
+    text = text.replace("{usual: 1, programme: 1}", "{usual: 1, programme: 2}")
+    (tmp_path / "trial.yaml").write_text(text, encoding="utf-8")
+    write_csv(data, tmp_path / "children.csv")
+    (facts,), _, _ = told(Plan.load(tmp_path / "trial.yaml"), data)
+    assert facts["Probability of an arm"] == "differs between units"
+
+
+def test_the_range_is_in_the_page_and_in_the_word_file(tmp_path):
+    docx = pytest.importorskip("docx")
+    units = teams(12)
+    ratio = {"usual": 1, "programme": 2}
+    allocation = we.randomise(units, unit="team", arms=ratio, method=we.Minimisation(on="region"), seed="a draw")
+    data = children(units, units["team"].map(allocation.table.set_index("team")["arm"].astype(str)))
+    scheme = "  method: minimisation\n  options: {on: [region]}"
+    plan = with_ratio(tmp_path, data, "{usual: 1, programme: 2}", scheme)
+    (facts,), _, _ = told(plan, data)
+    results = plan.run(out=tmp_path / "run", draft=True)
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert facts["Probability of an arm"] in page
+    results.report(tmp_path / "report.docx")
+    document = docx.Document(tmp_path / "report.docx")
+    assert "What the scheme of allocation permits" in [text.text for text in document.paragraphs]
+    cells = [[cell.text for cell in row.cells] for table in document.tables for row in table.rows]
+    assert ["Probability of an arm", facts["Probability of an arm"]] in cells
+    assert ["Permitted allocations", "4,096"] in cells
