@@ -1,0 +1,194 @@
+"""The guard: with fewer than five treated clusters no conventional error is shown without a permutation beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from wwc_eval.did.few_permutation import permuted
+from wwc_eval.did.few_reference import permutations
+from wwc_eval.did.few_statistic import Statistic
+from wwc_eval.did.panel import Panel
+from wwc_eval.errors import WwcError
+from wwc_eval.estimate import Estimate
+from wwc_eval.inference.families import Floats
+
+__all__ = ["FEW", "Guard", "cohort_p_values", "guard_of", "guard_warnings", "guarded"]
+
+FEW = 5
+"""Fewer treated clusters than these, and conventional errors are not shown alone."""
+DRAWS = 9_999
+CELL_DRAWS = 1_999
+LISTED = 25_000
+_FOUND: WeakKeyDictionary[Panel, Guard | None] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guard:
+    """What stands beside a conventional error.
+
+    Parameters
+    ----------
+    treated, clusters : int
+        Treated clusters, and all.
+    p_value : float
+        Of the permutation; missing where treatment cannot be permuted.
+    words : str
+        The sentence that is shown.
+    """
+
+    treated: int
+    clusters: int
+    p_value: float
+    words: str
+
+
+def guard_of(panel: Panel) -> Guard | None:
+    """The permutation that must stand beside conventional errors; None where five or more clusters are treated.
+
+    The imputation effect is permuted where every cell is there with equal weights, else the coefficient of two-way fixed
+    effects. Where there are too many permutations to list, the draws are seeded by the data themselves (SHA-256 of
+    outcomes and adoption), so that the same panel always has the same p-value; :func:`few_treated` takes a seed.
+
+    Parameters
+    ----------
+    panel : Panel
+        The panel. Cross-sections without clusters have no treated clusters to count.
+    """
+    if panel not in _FOUND:
+        _FOUND[panel] = _guard(panel)
+    return _FOUND[panel]
+
+
+def _guard(panel: Panel) -> Guard | None:
+    if panel.cross_sections:
+        return None
+    joins = (panel.adopted < panel.n_periods) & (panel.adopted > 0)
+    treated = len(np.unique(panel.clusters[joins]))
+    if not 0 < treated < FEW:
+        return None
+    counted = "1 treated cluster" if treated == 1 else f"{treated} treated clusters"
+    small = f"{counted}: conventional errors are far too small with so few"
+    try:
+        statistic, name = _statistic(panel)
+        found = permuted(statistic, permutations(statistic, DRAWS, _seed(panel)), 0.95)
+    except WwcError as error:
+        words = f"{small}, and treatment cannot be permuted ({error}); do not use them"
+        return Guard(treated=treated, clusters=panel.n_clusters, p_value=math.nan, words=words)
+    words = f"{small}; permutation of the {name} effect over clusters: p = {found.p_value:.3f} (see few_treated)"
+    return Guard(treated=treated, clusters=panel.n_clusters, p_value=found.p_value, words=words)
+
+
+def _statistic(panel: Panel) -> tuple[Statistic, str]:
+    two_way = Statistic.of(panel, "two_way_fixed_effects")
+    if two_way.even and len(two_way.dates) > 1:
+        return Statistic.of(panel, "imputation"), "imputation"
+    return two_way, "two-way"
+
+
+def _seed(panel: Panel) -> np.random.Generator:
+    """Random numbers that are a function of the data."""
+    digest = hashlib.sha256()
+    for array in (panel.outcomes, panel.adopted, panel.weights):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return np.random.default_rng(np.frombuffer(digest.digest(), dtype=np.uint32))
+
+
+def guard_warnings(panel: Panel) -> tuple[str, ...]:
+    """The sentence of the guard; nothing where five or more clusters are treated."""
+    found = guard_of(panel)
+    return () if found is None else (found.words,)
+
+
+def guarded(estimate: Estimate, panel: Panel) -> Estimate:
+    """An estimate with the permutation beside its conventional error, which is withheld where there is none.
+
+    Parameters
+    ----------
+    estimate : Estimate
+        With a conventional error.
+    panel : Panel
+        The panel behind it.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> data = pd.DataFrame([(la, t, la * t % 5 + 3 * (la == 1 and t > 2)) for la in range(30) for t in range(5)],
+    ...                     columns=["la", "year", "rate"]).assign(start=lambda d: 3 * (d.la == 1))
+    >>> panel = Panel(data, unit="la", period="year", outcome="rate", cohort="start")
+    >>> estimate = Estimate.from_normal(term="treated", estimate=3.0, se=0.1)
+    >>> guarded(estimate, panel).details["permutation_p"] > estimate.p_value
+    True
+    """
+    found = guard_of(panel)
+    if found is None:
+        return estimate
+    warnings = tuple(text for text in estimate.warnings if "conventional" not in text)
+    changed = estimate.replace(
+        warnings=(*warnings, found.words), details={**estimate.details, "permutation_p": found.p_value}
+    )
+    if math.isfinite(found.p_value):
+        return changed
+    blank = dict.fromkeys(("se", "df", "statistic", "p_value", "ci_low", "ci_high"), math.nan)
+    return changed.replace(**blank)
+
+
+def cohort_p_values(result: Any) -> list[float | None]:
+    """Permutation p of each row of a Callaway-Sant'Anna table whose cohort has fewer than five units.
+
+    The units of the cohort change places with those of its comparison: ``|mean change of so many units less that of the
+    rest|`` is compared with the actual one, over all choices where they can be listed and over draws seeded by the
+    data otherwise. None for cohorts of five and more, and with covariates or clusters above the units.
+
+    Parameters
+    ----------
+    result : CallawaySantAnna
+        Effects by cohort and period.
+    """
+    panel, cells = result.panel, result.group_times
+    rows = np.flatnonzero(np.isfinite(result.values))
+    if panel.cross_sections or panel.clustered or result.covariates:
+        return [None] * len(rows)
+    index = np.searchsorted(panel.cohorts, panel.adopted)
+    sizes = np.bincount(index, minlength=len(panel.cohorts))
+    chosen: dict[tuple[int, int], Any] = {}
+    found: list[float | None] = []
+    for k in rows.tolist():
+        if sizes[cells.cohort[k]] >= FEW:
+            found.append(None)
+            continue
+        change = panel.outcomes[:, cells.period[k]] - panel.outcomes[:, cells.base[k]]
+        seen = np.isfinite(change)
+        mine = np.flatnonzero(seen & (index == cells.cohort[k]))
+        rest = np.flatnonzero(seen & cells.controls[k][index] & (index != cells.cohort[k]))
+        pool = np.r_[mine, rest]
+        key = (len(mine), len(pool))
+        if key not in chosen:
+            chosen[key] = _choices(*key, _seed(panel))
+        picks, exact = chosen[key]
+        found.append(_share(change[pool], panel.weights[pool], picks, len(mine), exact=exact))
+    return found
+
+
+def _choices(size: int, pool: int, source: np.random.Generator) -> tuple[Any, bool]:
+    if math.comb(pool, size) <= LISTED:
+        return np.array(list(combinations(range(pool), size)), dtype=np.intp), True
+    return np.argpartition(source.random((CELL_DRAWS, pool)), size - 1, axis=1)[:, :size], False
+
+
+def _share(change: Floats, weights: Floats, picks: Any, size: int, *, exact: bool) -> float:
+    total, weight = float(weights @ change), float(weights.sum())
+
+    def gap(chosen: Any) -> Floats:
+        first, mass = (weights[chosen] * change[chosen]).sum(axis=-1), weights[chosen].sum(axis=-1)
+        return np.asarray(first / mass - (total - first) / (weight - mass))
+
+    actual = abs(float(gap(np.arange(size))))
+    far = float((np.abs(gap(picks)) >= actual * (1.0 - 1e-9)).sum())
+    return far / len(picks) if exact else (1.0 + far) / (1.0 + len(picks))
