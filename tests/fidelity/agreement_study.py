@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wwc_eval.fidelity.reliability.agreement import agreement
+from wwc_eval.fidelity.reliability.coefficients import agreement
 from wwc_eval.fidelity.reliability.icc import intraclass_correlation
 
 CUTS = np.array([-1.2, -0.4, 0.4, 1.2])
@@ -65,7 +65,13 @@ def coverage(K: int, m: int, *, repeats: int, seed: int, names=tuple(COEFFICIENT
 
 if __name__ == "__main__":
     repeats = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000
-    record = {"source": "tests/fidelity/agreement_study.py", "repeats": repeats, "seed": 2026, "level": 0.95, "cases": []}
+    record = {
+        "source": "tests/fidelity/agreement_study.py",
+        "repeats": repeats,
+        "seed": 2026,
+        "level": 0.95,
+        "cases": [],
+    }
     for K, m in SHAPES:
         found = coverage(K, m, repeats=repeats, seed=2026)
         record["cases"].append({"authorities": K, "cases_each": m, "coverage": found})

@@ -10,8 +10,25 @@ from typing import Any
 
 # public name -> module that holds it
 _HOMES = {
+    "GStudy": "wwc_eval.fidelity.reliability",
     "agreement": "wwc_eval.fidelity.reliability",
+    "cronbach_alpha": "wwc_eval.fidelity.reliability",
+    "dose_response": "wwc_eval.fidelity.outcomes",
+    "fidelity_moderation": "wwc_eval.fidelity.outcomes",
+    "g_study": "wwc_eval.fidelity.reliability",
     "intraclass_correlation": "wwc_eval.fidelity.reliability",
+    "intraclass_correlations": "wwc_eval.fidelity.reliability",
+    "item_analysis": "wwc_eval.fidelity.reliability",
+    "kappa_sample_size": "wwc_eval.fidelity.reliability",
+    "kendall_w": "wwc_eval.fidelity.reliability",
+    "marginal_homogeneity": "wwc_eval.fidelity.reliability",
+    "mcdonald_omega": "wwc_eval.fidelity.reliability",
+    "principal_score_effects": "wwc_eval.fidelity.outcomes",
+    "rater_calibration": "wwc_eval.fidelity.reliability",
+    "rater_drift": "wwc_eval.fidelity.reliability",
+    "rater_severity": "wwc_eval.fidelity.reliability",
+    "ratings_of_table": "wwc_eval.fidelity.reliability",
+    "relative_strength": "wwc_eval.fidelity.outcomes",
 }
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605

@@ -109,10 +109,10 @@ def _linearised(parts: Parts, clusters: Ints | None, df: float, level: float, by
         sums = np.bincount(clusters, weights=parts.influence)
         se = float(np.sqrt(len(sums) / (len(sums) - 1.0) * (sums**2).sum()) / n)
         words = f"linearised error, {by}, t with {df:,.0f} df"
-    return _t(parts.value, se, df, level, words)
+    return _t(parts.value, se, df, level=level, words=words)
 
 
-def _t(value: float, se: float, df: float, level: float, words: str, notes: tuple[str, ...] = ()) -> Error:
+def _t(value: float, se: float, df: float, *, level: float, words: str, notes: tuple[str, ...] = ()) -> Error:
     if not se > 1e-12:
         reason = "the coefficient does not vary between subjects or clusters, so the error is 0 and says nothing"
         return Error(se=0.0, df=df, low=np.nan, high=np.nan, words=words, reason=reason, notes=notes)
@@ -127,15 +127,16 @@ def _jackknife(parts: Parts, table: Floats, level: float, by: str, *, clustered:
     if not alive.all():
         lost = int((~alive).sum())
         values = values[alive]
-        notes = (f"Without {lost:,} of the {'clusters' if clustered else 'subjects'} the coefficient is 0 / 0; "
-                 "the jackknife leaves them out, so its error may be too small.",)  # fmt: skip
+        units = "clusters" if clustered else "subjects"
+        said = f"Without {lost:,} of the {units} the coefficient is 0 / 0; the jackknife leaves them out"
+        notes = (f"{said}, so its error may be too small.",)
     K = len(values)
     what = "cluster" if clustered else "subject"
     if K < 2:
         return _none(f"the coefficient is 0 / 0 without any one {what}", "jackknife", by)
     se = float(np.sqrt((K - 1.0) / K * ((values - values.mean()) ** 2).sum()))
     words = f"delete-one-{what} jackknife, {by}, t with {K - 1:,} df"
-    return _t(parts.value, se, K - 1.0, level, words, notes)
+    return _t(parts.value, se, K - 1.0, level=level, words=words, notes=notes)
 
 
 def _bootstrap(parts: Parts, table: Floats, level: float, by: str, *, reps: int, rng: object) -> Error:

@@ -140,7 +140,7 @@ def _correlations(
             "exact intervals take subjects as independent, and a cluster is given",
             fix="leave out errors, or use errors='jackknife'",
         )
-    y, raters, clusters, name = read_numbers(ratings, cluster=cluster)
+    y, _, clusters, name = read_numbers(ratings, cluster=cluster)
     missing = np.isnan(y)
     some = bool(missing.any())
     if some:
@@ -166,15 +166,35 @@ def _correlations(
     for chosen in kinds:
         reason = _reason(y, found, chosen, flat=flat)
         if reason is not None:
-            made.append(_without(chosen, y, reason, level, notes, clusters))
+            made.append(_without(chosen, y, reason, level=level, notes=notes, clusters=clusters))
             continue
         error = None
         if grouped is not None:
             error = _resampled(
-                chosen, layout.R, grouped, sums, average, (clusters is not None, name), how, level, reps, rng
+                chosen,
+                layout.R,
+                grouped,
+                sums,
+                average=average,
+                by=(clusters is not None, name),
+                how=how,
+                level=level,
+                reps=reps,
+                rng=rng,
             )
         made.append(
-            _estimate(chosen, y, found, average, interval, level, notes, clusters, error, complete=not some)
+            _estimate(
+                chosen,
+                y,
+                found,
+                average=average,
+                interval=interval,
+                level=level,
+                notes=notes,
+                clusters=clusters,
+                error=error,
+                complete=not some,
+            )
         )
     return made
 
@@ -218,7 +238,7 @@ def _notes(empty: int, some: bool, parts: float, raters: int) -> tuple[str, ...]
 
 
 def _without(
-    kind: Kind, y: Floats, reason: str, level: float, notes: tuple[str, ...], clusters: Ints | None
+    kind: Kind, y: Floats, reason: str, *, level: float, notes: tuple[str, ...], clusters: Ints | None
 ) -> Estimate:
     nan = math.nan
     return Estimate(
@@ -252,6 +272,7 @@ def _resampled(
     R: int,
     grouped: Floats,
     sums: Floats,
+    *,
     average: int,
     by: tuple[bool, str | None],
     how: str,
@@ -290,13 +311,13 @@ def _estimate(
     kind: Kind,
     y: Floats,
     found: Squares,
+    *,
     average: int,
     interval: str,
     level: float,
     notes: tuple[str, ...],
     clusters: Ints | None,
     error: Error | None,
-    *,
     complete: bool,
 ) -> Estimate:
     from scipy import special
@@ -313,19 +334,20 @@ def _estimate(
         **_components(found),
         "complete": complete,
     }
+    extra: tuple[str, ...] = ()
     if error is None:
         low, high = limits(kind, found, times, level, interval)
         se = standard_error(kind, found, times)
         words = "exact F interval" if complete and kind.model != 2 else "F interval"
         words += " (Satterthwaite)" if kind.model == 2 else ""
         words += "" if complete else ", approximate for missing cells"
-        df, extra = df2, ()
+        df = df2
     else:
         low, high, se, words, extra, reason = _from_error(error, average, times)
         df = error.df
         if reason is not None:
             details["reason"] = reason
-            extra = (*extra, f"No interval: {reason}.")
+            extra += (f"No interval: {reason}.",)
         if error.replicates is not None:
             details["replicates"] = error.replicates
         elif clusters is not None and clusters.max() + 1 < FEW_CLUSTERS:

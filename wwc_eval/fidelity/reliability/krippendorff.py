@@ -10,7 +10,10 @@ Content analysis, 2nd edition; Gwet (2014).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+from numpy.typing import NDArray
 
 from wwc_eval.errors import DataError, DesignError, shown
 from wwc_eval.fidelity.reliability.chance import NO_PAIRS, ONE_RATER
@@ -166,7 +169,7 @@ def _ordinal(ratings: Ratings) -> Parts:
     )
 
 
-def _pairable(ratings: Ratings) -> tuple[Floats, Floats, Floats]:
+def _pairable(ratings: Ratings) -> tuple[Floats, Floats, NDArray[np.bool_]]:
     """Counts and ratings of each subject, 0 where there is no pair; and whether there is one."""
     paired = ratings.r > 1
     if paired.all():
@@ -176,13 +179,13 @@ def _pairable(ratings: Ratings) -> tuple[Floats, Floats, Floats]:
 
 def _parts(
     ratings: Ratings,
-    paired: Floats,
+    paired: NDArray[np.bool_],
     apart: Floats,
     expected: float,
     *,
     slopes: tuple[Floats, Floats, Floats],
-    sums: object,
-    of_sums: object,
+    sums: Callable[[], Floats],
+    of_sums: Callable[[Floats], Floats],
 ) -> Parts:
     """Value and influence, from the slopes of Do, De and N by the weight of each subject."""
     observed, n = float(apart.sum()), float(slopes[2].sum())
@@ -201,8 +204,8 @@ def _parts(
             expected=np.nan,
             influence=empty,
             published=empty,
-            sums=sums,  # type: ignore[arg-type]
-            of_sums=of_sums,  # type: ignore[arg-type]
+            sums=sums,
+            of_sums=of_sums,
             reason=reason,
         )
     ratio = observed / expected
@@ -218,7 +221,7 @@ def _parts(
         expected=1.0 - expected / n**2,
         influence=ratings.n * slope - float(slope.sum()),
         published=count * free - uneven,
-        sums=sums,  # type: ignore[arg-type]
-        of_sums=of_sums,  # type: ignore[arg-type]
+        sums=sums,
+        of_sums=of_sums,
         m=int(count),
     )

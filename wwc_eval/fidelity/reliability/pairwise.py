@@ -8,10 +8,11 @@ from __future__ import annotations
 from itertools import combinations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wwc_eval.fidelity.reliability.chance import CONSTANT, NO_PAIRS, ONE_RATER
 from wwc_eval.fidelity.reliability.parts import Parts, share
-from wwc_eval.fidelity.reliability.reading import Floats, Ratings
+from wwc_eval.fidelity.reliability.reading import Floats, Ints, Ratings
 
 __all__ = ["light_kappa"]
 
@@ -33,7 +34,7 @@ def light_kappa(ratings: Ratings, weights: Floats) -> Parts:
         alive = np.isfinite(found)
         return share(np.where(alive, found, 0.0).sum(axis=-1), alive.sum(axis=-1).astype(float))
 
-    def cells() -> list[tuple[Floats, Floats]]:
+    def cells() -> list[tuple[Ints, NDArray[np.bool_]]]:
         """Cell of each subject in the table of each pair, and whether it has one."""
         return [(codes[:, g] * q + codes[:, h], (codes[:, g] >= 0) & (codes[:, h] >= 0)) for g, h in pairs]
 

@@ -125,7 +125,7 @@ def read_ratings(
         raise DataError("the frame holds no rater", fix="give one column a rater, one row a subject")
     codes, found, ordered = _coded(frame, categories)
     rated = (codes >= 0).any(axis=1)
-    empty = int(len(rated) - np.count_nonzero(rated))
+    empty = len(codes) - int(np.count_nonzero(rated))
     groups = None
     if clusters is not None:
         groups = np.unique(clusters[rated], return_inverse=True)[1]

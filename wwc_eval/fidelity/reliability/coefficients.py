@@ -109,7 +109,7 @@ def agreement(
     >>> seen = pd.DataFrame({"Ann": [1, 2, 3, 3, 2, None], "Ben": [1, 2, 3, 2, 2, 1], "Cay": [1, None, 3, 3, 2, 1]})
     >>> found = agreement(seen, coefficient="ac2", weights="quadratic", categories=[1, 2, 3])
     >>> round(found.estimate, 3), found.n
-    (0.93, 6)
+    (0.918, 6)
     """
     check_choice("coefficient", coefficient, tuple(COEFFICIENTS))
     check_choice("errors", errors, ERRORS)
@@ -129,7 +129,7 @@ def agreement(
     error = error_of(
         parts, kind=errors, clusters=table.clusters, cluster=table.cluster, level=level, reps=reps, rng=rng
     )
-    return _estimate(coefficient, table, parts, error, level, _named(weights, metric), errors)
+    return _estimate(coefficient, table, parts, error, level=level, credit=_named(weights, metric), errors=errors)
 
 
 def parts_of(table: Ratings, coefficient: str, *, weights: Any = "identity", metric: str | None = None) -> Parts:
@@ -210,7 +210,7 @@ def _without(coefficient: str, table: Ratings, reason: str, level: float, parts:
 
 
 def _estimate(
-    coefficient: str, table: Ratings, parts: Parts, error: Error, level: float, credit: str, errors: str
+    coefficient: str, table: Ratings, parts: Parts, error: Error, *, level: float, credit: str, errors: str
 ) -> Estimate:
     from scipy import special
 
