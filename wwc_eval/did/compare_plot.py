@@ -1,0 +1,74 @@
+"""Figures of a comparison: every estimate with its interval, and effects by event side by side."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from wwc_eval.did.compare import Comparison
+
+__all__ = ["plot_comparison", "plot_events"]
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
+MARKS = ("o", "s", "^", "D", "v")
+QUIET = "#4d5b68"
+
+
+def plot_comparison(found: Comparison, ax: Axes | None = None) -> Axes:
+    """One line an estimate; hollow marks and thin lines are the methods for few treated."""
+    from wwc_eval.did.compare import ESTIMATORS, NAMES
+
+    if ax is None:
+        from matplotlib.figure import Figure
+
+        height = 1.3 + 0.36 * len(found.estimates)
+        ax = Figure(figsize=(7.0, height), layout="constrained").subplots()
+    places = np.arange(len(found.estimates))[::-1]
+    labels = []
+    finite = [end for item in found.estimates for end in (item.ci_low, item.ci_high) if math.isfinite(end)]
+    reach = (min(finite), max(finite)) if finite else (-1.0, 1.0)
+    for place, key, item in zip(places.tolist(), found.estimates.keys, found.estimates, strict=True):
+        name = str(key["estimator"])
+        labels.append(NAMES.get(name, name.replace("_", " ")))
+        plain = name in ESTIMATORS
+        colour = COLOURS[0] if plain else QUIET
+        # an end at infinity is drawn to the edge of the others
+        low, high = (min(max(end, reach[0]), reach[1]) for end in (item.ci_low, item.ci_high))
+        if not math.isnan(item.ci_low):
+            ax.hlines(place, low, high, color=colour, linewidth=1.8 if plain else 1.0)
+        face = colour if plain else "white"
+        ax.plot([item.estimate], [place], "o", color=colour, markerfacecolor=face, markersize=6)
+    ax.axvline(0.0, color="0.6", linewidth=0.8, zorder=0)
+    ax.set_yticks(places, labels)
+    ax.set_ylim(-0.6, len(labels) - 0.4)
+    ax.set_xlabel(f"effect on {found.panel.columns['outcome']} ({100 * found.overall.level:g}% interval)")
+    return ax
+
+
+def plot_events(found: Comparison, ax: Axes | None = None) -> Axes:
+    """Effects by event of every estimator that has them."""
+    from wwc_eval.did.compare import NAMES
+
+    if ax is None:
+        from matplotlib.figure import Figure
+
+        ax = Figure(figsize=(8.0, 4.2), layout="constrained").subplots()
+    drawn = [(name, result.path) for name, result in found.results.items() if result.path is not None]
+    for index, (name, path) in enumerate(drawn):
+        shift = 0.14 * (index - (len(drawn) - 1) / 2)
+        colour = COLOURS[index % len(COLOURS)]
+        x = path.events + shift
+        half = 1.959963984540054 * np.nan_to_num(path.se)
+        ax.vlines(x, path.estimates - half, path.estimates + half, color=colour, linewidth=0.9, alpha=0.7)
+        ax.plot(x, path.estimates, MARKS[index % len(MARKS)], color=colour, markersize=3.6, label=NAMES[name])
+    ax.axhline(0.0, color="0.6", linewidth=0.8, zorder=0)
+    ax.axvline(-0.5, color="0.6", linewidth=0.8, linestyle=":", zorder=0)
+    ax.set_xlabel("periods since treatment began")
+    ax.set_ylabel(f"effect on {found.panel.columns['outcome']} (95% intervals)")
+    ax.legend(frameon=False, fontsize=8)
+    return ax
