@@ -27,6 +27,8 @@ _HOMES = {
     "Enrolment": "wwc_eval.randomisation",
     "Estimate": "wwc_eval.estimate",
     "Estimates": "wwc_eval.estimate",
+    "FidelityScores": "wwc_eval.fidelity",
+    "FidelitySpecification": "wwc_eval.fidelity",
     "FormulaError": "wwc_eval.errors",
     "GStudy": "wwc_eval.fidelity",
     "Ledger": "wwc_eval.randomisation",
@@ -92,7 +94,7 @@ _HOMES = {
 }
 
 # rooms reached by name, such as ``we.did.callaway_santanna``
-_ROOMS = ("did", "pilot")
+_ROOMS = ("did", "fidelity", "pilot")
 
 __all__ = sorted([*_HOMES, *_ROOMS, "__version__"])  # noqa: PLE0605
 

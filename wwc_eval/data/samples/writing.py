@@ -9,7 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wwc_eval.data.samples.dictionary import PANEL_COLUMNS, TRIAL_COLUMNS, Entry, column_table
+from wwc_eval.data.samples.fidelity import fidelity_ratings
+from wwc_eval.data.samples.fidelity_page import RATING_COLUMNS, fidelity_page
 from wwc_eval.data.samples.panel import EFFECT, MEASURES, la_panel
+from wwc_eval.data.samples.pilot import family_safeguarding_pilot
+from wwc_eval.data.samples.pilot_page import PILOT_COLUMNS, pilot_page
 from wwc_eval.data.samples.schools import schools_s47_trial
 from wwc_eval.data.samples.schools_page import SCHOOL_COLUMNS, schools_page
 from wwc_eval.data.samples.trial import family_conferencing_trial, family_conferencing_truth
@@ -20,18 +24,31 @@ from wwc_eval.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["PANEL_SEED", "SCHOOLS_SEED", "TRIAL_SEED", "TRUTH_SEED", "WEDGE_SEED", "write_samples"]
+__all__ = [
+    "FIDELITY_SEED",
+    "PANEL_SEED",
+    "PILOT_SEED",
+    "SCHOOLS_SEED",
+    "TRIAL_SEED",
+    "TRUTH_SEED",
+    "WEDGE_SEED",
+    "write_samples",
+]
 
 TRIAL_SEED = 20240301
 PANEL_SEED = 20260331
 TRUTH_SEED = 20240302
 SCHOOLS_SEED = 20230906
 WEDGE_SEED = 20201001
+FIDELITY_SEED = 20240401
+PILOT_SEED = 20251223
 
 TRIAL_NAME = "family_conferencing_trial"
 PANEL_NAME = "la_panel"
 SCHOOLS_NAME = "schools_s47_trial"
 WEDGE_NAME = "no_wrong_door_wedge"
+FIDELITY_NAME = "fidelity_ratings"
+PILOT_NAME = "family_safeguarding_pilot"
 
 
 def write_samples(folder: str | Path) -> list[Path]:
@@ -41,7 +58,8 @@ def write_samples(folder: str | Path) -> list[Path]:
     ----------
     folder : str or pathlib.Path
         Where ``family_conferencing_trial.csv``, ``la_panel.csv``, ``schools_s47_trial.csv``,
-        ``no_wrong_door_wedge.csv`` and a ``.md`` beside each are to stand.
+        ``no_wrong_door_wedge.csv``, ``family_safeguarding_pilot.csv``, ``fidelity_ratings.csv`` and a ``.md``
+        beside each are to stand.
 
     Returns
     -------
@@ -68,6 +86,8 @@ def write_samples(folder: str | Path) -> list[Path]:
         f"{PANEL_NAME}.csv": panel_csv,
         f"{PANEL_NAME}.md": _panel_dictionary(panel, panel_csv),
         **_multilevel_texts(),
+        **_pilot_texts(),
+        **_fidelity_texts(),
     }
     try:
         target.mkdir(parents=True, exist_ok=True)
@@ -92,6 +112,22 @@ def _multilevel_texts() -> dict[str, str]:
         f"{WEDGE_NAME}.csv": wedge_csv,
         f"{WEDGE_NAME}.md": wedge_page(wedge, truth, seed=WEDGE_SEED, sha256=_sha256(wedge_csv)),
     }
+
+
+def _pilot_texts() -> dict[str, str]:
+    """Contents by file name of the pilot."""
+    pilot = family_safeguarding_pilot(PILOT_SEED)
+    text = _csv(pilot, PILOT_COLUMNS)
+    page = pilot_page(pilot, seed=PILOT_SEED, sha256=_sha256(text))
+    return {f"{PILOT_NAME}.csv": text, f"{PILOT_NAME}.md": page}
+
+
+def _fidelity_texts() -> dict[str, str]:
+    """Contents by file name of the ratings of practice."""
+    ratings = fidelity_ratings(FIDELITY_SEED)
+    text = _csv(ratings, RATING_COLUMNS)
+    page = fidelity_page(ratings, seed=FIDELITY_SEED, sha256=_sha256(text))
+    return {f"{FIDELITY_NAME}.csv": text, f"{FIDELITY_NAME}.md": page}
 
 
 def _csv(frame: pd.DataFrame, entries: tuple[Entry, ...]) -> str:

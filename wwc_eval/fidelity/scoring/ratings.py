@@ -1,0 +1,318 @@
+"""Ratings as recorded, put on the scales of a specification."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isnan
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from wwc_eval.errors import DataError, did_you_mean, shown
+from wwc_eval.fidelity.scoring.ratings_checks import (
+    Faults,
+    blank_in,
+    column_problems,
+    duplicate_problems,
+    unit_problems,
+    value_problems,
+    who_problems,
+)
+from wwc_eval.inference.frames import to_pandas
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from wwc_eval.fidelity.specification.specification import FidelitySpecification
+
+    Floats = NDArray[np.float64]
+    Ints = NDArray[np.int64]
+
+__all__ = ["Ratings", "read_ratings"]
+
+VALUE, DROPPED, MISSING = 0, 1, 2
+"""What a rating says: a value (also the lowest one for what was not recorded), the item is dropped, it is missing."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Ratings:
+    """Ratings that fit the specification.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        As received, with a plain index.
+    columns : mapping
+        Unit: its column, the lowest first.
+    item : array of int
+        Position of the item in the specification.
+    numbers : array of float
+        In the item's own values, as they count; missing where ``kind`` is not a value.
+    kind : array of int
+        0 a value, 1 dropped (not applicable), 2 missing (not seen).
+    codes : mapping
+        Meaning of a code for missing: how often it was written.
+    applies : array of bool
+        Whether the item's condition holds in the row.
+    notes : tuple of str
+        What a reader must know of the data.
+    """
+
+    frame: pd.DataFrame
+    columns: Mapping[str, str]
+    item: Ints
+    numbers: Floats
+    kind: Ints
+    codes: Mapping[str, Ints]
+    applies: NDArray[np.bool_]
+    notes: tuple[str, ...]
+
+
+def unit_columns(spec: FidelitySpecification, units: Sequence[str] | Mapping[str, str] | None) -> dict[str, str]:
+    """Columns of the units, by the specification's names, the lowest first.
+
+    Raises
+    ------
+    DataError
+        If a unit is unknown or names do not match.
+    """
+    known = spec.units
+    if units is None:
+        return {unit: unit for unit in known}
+    if isinstance(units, str):
+        units = [units]
+    if isinstance(units, Mapping):
+        given = {str(unit): str(column) for unit, column in units.items()}
+    else:
+        listed = [str(unit) for unit in units]
+        if len(set(listed)) < len(listed):
+            raise DataError(f"units == {shown(listed)} names a column twice", fix="name each column once")
+        if set(listed) <= set(known):
+            given = {unit: unit for unit in listed}
+        elif len(listed) == len(known):
+            given = dict(zip(known, listed, strict=True))
+        else:
+            odd = next(unit for unit in listed if unit not in known)
+            raise DataError(f"units == {shown(listed)}: there is no unit '{odd}'", fix=did_you_mean(odd, known))
+    for unit in given:
+        if unit not in known:
+            raise DataError(f"units: there is no unit '{unit}'", fix=did_you_mean(unit, known))
+    if known[0] not in given:
+        raise DataError(
+            f"units == {shown(list(given))} leaves out '{known[0]}'",
+            rule="scores are made for the lowest unit first",
+            fix=f"add '{known[0]}'",
+        )
+    return {unit: given[unit] for unit in known if unit in given}
+
+
+def read_ratings(
+    spec: FidelitySpecification, ratings: Any, units: Sequence[str] | Mapping[str, str] | None
+) -> Ratings:
+    """Check ratings and put them on the scales of the specification.
+
+    Raises
+    ------
+    DataError
+        With every fault: columns (R01), rows (R02), units (R03, R04), items (R05), values (R06, R07), ratings given
+        twice (R08), raters (R09), respondents (R10), dates (R11), conditions (R12), arms (R13).
+    """
+    import pandas as pd
+
+    columns = unit_columns(spec, units)
+    given = to_pandas(ratings)
+    source = given.attrs.get("source") if isinstance(given.attrs, dict) else None
+    faults = Faults(source["name"] if isinstance(source, dict) and "name" in source else None)
+    frame = pd.DataFrame(given).reset_index(drop=True)
+    frame.attrs = {}
+    column_problems(faults, spec, frame, columns)
+    if faults.problems:
+        raise DataError(problems=faults.problems)
+    names = _names(faults, spec, frame)
+    places = {item.id: spec.unit_place(item.id, columns) for item in spec.document.items}
+    lowest = np.array([places.get(name, -1) if name else -1 for name in names], dtype=np.int64)
+    unit_problems(faults, frame, columns, lowest)
+    values = frame["value"].astype(object).tolist()
+    numbers, kinds, meanings = _numbers(spec, names, values)
+    value_problems(faults, spec, names, values=values, numbers=numbers, kinds=kinds)
+    who_problems(faults, spec, frame, names)
+    duplicate_problems(faults, _keys(frame, columns, names, lowest))
+    _dates(faults, frame)
+    applies, notes = _applies(faults, spec, frame, lowest=next(iter(columns.values())), names=names, kinds=kinds)
+    _arms(faults, spec, frame)
+    if faults.problems:
+        raise DataError(problems=sorted(faults.problems, key=lambda p: (p.place.row or 0, p.code)))
+    order = {item.id: place for place, item in enumerate(spec.document.items)}
+    item = np.array([order[str(name)] for name in names], dtype=np.int64)
+    scored, kind = _counted(spec, item, numbers, meanings)
+    return Ratings(
+        frame=frame,
+        columns=columns,
+        item=item,
+        numbers=scored,
+        kind=kind,
+        codes={name: np.bincount(item[meanings == name], minlength=len(order)) for name in _MEANINGS},
+        applies=applies,
+        notes=tuple(notes),
+    )
+
+
+_MEANINGS = ("not_applicable", "not_recorded", "not_seen")
+
+
+def _names(faults: Faults, spec: FidelitySpecification, frame: pd.DataFrame) -> list[str | None]:
+    """Item of each row, None where it is not known (R05)."""
+    known = {item.id for item in spec.document.items}
+    found: list[str | None] = []
+    for row, value in enumerate(frame["item"].astype(object).tolist()):
+        name = value if isinstance(value, str) else str(value)
+        if name in known:
+            found.append(name)
+            continue
+        found.append(None)
+        if len(faults.problems) < 1000:
+            faults.add("R05", f"there is no item '{name}'", row=row, column="item", fix=did_you_mean(name, known))
+    return found
+
+
+def _numbers(
+    spec: FidelitySpecification, names: list[str | None], values: list[Any]
+) -> tuple[Floats, NDArray[np.object_], NDArray[np.object_]]:
+    """Numbers, what each cell is (value, code, blank, unread, unknown), and the meaning of codes."""
+    codes = {item.id: spec.codes_of(item.id) for item in spec.document.items}
+    numbers = np.full(len(values), np.nan)
+    kinds = np.full(len(values), "value", dtype=object)
+    meanings = np.full(len(values), "", dtype=object)
+    for row, (name, value) in enumerate(zip(names, values, strict=True)):
+        text = "" if _missing(value) else str(value).strip()
+        own = codes.get(name or "", {})
+        short = text.removesuffix(".0")
+        if name is None:
+            kinds[row] = "unknown"
+        elif not text or text == "<NA>":
+            kinds[row] = "blank"
+        elif text in own or short in own:
+            kinds[row], meanings[row] = "code", own[text if text in own else short]
+        elif isinstance(value, bool | np.bool_):
+            kinds[row] = "unread"
+        else:
+            try:
+                numbers[row] = float(text) if "_" not in text else np.nan
+            except ValueError:
+                kinds[row] = "unread"
+            if not np.isfinite(numbers[row]):
+                kinds[row] = "unread"
+    return numbers, kinds, meanings
+
+
+def _missing(value: Any) -> bool:
+    return (
+        value is None
+        or type(value).__name__ in {"NAType", "NaTType"}
+        or (isinstance(value, float) and isnan(value))
+    )
+
+
+def _counted(
+    spec: FidelitySpecification, item: Ints, numbers: Floats, meanings: NDArray[np.object_]
+) -> tuple[Floats, Ints]:
+    values, kind = numbers.copy(), np.zeros(len(item), dtype=np.int64)
+    for place, fields in enumerate(spec.document.items):
+        mine = item == place
+        treatments = spec.treatments_of(fields.id)
+        worst = fields.scale.high if fields.reverse else fields.scale.low
+        for meaning in _MEANINGS:
+            rows = mine & (meanings == meaning)
+            treatment = treatments[meaning]
+            if treatment == "score_min":
+                values[rows] = worst
+            else:
+                kind[rows] = DROPPED if treatment == "drop" else MISSING
+        values[mine] = fields.scale.counted(values[mine])
+    return values, kind
+
+
+def _keys(frame: pd.DataFrame, columns: dict[str, str], names: list[str | None], lowest: Ints) -> pd.DataFrame:
+    import pandas as pd
+
+    units = np.stack([frame[column].astype(object).to_numpy() for column in columns.values()])
+    own = units[np.maximum(lowest, 0), np.arange(len(frame))]
+    keys = {"unit": [str(unit) for unit in own], "item": [str(name) for name in names]}
+    for name in ("rater", "respondent", "date"):
+        if name in frame.columns:
+            keys[name] = ["" if _missing(value) else str(value) for value in frame[name].astype(object)]
+    return pd.DataFrame(keys)
+
+
+def _dates(faults: Faults, frame: pd.DataFrame) -> None:
+    """Dates that are none (R11); they are read as ISO dates and never guessed."""
+    import pandas as pd
+
+    if "date" not in frame.columns:
+        return
+    if not pd.api.types.is_datetime64_any_dtype(frame["date"]):
+        given = frame["date"].astype(object)
+        read = pd.to_datetime(given.where(~blank_in(frame["date"])).astype(str), format="ISO8601", errors="coerce")
+        for row in faults.rows(read.isna().to_numpy() & ~blank_in(frame["date"])):
+            faults.add("R11", "the date is not read", row=row, column="date", value=given[row], rule="YYYY-MM-DD")
+        frame["date"] = read
+
+
+def _applies(
+    faults: Faults,
+    spec: FidelitySpecification,
+    frame: pd.DataFrame,
+    *,
+    lowest: str,
+    names: list[str | None],
+    kinds: NDArray[np.object_],
+) -> tuple[NDArray[np.bool_], list[str]]:
+    """Rows in which the item's condition holds; what cannot be told is a fault (R12)."""
+    import pandas as pd
+
+    applies, notes = np.ones(len(frame), dtype=bool), []
+    text = np.array([name or "" for name in names], dtype=object)
+    for column in sorted({name for item in spec.document.items for name in spec.condition_of(item.id)}):
+        if frame[column].dtype == object or str(frame[column].dtype) in {"str", "string"}:
+            filled = frame[column].where(~blank_in(frame[column]))
+            numbers = pd.to_numeric(filled, errors="coerce")
+            frame[column] = numbers if bool((numbers.notna() | filled.isna()).all()) else filled
+        pairs = frame[[lowest, column]].loc[~blank_in(frame[lowest])].dropna().drop_duplicates()
+        for value in pairs.loc[pairs[lowest].duplicated(), lowest].drop_duplicates().iloc[:200]:
+            row = int(np.flatnonzero((frame[lowest] == value).to_numpy())[0])
+            faults.add("R12", f"{column} of {lowest} {value} is not the same in all rows", row=row, column=column)
+    for item in spec.document.items:
+        if item.applies_if is None:
+            continue
+        mine = text == item.id
+        truth = spec.conditions[item.id].evaluate(frame)
+        for row in faults.rows(mine & truth.isna().to_numpy()):
+            message = f"whether item '{item.id}' applies cannot be told"
+            column = ", ".join(sorted(spec.condition_of(item.id)))
+            faults.add("R12", message, row=row, column=column, rule=item.applies_if, fix="fill in the column")
+        holds = truth.fillna(True).to_numpy(dtype=bool)
+        idle = int((mine & ~holds & (kinds == "value")).sum())
+        if idle:
+            notes.append(f"{idle} ratings of item '{item.id}' do not count: {item.applies_if} does not hold.")
+        applies &= holds | ~mine
+    return applies, notes
+
+
+def _arms(faults: Faults, spec: FidelitySpecification, frame: pd.DataFrame) -> None:
+    """Arms that the specification does not measure (R13)."""
+    plan = spec.document.differentiation
+    if plan is None or plan.arm not in frame.columns:
+        return
+    odd = ~np.isin(frame[plan.arm].astype(object).astype(str).to_numpy(), plan.measured_in)
+    for row in faults.rows(odd):
+        value = frame[plan.arm].iloc[row]
+        faults.add(
+            "R13",
+            "the arm is none that is measured",
+            row=row,
+            column=plan.arm,
+            value=value,
+            fix=did_you_mean(str(value), plan.measured_in),
+        )

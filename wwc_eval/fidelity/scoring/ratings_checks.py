@@ -1,0 +1,188 @@
+"""What ratings must be before they are scored: every fault with its row, column, value, rule and fix."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from wwc_eval.errors import Place, Problem, did_you_mean, shown
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from wwc_eval.fidelity.specification.specification import FidelitySpecification
+
+    Bools = NDArray[np.bool_]
+
+__all__ = ["Faults", "column_problems", "unit_problems", "value_problems", "who_problems"]
+
+SHOWN_ROWS = 200
+"""Rows of one fault that are named one by one."""
+
+
+class Faults:
+    """Collects problems of one table of ratings."""
+
+    def __init__(self, file: str | None) -> None:
+        self.file = file
+        self.problems: list[Problem] = []
+
+    def add(
+        self, code: str, message: str, *, row: int | None = None, column: str | None = None, **rest: Any
+    ) -> None:
+        """One problem; ``row`` counts from 0."""
+        if "value" in rest:
+            rest["value"] = shown(rest["value"])
+        place = Place(file=self.file, row=None if row is None else row + 2, column=column)
+        self.problems.append(Problem(code=code, message=message, place=place, **rest))
+
+    def rows(self, mask: Bools) -> Iterator[int]:
+        """Rows of a mask, at most so many that a reader can work through them."""
+        found = np.flatnonzero(mask)
+        yield from (int(row) for row in found[:SHOWN_ROWS])
+
+
+def column_problems(
+    faults: Faults, spec: FidelitySpecification, frame: pd.DataFrame, columns: dict[str, str]
+) -> None:
+    """Columns that are missing or stand twice (R01), and tables without rows (R02)."""
+    names = [str(name) for name in frame.columns]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        faults.add("R01", f"there are {names.count(name)} columns '{name}'", column=name, fix="keep one")
+    needed = {**columns, "item": "item", "value": "value"}
+    if any(item.respondents for item in spec.document.items):
+        needed["respondent"] = "respondent"
+    for what, column in needed.items():
+        if column not in names:
+            word = f"unit '{what}'" if what in columns else what
+            faults.add(
+                "R01", f"there is no column '{column}' ({word})", column=column, fix=did_you_mean(column, names)
+            )
+    for item in spec.document.items:
+        for column in sorted(spec.condition_of(item.id)):
+            if column not in names:
+                message = f"there is no column '{column}', which says whether item '{item.id}' applies"
+                faults.add("R01", message, column=column, fix=did_you_mean(column, names))
+    if not len(frame):
+        faults.add("R02", "there are no ratings", fix="check the file and its filters")
+
+
+def unit_problems(
+    faults: Faults, frame: pd.DataFrame, columns: dict[str, str], lowest_of: NDArray[np.int64]
+) -> None:
+    """Units that are blank (R03), or that belong to two units (R04).
+
+    ``lowest_of`` is the position of the lowest unit that each row needs; -1 where the item is unknown.
+    """
+    names = list(columns.values())
+    for place, name in enumerate(names):
+        blank = blank_in(frame[name]) & (place >= lowest_of) & (lowest_of >= 0)
+        for row in faults.rows(blank):
+            faults.add("R03", f"no {name} is given", row=row, column=name, fix="say which unit was rated")
+    for child, parent in itertools.pairwise(names):
+        pairs = frame[[child, parent]].loc[~blank_in(frame[child]) & ~blank_in(frame[parent])]
+        distinct = pairs.drop_duplicates()
+        torn = distinct.loc[distinct[child].duplicated(keep=False), child].drop_duplicates()
+        for value in torn.iloc[:SHOWN_ROWS]:
+            those = pairs.loc[pairs[child] == value, parent]
+            other = those.ne(those.iloc[0])
+            where = int(np.flatnonzero(frame.index == other.index[int(other.to_numpy().argmax())])[0])
+            listed = ", ".join(sorted(str(one) for one in those.unique()))
+            faults.add(
+                "R04",
+                f"{child} {value} belongs to more than one {parent}: {listed}",
+                row=where,
+                column=parent,
+                rule=f"one {parent} for each {child}",
+                fix=f"correct the row, or give each {child} an identifier of its own",
+            )
+
+
+def value_problems(
+    faults: Faults,
+    spec: FidelitySpecification,
+    items: list[str | None],
+    *,
+    values: list[Any],
+    numbers: NDArray[np.float64],
+    kinds: NDArray[np.object_],
+) -> None:
+    """Values that are blank or no number (R06), or off their scale (R07)."""
+    names = np.array([name or "" for name in items], dtype=object)
+    for row in faults.rows(kinds == "blank"):
+        codes = ", ".join(f"'{code}'" for code in spec.codes_of(items[row]))
+        faults.add("R06", "the value is blank", row=row, column="value", fix=f"give a value, or one of {codes}")
+    for row in faults.rows(kinds == "unread"):
+        codes = ", ".join(f"'{code}'" for code in spec.codes_of(items[row]))
+        message = "the value is neither a number nor a code"
+        faults.add("R06", message, row=row, column="value", value=values[row], rule=f"codes: {codes}")
+    for item in spec.document.items:
+        mask = (names == item.id) & (kinds == "value")
+        off = np.zeros(len(names), dtype=bool)
+        off[mask] = ~item.scale.allows(numbers[mask])
+        for row in faults.rows(off):
+            faults.add(
+                "R07",
+                f"the value is not on the scale of item '{item.id}'",
+                row=row,
+                column="value",
+                value=values[row],
+                rule=item.scale.rule,
+            )
+
+
+def who_problems(
+    faults: Faults, spec: FidelitySpecification, frame: pd.DataFrame, items: list[str | None]
+) -> None:
+    """Raters that are blank (R09), respondents that do not answer an item (R10), and ratings given twice (R08)."""
+    names = np.array([name or "" for name in items], dtype=object)
+    if "rater" in frame.columns:
+        judged = np.isin(names, [item.id for item in spec.document.items if spec.judged(item.id)])
+        for row in faults.rows(blank_in(frame["rater"]) & judged):
+            faults.add("R09", "no rater is given", row=row, column="rater", fix="say who judged it")
+    if "respondent" not in frame.columns:
+        return
+    given = frame["respondent"].astype(object).to_numpy()
+    blank = blank_in(frame["respondent"])
+    for item in spec.document.items:
+        if not item.respondents:
+            continue
+        mask = names == item.id
+        for row in faults.rows(mask & blank):
+            faults.add("R10", f"item '{item.id}' has no respondent", row=row, column="respondent")
+        wrong = mask & ~blank & ~np.isin(given.astype(str), item.respondents)
+        for row in faults.rows(wrong):
+            faults.add(
+                "R10",
+                f"item '{item.id}' is not answered by '{given[row]}'",
+                row=row,
+                column="respondent",
+                fix=did_you_mean(str(given[row]), item.respondents),
+            )
+
+
+def duplicate_problems(faults: Faults, keys: pd.DataFrame) -> None:
+    """The same item of the same unit rated twice by one rater on one day (R08)."""
+    again = keys.duplicated(keep="first").to_numpy()
+    codes = keys.groupby(list(keys.columns), sort=False, dropna=False).ngroup().to_numpy()
+    _, first = np.unique(codes, return_index=True)
+    for row in faults.rows(again):
+        faults.add(
+            "R08",
+            f"item '{keys['item'].iloc[row]}' of {keys['unit'].iloc[row]} is rated twice by the same rater",
+            row=row,
+            rule=f"first in row {int(first[codes[row]]) + 2}",
+            fix="keep one, or give the dates",
+        )
+
+
+def blank_in(column: pd.Series[Any]) -> Bools:
+    """Which cells are missing or empty text."""
+    missing: Bools = column.isna().to_numpy(dtype=bool).copy()
+    if column.dtype == object or str(column.dtype) in {"str", "string", "category"}:
+        missing |= (column.astype(object).astype(str).str.strip() == "").to_numpy(dtype=bool)
+    return missing
