@@ -66,7 +66,7 @@ def designs(least=3):
     """Ratios and strata of all designs of up to ten units that brute force can go through."""
     for ratio, n in itertools.product(RATIOS, range(least, 11)):
         if len(ratio) ** n <= MOST:
-            for sizes in partitions(n, 2):
+            for sizes in partitions(n, len(ratio)):
                 yield ratio, sizes
 
 

@@ -303,6 +303,17 @@ def test_designs_that_cannot_be(change, method, error, words):
         we.randomise(frame_of(8, seed=9).assign(**change), unit="team", method=method, seed="s")
 
 
+@pytest.mark.parametrize(
+    "method", [we.Constrained(on="x0", by="la"), we.Rerandomised(on="x0", by="la", accept=0.3)]
+)
+def test_a_stratum_smaller_than_the_number_of_arms_is_refused(method):
+    frame = frame_of(8, seed=3).assign(la=["N"] * 5 + ["S"] * 2 + ["W"])
+    with pytest.raises(DesignError, match="stratum 'W' has 1 unit for 2 arms"):
+        we.randomise(frame, unit="team", method=method, seed="s")
+    with pytest.raises(DesignError, match="stratum 'S' has 2 units for 3 arms"):
+        we.randomise(frame, unit="team", arms=("a", "b", "c"), method=method, seed="s")
+
+
 def test_too_few_units():
     with pytest.raises(DesignError, match="leave nothing to balance"):
         we.randomise(frame_of(2), unit="team", method=we.Constrained(on="x0"), seed="s")

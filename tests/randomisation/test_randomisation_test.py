@@ -357,3 +357,28 @@ def test_after_withdrawals_the_reference_set_is_conditional_and_units_that_joine
     found = we.randomisation_test(grown, more, "y ~ arm", weights=None)
     observed, p, _ = by_hand(grown, more, difference)
     assert (found.estimate, found.p_value) == (pytest.approx(observed), pytest.approx(p))
+
+
+@pytest.mark.parametrize(
+    "method",
+    [we.Minimisation(on="la"), we.PermutedBlocks(sizes=(2, 4)), we.Constrained(on="n", accept=0.2)],
+    ids=lambda method: method.kind,
+)
+def test_withdrawals_from_a_design_too_large_to_list_are_tested_by_draws(method):
+    frame = children(24, np.random.default_rng(17), effect=1.0)
+    allocation = allocated(frame, method)
+    rest, left = allocation.without(["t003", "t010"]), frame[~frame["team"].isin(["t003", "t010"])]
+    found = we.randomisation_test(rest, left, "y ~ arm", weights=None, draws=199, rng=1)
+    assert not found.details["exact"]
+    assert np.isnan(found.details["smallest_p_value"])
+    assert not found.warnings
+    drawn = rest.reference_set(199, rng=1)
+    place = {key: i for i, key in enumerate(rest.table["team"])}
+    arm = drawn[:, [place[key] for key in left["team"]]]
+    y = left["y"].to_numpy()
+    values = np.array([y[row == 1].mean() - y[row == 0].mean() for row in arm])
+    assert found.p_value == pytest.approx((1 + (np.abs(values) >= abs(found.estimate) - 1e-9).sum()) / 200)
+    with pytest.raises(DesignError, match="needs rng"):
+        we.randomisation_test(rest, left, "y ~ arm", weights=None)
+    with pytest.raises(DesignError, match="weights=None"):
+        we.randomisation_test(rest, left, "y ~ arm", rng=1)

@@ -9,10 +9,11 @@ from typing import Any
 
 from wwc_eval.errors import DesignError
 from wwc_eval.randomisation.arms import Arms
+from wwc_eval.randomisation.checks import check_strata
 from wwc_eval.randomisation.constraint import BoundConstrained
 from wwc_eval.randomisation.covariates import as_share, read_covariates, read_weights
 from wwc_eval.randomisation.scheme import Scheme
-from wwc_eval.randomisation.units import Units, names_of
+from wwc_eval.randomisation.units import Strata, Units, names_of
 
 __all__ = ["Constrained", "require_units"]
 
@@ -23,7 +24,8 @@ class Constrained(Scheme):
 
     Score of two arms (as cvcrand's l2): sum over covariates of ``(w (sum of z in the second arm))^2``, z standardised
     with divisor n - 1; it is proportional to Raab and Butcher's sum of squared differences in means. With more arms:
-    sum over pairs of arms and covariates of ``(w (difference in means of z))^2``. A weight multiplies the covariate
+    sum over pairs of arms and covariates of ``(w (difference in means of z))^2``, which also compares allocations of two
+    arms whose sizes may vary because the ratio does not divide the units. A weight multiplies the covariate
     and so counts squared; categories become indicators against the first in order, each with the column's weight.
 
     All permitted allocations are scored where there are at most 160 million (30 clusters in two equal arms);
@@ -86,23 +88,33 @@ class Constrained(Scheme):
         Raises
         ------
         DesignError
-            If there are too few units, or a covariate does not vary.
+            If there are too few units, in all or in a stratum, or a covariate does not vary.
         """
-        require_units(units, arms)
+        groups = require_units(units, arms, tuple(self.by or ()))
         weights: Any = self.weights
         shares = [Fraction(repr(weight)) for weight in weights] if weights else []
         covariates = read_covariates(units, tuple(self.on), shares)
         return BoundConstrained(
             scheme=self, units=units, arms=arms, covariates=tuple(covariates), accept=Fraction(repr(self.accept)),
-            groups=units.strata(tuple(self.by or ())), orthogonal=False,
+            groups=groups, orthogonal=False,
         )  # fmt: skip
 
 
-def require_units(units: Units, arms: Arms) -> None:
-    """Refuse lists that leave an arm empty or nothing to choose from."""
+def require_units(units: Units, arms: Arms, by: tuple[str, ...]) -> Strata:
+    """Strata of the units; lists are refused that leave an arm empty or nothing to choose from.
+
+    Raises
+    ------
+    DesignError
+        If there are too few units, in all or in a stratum.
+    """
     if min(units.n * part // arms.total for part in arms.ratio) < 1 or units.n <= arms.k:
         raise DesignError(
             f"{units.n} units in {arms.words} leave nothing to balance",
             rule="every arm has at least one unit, and there are more units than arms",
             fix="add units, or use Complete",
         )
+    strata = units.strata(by)
+    if by:
+        check_strata(strata, arms)
+    return strata

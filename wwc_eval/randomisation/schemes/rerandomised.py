@@ -21,7 +21,7 @@ class Rerandomised(Scheme):
     """Allocations whose arms are closest in Mahalanobis distance; one of them is drawn, each equally likely.
 
     Distance of two arms: ``M = (n1 n2 / n) d' S^-1 d``, d the difference in means and S the sample covariance of all
-    units; with more arms, the sum of ``d' S^-1 d`` over pairs of arms. Unlike :class:`Constrained` it does not
+    units; with more arms, and where the sizes of two arms may vary, the sum of ``d' S^-1 d`` over pairs of arms. Unlike :class:`Constrained` it does not
     depend on the units, or on any linear combination, of the covariates.
 
     ``accept`` is the probability that a random allocation is accepted. The cut-off is the exact quantile of M where
@@ -72,10 +72,10 @@ class Rerandomised(Scheme):
         Raises
         ------
         DesignError
-            If there are too few units, or a covariate is determined by the others.
+            If there are too few units, in all or in a stratum, or a covariate is determined by the others.
         """
-        require_units(units, arms)
+        groups = require_units(units, arms, tuple(self.by or ()))
         return BoundConstrained(
             scheme=self, units=units, arms=arms, covariates=tuple(read_covariates(units, tuple(self.on))),
-            accept=Fraction(repr(self.accept)), groups=units.strata(tuple(self.by or ())), orthogonal=True,
+            accept=Fraction(repr(self.accept)), groups=groups, orthogonal=True,
         )  # fmt: skip

@@ -233,7 +233,13 @@ def _weights(allocation: Allocation, weights: str | None, exposure: Exposure) ->
     check_choice("weights", weights, ("inverse_probability",))
     if allocation.bound.column != "arm":
         return None
-    probabilities = allocation.probabilities
+    try:
+        probabilities = allocation.probabilities
+    except DesignError:
+        raise DesignError(
+            "given the units that withdrew, the probabilities of the others are those of too many allocations to count",
+            fix="write weights=None: the test holds its level without",
+        ) from None
     used = probabilities[np.unique(exposure.place)]
     if np.ptp(used, axis=0).max(initial=0.0) < 1e-12:
         return None

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from wwc_eval.data.samples.draws import Seed
     from wwc_eval.randomisation.allocation import Allocation
 
-__all__ = ["ReferenceSet", "p_value", "reference_set"]
+__all__ = ["ReferenceSet", "count_of", "p_value", "reference_set"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,13 +59,23 @@ def reference_set(
             rule="with 19 draws the smallest p-value is 1 in 20",
             fix="use 9,999",
         )
-    if allocation.n_permitted <= listed:
+    known = count_of(allocation)
+    if known is not None and known <= listed:
         reference = allocation.bound.enumerate(listed)
         return ReferenceSet(codes=reference.allocations, weights=reference.weights, exact=True)
     if rng is None:
         raise DesignError(
-            f"the scheme permits {count_in_words(allocation.n_permitted)} allocations, so the test draws from them and needs rng",
+            f"the scheme permits {'too many to count' if known is None else count_in_words(known)} allocations, so the test "
+            "draws from them and needs rng",
             fix="give a seed, such as rng=1",
         )
     codes = allocation.reference_set(int(draws), rng)
     return ReferenceSet(codes=codes, weights=np.full(len(codes), 1.0 / (len(codes) + 1)), exact=False)
+
+
+def count_of(allocation: Allocation) -> int | None:
+    """Number of permitted allocations; None where those that agree with units that withdrew are too many to count."""
+    try:
+        return allocation.n_permitted
+    except DesignError:
+        return None

@@ -9,7 +9,7 @@ import numpy as np
 
 from wwc_eval.estimate import Estimate
 from wwc_eval.randomisation.scheme import Floats
-from wwc_eval.randomisation.testing.reference import ReferenceSet
+from wwc_eval.randomisation.testing.reference import ReferenceSet, count_of
 
 if TYPE_CHECKING:
     from wwc_eval.randomisation.allocation import Allocation
@@ -41,10 +41,12 @@ def result_of(
     how = f"all {count:,} permitted allocations" if reference.exact else f"{count:,} draws of the scheme"
     tail = {0: "two-sided", 1: "one-sided (greater)", -1: "one-sided (less)"}[side]
     cautions = list(warnings)
-    if allocation.smallest_p_value > allocation.alpha:
+    # those that agree with units that withdrew may be too many to count: then there are enough
+    smallest = math.nan if count_of(allocation) is None else allocation.smallest_p_value
+    if smallest > allocation.alpha:
         cautions.append(
             f"No result of this design can reach p < {allocation.alpha:g}: its smallest two-sided p-value is "
-            f"{allocation.smallest_p_value:.3f}"
+            f"{smallest:.3f}"
         )
     return Estimate(
         term=term,
@@ -66,7 +68,7 @@ def result_of(
         details={
             "exact": reference.exact,
             "n_allocations": count,
-            "smallest_p_value": allocation.smallest_p_value,
+            "smallest_p_value": smallest,
             **details,
         },
     )
