@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from wwc_eval.did.few_treated import FewTreated
+    from wwc_eval.did.few_table import FewTreated
 
 __all__ = ["plot_reassigned"]
 

@@ -76,26 +76,38 @@ def permutations(statistic: Statistic, draws: int, rng: Seed | None) -> Referenc
     DesignError
         If permutations are drawn and ``rng`` is missing.
     """
-    codes = statistic.codes
+    pool = np.flatnonzero(statistic.eligible)
+    codes = statistic.codes[pool]
+    if not (codes > 0).any():
+        raise DesignError("no treated cluster is seen before and after it adopted, so nothing can be permuted")
     counts = np.bincount(codes)
     total = math.factorial(len(codes))
     for count in counts.tolist():
         total //= math.factorial(count)
-    if total <= COUNTABLE:
-        listed = _all_of(counts)
-        weights = np.full(len(listed), 1.0 / len(listed))
-        words = f"all {len(listed):,} permutations of treatment over {len(codes):,} clusters"
-        return Reference(codes=listed, weights=weights, exact=True, fixed_counts=True, words=words)
-    _need_rng(rng, f"{total:.3g}" if total >= 10**7 else f"{total:,}")
-    from wwc_eval.data.samples.draws import generator
+    exact = total <= COUNTABLE
+    if exact:
+        drawn = _all_of(counts)
+        words = f"all {len(drawn):,} permutations of treatment over {len(codes):,} clusters"
+    else:
+        _need_rng(rng, f"{total:.3g}" if total >= 10**7 else f"{total:,}")
+        from wwc_eval.data.samples.draws import generator
 
-    assert rng is not None
+        assert rng is not None
+        drawn = _drawn(codes, draws, generator(rng))
+        words = f"{draws:,} permutations of treatment over {len(codes):,} clusters"
+    rest = len(statistic.codes) - len(pool)
+    if rest:
+        # a cluster that is not seen on both sides of the dates could not have shown an effect
+        whole = np.tile(statistic.codes, (len(drawn), 1))
+        whole[:, pool] = drawn
+        drawn = whole
+        words += f" ({rest:,} more are not seen before and after, and stay as they are)"
     return Reference(
-        codes=_drawn(codes, draws, generator(rng)),
-        weights=np.full(draws, 1.0 / (draws + 1)),
-        exact=False,
+        codes=drawn,
+        weights=np.full(len(drawn), 1.0 / (len(drawn) + (0 if exact else 1))),
+        exact=exact,
         fixed_counts=True,
-        words=f"{draws:,} permutations of treatment over {len(codes):,} clusters",
+        words=words,
     )
 
 

@@ -77,6 +77,16 @@ class Statistic:
         return bool((weights == weights.flat[0]).all()) and len(self.codes) == len(self.blocks)
 
     @cached_property
+    def eligible(self) -> NDArray[np.bool_]:
+        """Clusters that could have been treated at any of the dates: seen before and after each, shape (blocks,)."""
+        present = self.sample.present
+        found = np.zeros((len(self.codes), len(self.dates)), dtype=bool)
+        for k, date in enumerate(self.dates.tolist()):
+            both = present[:, :date].any(axis=1) & present[:, date:].any(axis=1)
+            np.logical_or.at(found[:, k], self.blocks, both)
+        return np.asarray(found.all(axis=1))
+
+    @cached_property
     def absorber(self) -> Absorber:
         """Unit and period effects."""
         return Absorber.of(self.sample.weights)

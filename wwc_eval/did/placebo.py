@@ -9,7 +9,7 @@ import numpy as np
 
 from wwc_eval.did.checks_result import Check
 from wwc_eval.did.effects import EffectEstimates
-from wwc_eval.did.few_treated import few_treated
+from wwc_eval.did.few_table import few_treated
 from wwc_eval.did.panel import Panel
 from wwc_eval.errors import DesignError, shown
 
@@ -52,7 +52,7 @@ def placebo_dates(
     Raises
     ------
     DesignError
-        If a shift is not above 0, or nobody has enough periods before it.
+        If a shift is not above 0, or nobody has a period before any of the placebo dates.
 
     Examples
     --------
@@ -72,10 +72,18 @@ def placebo_dates(
         if isinstance(shift, bool) or not isinstance(shift, (int, np.integer)) or shift < 1:
             raise DesignError(f"shift == {shown(shift)}, must be a whole number above 0", fix="use (1, 2, 3)")
         moved, left = _moved(panel, int(shift))
+        if moved is None:
+            notes.append(f"{shift} periods early: no treated unit has a period before.")
+            continue
         if left:
             notes.append(f"{shift} periods early: {left} treated units have no period before and are left out.")
         rows.append(few_treated(moved, **named).overall)
         keys.append({"periods_early": int(shift)})
+    if not rows:
+        raise DesignError(
+            f"no treated unit has a period before any of the placebo dates {tuple(shifts)}",
+            fix="use smaller shifts, or more periods",
+        )
     return Check(
         overall=actual,
         estimates=EffectEstimates(rows, keys),
@@ -87,16 +95,14 @@ def placebo_dates(
     )
 
 
-def _moved(panel: Panel, shift: int) -> tuple[Panel, int]:
+def _moved(panel: Panel, shift: int) -> tuple[Panel | None, int]:
     """Treated cells taken out and treatment begun so many periods early; and how many units that leaves out."""
     T = panel.n_periods
     joins = panel.adopted < T
     early = panel.adopted - shift
     lost = joins & (early < 1)
     if not (joins & ~lost).any():
-        raise DesignError(
-            f"no treated unit has a period {shift + 1} before treatment", fix="use smaller shifts, or more periods"
-        )
+        return None, int(lost.sum())
     emptied = panel.with_outcomes(np.where(panel.treated, np.nan, panel.outcomes))
     moved = emptied.with_adopted(np.where(joins, np.maximum(early, 0), T))
     drop = panel.units[lost].tolist()

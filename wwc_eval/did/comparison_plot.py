@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from wwc_eval.did.compare import Comparison
+    from wwc_eval.did.comparison import Comparison
 
 __all__ = ["plot_comparison", "plot_events"]
 
@@ -21,7 +21,7 @@ QUIET = "#4d5b68"
 
 def plot_comparison(found: Comparison, ax: Axes | None = None) -> Axes:
     """One line an estimate; hollow marks and thin lines are the methods for few treated."""
-    from wwc_eval.did.compare import ESTIMATORS, NAMES
+    from wwc_eval.did.comparison import ESTIMATORS, NAMES
 
     if ax is None:
         from matplotlib.figure import Figure
@@ -52,7 +52,7 @@ def plot_comparison(found: Comparison, ax: Axes | None = None) -> Axes:
 
 def plot_events(found: Comparison, ax: Axes | None = None) -> Axes:
     """Effects by event of every estimator that has them."""
-    from wwc_eval.did.compare import NAMES
+    from wwc_eval.did.comparison import NAMES
 
     if ax is None:
         from matplotlib.figure import Figure

@@ -139,13 +139,13 @@ class Comparison(Rendered):
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Every estimate with its interval; hollow marks are the intervals for few treated."""
-        from wwc_eval.did.compare_plot import plot_comparison
+        from wwc_eval.did.comparison_plot import plot_comparison
 
         return plot_comparison(self, ax)
 
     def plot_events(self, ax: Axes | None = None) -> Axes:
         """Effects by periods since treatment, the estimators side by side."""
-        from wwc_eval.did.compare_plot import plot_events
+        from wwc_eval.did.comparison_plot import plot_events
 
         return plot_events(self, ax)
 
@@ -196,7 +196,7 @@ def compare(
     *,
     control: str = "never",
     anticipation: int = 0,
-    methods: Sequence[str] = METHODS,
+    methods: Sequence[str] | None = None,
     draws: int = 9_999,
     rng: Seed | None = None,
     allocation: Any = None,
@@ -219,7 +219,8 @@ def compare(
         Periods before treatment in which an effect is allowed (Callaway-Sant'Anna and what is made from it); the other
         estimators take panels of :func:`mask_periods`.
     methods, draws, rng, allocation, population
-        As in :func:`few_treated`; no methods for none.
+        As in :func:`few_treated`; permutation, wild bootstrap and, where populations are known, Ferman-Pinto if
+        nothing is said, and ``()`` for none.
     window : (int, int)
         Events of the sensitivity analysis.
     sensitivity : bool
@@ -267,8 +268,11 @@ def compare(
             results[name] = found
             rows.append((name, guarded(found.overall, frozen)))
     few = None
+    if methods is None:
+        known = population is not None or frozen.exposures is not None or float(np.ptp(frozen.weights)) > 0
+        methods = METHODS if known else METHODS[:2]
     if methods:
-        from wwc_eval.did.few_treated import few_treated
+        from wwc_eval.did.few_table import few_treated
 
         few = few_treated(
             frozen,
