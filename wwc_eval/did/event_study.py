@@ -80,11 +80,14 @@ def event_study(
     data = sample.grouped()
     events = _events(sample, leads, lags)
     kept = _kept(events, sample, reference, leads, lags)
-    tables = (events[data.first][:, :, None] == kept).astype(float)
+    # row of each group in the table of events; the last row is that of the controls
+    place = np.searchsorted(sample.cohorts, sample.adopted[data.first])
+    tables = (events[place][:, :, None] == kept).astype(float)
     terms = tuple(_term(event, leads, lags) for event in kept)
     fit = fit_linear(data, sample.with_covariates(tables), (*terms, *sample.names))
     robust = robust_of(fit, vcov, df)
-    post = np.array([float(sample.weights[events == event].sum()) if event >= 0 else 0.0 for event in kept])
+    size = sample.cohort_weights
+    post = np.array([size[events[:-1] == event].sum() if event >= 0 else 0.0 for event in kept])
     K, m = len(fit.beta), len(kept)
     contrasts = np.zeros((K, m + 1))
     contrasts[:m, 0] = post / post.sum()
@@ -109,21 +112,20 @@ OUTSIDE = np.iinfo(np.int64).min
 
 
 def _events(sample: Sample, leads: int | None, lags: int | None) -> NDArray[np.int64]:
-    """Event of each cell, its ends pooled; OUTSIDE where there is none."""
+    """Event of each cohort in each period, its ends pooled, shape (cohorts + 1, T); OUTSIDE for the controls."""
     for name, value in (("leads", leads), ("lags", lags)):
         if value is not None and (isinstance(value, bool) or int(check_number(name, value, at_least=0)) != value):
             raise DesignError(f"{name} == {shown(value)}, must be a whole number")
-    first = sample.times[np.minimum(sample.adopted, sample.n_periods - 1)]
-    events = sample.times[None, :] - first[:, None]
+    events = np.array([sample.event(int(cohort)) for cohort in sample.cohorts])
     events = np.clip(events, None if leads is None else -leads, lags)
-    return np.where((sample.adopted < sample.n_periods)[:, None], events, OUTSIDE)
+    return np.vstack([events, np.full((1, sample.n_periods), OUTSIDE)])
 
 
 def _kept(
     events: NDArray[np.int64], sample: Sample, reference: int, leads: int | None, lags: int | None
 ) -> NDArray[np.int64]:
     """Events that have a coefficient."""
-    found = np.unique(events[(events > OUTSIDE) & sample.present])
+    found = np.unique(events[:-1][sample.cohort_weights > 0])
     pooled = [value for value in (None if leads is None else -leads, lags) if value is not None]
     if reference not in found or (reference in pooled and reference != -1):
         where = "is a pooled end" if reference in pooled else "is no event of the panel"

@@ -111,8 +111,7 @@ def _spread(sample: Sample, cells: CohortCells, gaps: Floats, *, leave_one_out: 
     alone = np.zeros(len(bottom), dtype=bool)
     if not leave_one_out:
         return np.where(square > 0, gaps - top / bottom, 0.0), alone
-    codes = clusters_of(sample)
-    count = int(codes.max()) + 1
+    codes, count = clusters_of(sample)
     inside, mass = np.zeros((count, len(bottom))), np.zeros((count, len(bottom)))
     np.add.at(inside, codes, square * gaps)
     np.add.at(mass, codes, square)

@@ -19,9 +19,21 @@ from wwc_eval.did.absorb import Absorber
 from wwc_eval.errors import DesignError
 from wwc_eval.inference.families import Floats
 
-__all__ = ["Grouped", "LinearFit", "fit_linear", "sum_by"]
+__all__ = ["Grouped", "LinearFit", "dense_codes", "fit_linear", "sum_by"]
 
 COLLINEAR = 1e-9
+MOST_GROUPS = 10_000
+
+
+def dense_codes(codes: NDArray[np.intp]) -> tuple[NDArray[np.intp], int]:
+    """Codes from 0 without gaps in the order of non-negative ones, and how many there are."""
+    if codes.size and int(codes.max()) > 4 * codes.size + 1000:
+        found, dense = np.unique(codes, return_inverse=True)
+        return dense.reshape(-1).astype(np.intp), len(found)
+    used = np.bincount(codes) > 0
+    if used.all():
+        return codes.astype(np.intp, copy=False), len(used)
+    return (np.cumsum(used) - 1)[codes].astype(np.intp), int(used.sum())
 
 
 def sum_by(codes: NDArray[np.intp], count: int, values: Floats) -> Floats:
@@ -90,7 +102,7 @@ class Grouped:
             Blocks with period effects of their own.
         """
         n = len(outcomes)
-        found, codes = np.unique(clusters, return_inverse=True)
+        codes, n_clusters = dense_codes(clusters)
         if blocks is None:
             blocks = np.zeros(n, dtype=np.intp)
         if kinds is None or not _constant_weights(weights):
@@ -105,7 +117,7 @@ class Grouped:
             outcomes=outcomes,
             weights=weights,
             clusters=codes,
-            n_clusters=len(found),
+            n_clusters=n_clusters,
             group=group,
             first=first,
             blocks=blocks[first],
@@ -152,15 +164,18 @@ class Grouped:
         if not self.compressed:
             return np.asarray(np.matmul(((self.outcomes - centre) * self.weights)[:, None, :], table)[:, 0, :])
         found = np.empty((self.n, table.shape[2]))
-        if len(self.first) > max(64, self.n // 8):
+        if len(self.first) > min(max(64, self.n // 8), MOST_GROUPS):
             left = (self.outcomes - centre[self.group]) * self.weights
             return np.asarray(np.matmul(left[:, None, :], table[self.group])[:, 0, :])
+        order = np.argsort(self.group.astype(np.int16), kind="stable")
+        ends = np.cumsum(np.bincount(self.group, minlength=len(self.first)))
         for code, first in enumerate(self.first):
-            members = self.group == code
+            members = order[(ends[code - 1] if code else 0) : ends[code]]
             present = self.weights[first] > 0
-            part = self.outcomes[members] @ (table[code] * present[:, None])
-            part -= (centre[code] * present) @ table[code]
-            found[members] = part * self.weights[members][:, int(np.argmax(present))][:, None]
+            seen = table[code] * present[:, None]
+            part = self.outcomes[members] @ seen
+            part -= centre[code] @ seen
+            found[members] = part * self.weights[members, int(np.argmax(present))][:, None]
         return found
 
     def own_residual(self, residual: Floats) -> Floats:
@@ -197,8 +212,10 @@ def _group(
     if not present.all():
         patterns = np.unique(np.packbits(present, axis=1), axis=0, return_inverse=True)[1].reshape(-1)
         keys = keys * (int(patterns.max()) + 1) + patterns
-    _, first, group = np.unique(keys, return_index=True, return_inverse=True)
-    return group.reshape(-1), first
+    group, count = dense_codes(keys)
+    first = np.empty(count, dtype=np.intp)
+    first[group[::-1]] = np.arange(len(group) - 1, -1, -1)
+    return group, first
 
 
 @dataclass(frozen=True, kw_only=True)

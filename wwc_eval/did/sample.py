@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wwc_eval.did.least_squares import Grouped
+from wwc_eval.did.least_squares import Grouped, dense_codes
 from wwc_eval.did.panel import Panel
 from wwc_eval.errors import DesignError, shown
 from wwc_eval.inference.families import Floats
@@ -72,8 +72,7 @@ class Sample:
     @cached_property
     def cohorts(self) -> Ints:
         """First treated period of each treated cohort, ascending."""
-        found = np.unique(self.adopted)
-        return found[found < self.n_periods]
+        return np.flatnonzero(np.bincount(self.adopted, minlength=1)[: self.n_periods]).astype(np.int64)
 
     @cached_property
     def treated(self) -> NDArray[np.bool_]:
@@ -106,7 +105,7 @@ class Sample:
     @property
     def treated_clusters(self) -> int:
         """Clusters with a treated unit."""
-        return len(np.unique(self.clusters[self.adopted < self.n_periods]))
+        return dense_codes(self.clusters[self.adopted < self.n_periods].astype(np.intp))[1]
 
     def grouped(self, *, own: bool = False) -> Grouped:
         """The units brought together by cohort; each for itself where ``own`` or with covariates."""

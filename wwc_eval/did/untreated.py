@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from wwc_eval.did.absorb import Absorber
 from wwc_eval.did.cohort_cells import CohortCells
-from wwc_eval.did.least_squares import sum_by
+from wwc_eval.did.least_squares import dense_codes, sum_by
 from wwc_eval.did.sample import Sample
 from wwc_eval.errors import DesignError
 from wwc_eval.inference.families import Floats
 
-__all__ = ["Untreated", "imputable"]
+__all__ = ["Untreated", "clusters_of", "imputable"]
 
 COLLINEAR = 1e-9
 
@@ -153,13 +153,13 @@ class Untreated:
 
     def by_cluster(self, values: Floats) -> Floats:
         """Sums of values (n, k) over the units of each cluster."""
-        found, codes = np.unique(self.sample.clusters, return_inverse=True)
-        return sum_by(codes.astype(np.intp), len(found), values)
+        codes, count = clusters_of(self.sample)
+        return sum_by(codes, count, values)
 
     @property
     def n_clusters(self) -> int:
         """Clusters in use."""
-        return len(np.unique(self.sample.clusters))
+        return clusters_of(self.sample)[1]
 
 
 def _check_covariates(moment: Floats, before: Floats, weights: Floats, names: tuple[str, ...]) -> None:
@@ -174,6 +174,6 @@ def _check_covariates(moment: Floats, before: Floats, weights: Floats, names: tu
         )
 
 
-def clusters_of(sample: Sample) -> NDArray[np.intp]:
-    """Codes of the clusters in use, from 0."""
-    return np.unique(sample.clusters, return_inverse=True)[1].astype(np.intp)
+def clusters_of(sample: Sample) -> tuple[NDArray[np.intp], int]:
+    """Codes of the clusters in use, from 0, and their number."""
+    return dense_codes(sample.clusters.astype(np.intp, copy=False))
