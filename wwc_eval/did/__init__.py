@@ -6,6 +6,8 @@ Names load on first use: an estimator is one file, and one line here.
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import Any
 
 # public name -> module that holds it
@@ -64,3 +66,15 @@ def __getattr__(name: str) -> Any:
         globals()[name] = value
         return value
     raise AttributeError(f"module 'wwc_eval.did' has no attribute '{name}'")
+
+
+class _Room(ModuleType):
+    """The room: a public name stays what it is when a module of the same name is imported."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # importing a module binds it in its package, which would hide the verb of that name
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Room
