@@ -20,6 +20,7 @@ from wwc_eval.plans.powering import step_of
 from wwc_eval.plans.sized_for import analysed, sizes_shown
 from wwc_eval.power import CONVENTIONS, Binary, Level, SteppedWedge, Trial
 
+ROOT = Path(__file__).parents[2]
 TRIAL, WEDGE = (text for text in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL) if "  power:" in text)
 COLUMNS = (
     "      local_authority: {type: text}\n      period: {type: category, levels: ['1', '2', '3', '4', '5', '6']}\n"
@@ -65,6 +66,31 @@ def p07(plan):
 
 
 # --- the block is the design
+
+
+@pytest.mark.parametrize("name", ["family_conferencing_trial", "no_wrong_door_wedge", "schools_s47_trial"])
+def test_the_sample_plans_state_what_their_designs_give(name):
+    plan = we.Plan.load(ROOT / "analysis_plans" / f"{name}.yaml")
+    assert p07(plan) == []
+    found = plan.power()
+    target = plan.facts.document.design.target
+    assert float(found.power) == pytest.approx(target.power, abs=0.005)
+    digits = -int(np.log10(step_of(plan.facts, ("design", "target", "mdes"))))
+    assert round(found.mdes.fall, digits) == target.mdes
+    assert not any("simulate" in note for note in found.notes)
+
+
+def test_effects_are_stated_to_the_digits_written(tmp_path):
+    # the design detects -0.0816; a stated figure is rounded, no more
+    for stated, passes in (
+        ("-0.082", True),
+        ("-0.08", True),
+        ("-0.083", False),
+        ("-0.09", False),
+        ("-0.080", False),
+    ):
+        plan = planned(tmp_path, None, ("mdes: -0.082", f"mdes: {stated}"))
+        assert (p07(plan) == []) == passes, stated
 
 
 def test_the_trial_of_the_page(tmp_path):

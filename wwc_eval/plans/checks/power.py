@@ -7,7 +7,7 @@ from pathlib import Path as FilePath
 from typing import TYPE_CHECKING
 
 from wwc_eval.errors import Problem, WwcError
-from wwc_eval.plans.checks.registry import check, problem_at
+from wwc_eval.plans.checks.registry import check, from_room, problem_at
 from wwc_eval.plans.facts import Facts
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ TARGET = ("design", "target")
 
 @check("P07", "the effect and power stated are those that the design gives")
 def _sized(facts: Facts, _: FilePath | None) -> Iterator[Problem]:
+    yield from from_room("P07")(facts, None)
     design = facts.document.design
     if design.power is None:
         return
@@ -48,7 +49,7 @@ def _sized(facts: Facts, _: FilePath | None) -> Iterator[Problem]:
 
 
 def _stated(facts: Facts, found: PlanPower) -> Iterator[Problem]:
-    """Effect or power as recomputed, to the digits in which they are stated: they are one statement."""
+    """Effect or power as recomputed, rounded to the digits in which they are stated: they are one statement."""
     from wwc_eval.plans.powering import step_of
 
     mdes, goal = found.stated["mdes"], found.stated["power"]
@@ -57,8 +58,7 @@ def _stated(facts: Facts, found: PlanPower) -> Iterator[Problem]:
     assert found.power is not None
     steps = {name: step_of(facts, (*TARGET, name)) for name in ("mdes", "power")}
     given, power = _comparable(found), float(found.power)
-    same = abs(given - mdes) <= steps["mdes"] * (1 + 1e-9) or abs(power - goal) <= steps["power"] * (1 + 1e-9)
-    if same:
+    if _rounds_to(given, mdes, steps["mdes"]) or _rounds_to(power, goal, steps["power"]):
         return
     digits = max(3, _decimals(steps["mdes"]))
     yield problem_at(
@@ -67,6 +67,11 @@ def _stated(facts: Facts, found: PlanPower) -> Iterator[Problem]:
         f"{mdes:g} with power {power:.3f}",
         f"write mdes: {_written(given, digits)}, or correct what the size rests on in power:",
     )  # fmt: skip
+
+
+def _rounds_to(value: float, stated: float, step: float) -> bool:
+    """Whether a value lies within half a unit of the last digit stated."""
+    return abs(value - stated) <= 0.5 * step * (1 + 1e-9)
 
 
 def _comparable(found: PlanPower) -> float:

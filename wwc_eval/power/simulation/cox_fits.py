@@ -42,7 +42,9 @@ class Times:
         """Sums (R, J) of what children have, over their clusters."""
         reps, units = len(values), int(self.cluster.max()) + 1
         where = np.arange(reps)[:, None] * units + self.cluster
-        return np.asarray(np.bincount(where.ravel(), values.ravel(), reps * units).reshape(reps, units), dtype=float)
+        return np.asarray(
+            np.bincount(where.ravel(), values.ravel(), reps * units).reshape(reps, units), dtype=float
+        )
 
 
 def fit_cox(times: Times, *, robust: bool) -> ReplicateFits:
