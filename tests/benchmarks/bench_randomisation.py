@@ -127,6 +127,16 @@ def bench_tests():
     show("the same with its interval", seconds)
     seconds, _ = best(lambda: test("y ~ arm"))
     show("randomisation test, difference in means", seconds)
+    counted = children.assign(years=rng.uniform(0.1, 1.0, 10_000), moves=rng.poisson(0.6, 10_000))
+
+    def rates(formula):
+        options = {"statistic": "rate_ratio", "exposure": "years", "draws": 9_999, "rng": 1, "ci": True}
+        return we.randomisation_test(allocation, counted, formula, **options)
+
+    seconds, _ = best(lambda: rates("moves ~ arm"))
+    show("randomisation test, rate ratio with its interval", seconds)
+    seconds, _ = best(lambda: rates("moves ~ arm + age + sex + la"))
+    show("the same, adjusted", seconds)
     arm = dict(zip(allocation.table["unit"], allocation.table["arm"].astype(str), strict=True))
     given = children.assign(arm=children["unit"].map(arm))
     fit = we.multilevel_model("y ~ arm + age + sex + (1 | unit)", given, levels={"arm": ["control", "programme"]})

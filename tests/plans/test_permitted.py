@@ -234,7 +234,7 @@ def test_unequal_chances_of_simple_randomisation_are_those_of_the_ratio(tmp_path
 
 
 def test_of_people_no_range_is_given(tmp_path):
-    units = teams(40)
+    units = teams(14)
     ratio = {"usual": 1, "programme": 2}
     method = we.Minimisation(on="region")
     allocation = we.randomise(units, unit="team", arms=ratio, method=method, seed="a draw")

@@ -274,7 +274,7 @@ def test_the_size_of_the_test_is_its_level():
     """True nulls with overdispersed teams and unlike times at risk: 5% of exact tests in 12 teams reject."""
     allocation = allocated(12, we.Stratified(by="la"))
     rng = np.random.default_rng(13)
-    reps = 800
+    reps = 400
     rejected = sum(rate(allocation, children(12, rng, events=0.4)).p_value <= 0.05 for _ in range(reps))
     share = rejected / reps
     assert abs(share - 0.05) < 3 * np.sqrt(0.05 * 0.95 / reps)

@@ -266,7 +266,7 @@ class RandomisationTestAnalysis(AnalysisFields):
         except WwcError as error:
             return [
                 told,
-                f"A test given what they were allocated is not possible: {reason_of(error, context.rule)}",
+                f"A test over only the allocations that agree with the one made on these units is not possible: {reason_of(error, context.rule)}",
             ]
         each = []
         for item, first in zip(again, estimates, strict=True):
@@ -275,7 +275,7 @@ class RandomisationTestAnalysis(AnalysisFields):
                 text += f", interval {item.shown_interval} (all units: {first.shown_interval}) {item.shown_units}"
             each.append(f"{item.term}: {text}" if len(again) > 1 else text)
         given = (
-            "Given what they were allocated (only allocations that agree with it; valid if the arm did not decide who "
+            "Over only the allocations that agree with the one made on these units (valid if the arm did not decide who "
             f"has no rows): {'; '.join(each)}."
         )
         return [told, given]

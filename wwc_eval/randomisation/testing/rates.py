@@ -66,7 +66,7 @@ def rate_test(question: Question, *, side: int, draws: int, rng: Seed | None, ci
     weighted = ", rows weighted by the inverse probability of their arm" if question.weights is not None else ""
     found = question.estimate(
         observed, values, reference, side=side, interval=interval, level=level,
-        words=f"logarithm of the rate ratio ({how}){weighted}", scale="rate_ratio",
+        words=f"rate ratio ({how}){weighted}", scale="rate_ratio",
     )  # fmt: skip
     low, high = np.exp(interval).tolist()
     details = {
