@@ -358,7 +358,16 @@ class Estimates(Rendered):
             )
             for item in self.items
         )
-        return Grid(headings, rows, (False, True, True, True, True, True, False))
+        numeric = (False, True, True, True, True, True, False)
+        if not any("permutation_p" in item.details for item in self.items):
+            return Grid(headings, rows, numeric)
+        # few treated: the permutation stands beside the conventional error
+        beside = [format_p_value(item.details.get("permutation_p") or math.nan) for item in self.items]
+        return Grid(
+            (*headings[:6], "p (permutation)", *headings[6:]),
+            tuple((*row[:6], text, *row[6:]) for row, text in zip(rows, beside, strict=True)),
+            (*numeric[:6], True, *numeric[6:]),
+        )
 
     def _title(self) -> str:
         return self.title

@@ -15,6 +15,7 @@ from wwc_eval.did.cs_cells import GroupTimes, group_times
 from wwc_eval.did.cs_influence import MULTIPLIERS, Influence
 from wwc_eval.did.cs_tables import BandedEstimates, Multipliers, estimates_of, spread_of
 from wwc_eval.did.event_path import EventPath
+from wwc_eval.did.guard import cohort_p_values, guard_warnings
 from wwc_eval.did.panel import Panel
 from wwc_eval.errors import DesignError, check_choice, check_number, shown
 from wwc_eval.estimate import Estimate, Estimates
@@ -248,12 +249,9 @@ class CallawaySantAnna(Rendered):
             "citation": CITATION,
         }
 
-    @property
+    @cached_property
     def _warnings(self) -> tuple[str, ...]:
-        count = self.panel.clusters_of(self.panel.adopted < self.panel.n_periods)
-        if count >= FEW_TREATED or (self.panel.cross_sections and not self.panel.clustered):
-            return ()
-        return (f"{count} treated: conventional errors are far too small with so few; see few_treated",)
+        return guard_warnings(self.panel)
 
     @cached_property
     def estimates(self) -> BandedEstimates:
@@ -268,7 +266,14 @@ class CallawaySantAnna(Rendered):
             for g, t, e in zip(cells.first[fine], cells.period[fine], cells.event[fine], strict=True)
         ]
         terms = [f"ATT({key['cohort']}, {key['period']})" for key in keys]
-        items = estimates_of(self.values[fine], spread, terms, level=self.level, shared=self.shared)
+        items = [
+            one if p is None else one.replace(details={**one.details, "permutation_p": p})
+            for one, p in zip(
+                estimates_of(self.values[fine], spread, terms, level=self.level, shared=self.shared),
+                cohort_p_values(self),
+                strict=True,
+            )
+        ]
         return BandedEstimates(items, keys, title=self.method, notes=self.notes)
 
     @cached_property

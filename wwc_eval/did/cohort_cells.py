@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wwc_eval.did.effects import DidResult, EffectEstimates, Inference
+from wwc_eval.did.guard import guarded
 from wwc_eval.did.least_squares import Grouped
-from wwc_eval.did.reporting import few_treated_note
 from wwc_eval.did.sample import Sample
 from wwc_eval.errors import DesignError
 from wwc_eval.inference.families import Floats
@@ -125,11 +125,10 @@ class CohortCells:
         )
 
     def _guarded(self, table: EffectEstimates, cohorts: NDArray[np.int64]) -> EffectEstimates:
-        """The table with a warning beside every effect of a cohort of few clusters."""
-        sample = self.sample
-        size = {int(c): len(np.unique(sample.clusters[sample.adopted == c])) for c in np.unique(cohorts)}
+        """The table with a permutation beside every effect of a cohort of few clusters."""
+        columns = self.sample.columns
         items = [
-            item.replace(warnings=tuple(dict.fromkeys((*few_treated_note(size[int(cohort)]), *item.warnings))))
+            guarded(item, self.sample.panel, cohort=int(columns[int(cohort)]))
             for item, cohort in zip(table, cohorts, strict=True)
         ]
         return EffectEstimates(items, table.keys, title=table.title, notes=table.notes)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from wwc_eval.did.cs_averages import Averages
 from wwc_eval.did.cs_tables import BandedEstimates, Spread, estimates_of, spread_of
 from wwc_eval.did.event_path import EventPath
+from wwc_eval.did.guard import guarded
 from wwc_eval.estimate import Estimate, Estimates
 from wwc_eval.table import Grid, Rendered
 
@@ -73,7 +74,7 @@ class Aggregation(Rendered):
         one = estimates_of(
             self.averages.values[:1], alone, ["ATT"], level=self.result.level, shared=self.result.shared
         )[0]
-        return one.replace(details={"average": self.averages.words})
+        return guarded(one.replace(details={"average": self.averages.words}), self.panel)
 
     @cached_property
     def estimates(self) -> BandedEstimates:
@@ -87,6 +88,9 @@ class Aggregation(Rendered):
         items = estimates_of(
             self.averages.values[1:], spread, terms, level=self.result.level, shared=self.result.shared
         )
+        if self.kind == "cohort":
+            dates = [int(self.result.group_times.cohorts[key]) for key in self.averages.keys]
+            items = [guarded(one, self.panel, cohort=date) for one, date in zip(items, dates, strict=True)]
         return BandedEstimates(items, keys, title=self.method, notes=self.notes)
 
     def _label(self, key: int) -> Any:
@@ -140,11 +144,16 @@ class Aggregation(Rendered):
         return Estimates([self.overall, *self.estimates] if self.kind != "simple" else [self.overall])
 
     def _grid(self) -> Grid:
+        plain = self._shown()._grid()
         if not self.estimates.banded:
-            return self._shown()._grid()
-        grid = self.estimates._grid()
-        own = Estimates([self.overall])._grid().rows[0]
-        return Grid(grid.headings, ((*own[:3], "—", *own[3:]), *grid.rows), grid.numeric)
+            return plain
+        banded = self.estimates._grid()
+        texts = ("—", *(row[3] for row in banded.rows))
+        return Grid(
+            (*plain.headings[:3], banded.headings[3], *plain.headings[3:]),
+            tuple((*row[:3], text, *row[3:]) for row, text in zip(plain.rows, texts, strict=True)),
+            (*plain.numeric[:3], True, *plain.numeric[3:]),
+        )
 
     def _title(self) -> str:
         return self.method

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wwc_eval.did.event_path import EventPath
+from wwc_eval.did.guard import guarded
 from wwc_eval.did.panel import Panel
 from wwc_eval.estimate import Estimate, Estimates
 from wwc_eval.inference.families import Floats
@@ -162,6 +163,10 @@ class DidResult(Rendered):
     by_cohort: EffectEstimates | None = None
     influence: Floats | None = None
     notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """With few treated the permutation stands beside the conventional error."""
+        object.__setattr__(self, "overall", guarded(self.overall, self.panel))
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """The overall effect, then the rows of ``estimates``."""

@@ -19,7 +19,7 @@ from wwc_eval.errors import WwcError
 from wwc_eval.estimate import Estimate
 from wwc_eval.inference.families import Floats
 
-__all__ = ["FEW", "Guard", "cohort_p_values", "guard_of", "guard_warnings", "guarded"]
+__all__ = ["FEW", "Guard", "cohort_guard", "cohort_p_values", "guard_of", "guard_warnings", "guarded"]
 
 FEW = 5
 """Fewer treated clusters than these, and conventional errors are not shown alone."""
@@ -27,6 +27,7 @@ DRAWS = 9_999
 CELL_DRAWS = 1_999
 LISTED = 25_000
 _FOUND: WeakKeyDictionary[Panel, Guard | None] = WeakKeyDictionary()
+_COHORTS: WeakKeyDictionary[Panel, dict[int, Guard | None]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +107,28 @@ def guard_warnings(panel: Panel) -> tuple[str, ...]:
     return () if found is None else (found.words,)
 
 
-def guarded(estimate: Estimate, panel: Panel) -> Estimate:
+def cohort_guard(panel: Panel, cohort: int) -> Guard | None:
+    """The guard of the effect on one cohort, permuted among its clusters and those never treated.
+
+    Parameters
+    ----------
+    panel : Panel
+        The panel.
+    cohort : int
+        Position of the cohort's first treated period.
+    """
+    if panel.cross_sections:
+        return None
+    found = _COHORTS.setdefault(panel, {})
+    if cohort not in found:
+        mine = panel.adopted == cohort
+        few = 0 < len(np.unique(panel.clusters[mine])) < FEW
+        others = panel.units[~mine & (panel.adopted < panel.n_periods)].tolist()
+        found[cohort] = guard_of(panel.without(others) if others else panel) if few else None
+    return found[cohort]
+
+
+def guarded(estimate: Estimate, panel: Panel, cohort: int | None = None) -> Estimate:
     """An estimate with the permutation beside its conventional error, which is withheld where there is none.
 
     Parameters
@@ -115,6 +137,8 @@ def guarded(estimate: Estimate, panel: Panel) -> Estimate:
         With a conventional error.
     panel : Panel
         The panel behind it.
+    cohort : int, optional
+        Position of the first treated period of the cohort whose effect it is; of all the treated if nothing is said.
 
     Examples
     --------
@@ -126,7 +150,7 @@ def guarded(estimate: Estimate, panel: Panel) -> Estimate:
     >>> guarded(estimate, panel).details["permutation_p"] > estimate.p_value
     True
     """
-    found = guard_of(panel)
+    found = guard_of(panel) if cohort is None else cohort_guard(panel, cohort)
     if found is None:
         return estimate
     warnings = tuple(text for text in estimate.warnings if "conventional" not in text)

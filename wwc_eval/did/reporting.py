@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from wwc_eval.did.effects import FEW_TREATED, Inference
+from wwc_eval.did.guard import guard_warnings
 from wwc_eval.did.robust import Robust
 from wwc_eval.did.sample import Sample
 from wwc_eval.errors import check_number
@@ -26,7 +27,7 @@ def shared_fields(
         "scale": scale,
         "n": sample.n_cells,
         "n_clusters": n_clusters,
-        "warnings": few_treated_note(sample.treated_clusters),
+        "warnings": guard_warnings(sample.panel),
     }
 
 
