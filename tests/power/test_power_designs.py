@@ -236,6 +236,23 @@ def test_pilot_belief_is_the_exact_interval():
         assert float(belief.quantile(np.asarray(p))) == pytest.approx(max((q - 1) / (q + 14), 0))
 
 
+def test_stages_count_whole_units():
+    stages = TEAMS.stages(randomisation={"team.n": 45, "child.n": 51}, analysis={"child.attrition": 0.13})
+    rows = {row["what"]: row for row in stages.to_dicts()}
+    for stage, children in (
+        ("protocol", 60 * 48),
+        ("randomisation", 51 * 45),
+        ("analysis", round(51 * 45 * 0.87)),
+    ):
+        units = {arm: rows[f"teams: {arm}"][stage] for arm in ("programme", "control", "total")}
+        assert all(value == int(value) for value in units.values())
+        assert units["programme"] + units["control"] == units["total"]
+        assert 0 <= units["control"] - units["programme"] <= 1
+        assert rows["children: total"][stage] == children
+        assert rows["children: programme"][stage] + rows["children: control"][stage] == children
+    assert "22.5" not in str(stages)
+
+
 def test_tables_curves_and_stages_agree_with_the_design(tmp_path):
     table = TEAMS.mdes_table({"team.icc": [0.01, 0.05], "child.r2": [0.0, 0.3], "team.n": [40, 48]})
     assert len(table) == 8

@@ -15,6 +15,8 @@ MODULES = (
     "beliefs",
     "checks",
     "contrasts",
+    "correlation",
+    "design_effects",
     "events",
     "explain",
     "grids",

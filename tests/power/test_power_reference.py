@@ -1,11 +1,17 @@
 """Power, detectable effects and sizes equal those of PowerUpR, clusterPower, CRTSize, pwr and R's stats."""
 
+import json
 import math
+import re
+from pathlib import Path
 
+import numpy as np
 import pytest
 from power_cases import CASES, MAIN, POWER, clusters, main_effect, partially_nested
+from scipy import optimize, special
 
-from wwc_eval.power import Binary, Continuous, Level, Rate, Trial
+from wwc_eval.errors import DesignError
+from wwc_eval.power import Binary, Continuous, Correlation, Level, Rate, Trial
 
 pytestmark = pytest.mark.reference
 TIGHT = {"abs": 1e-9, "rel": 1e-9}
@@ -166,3 +172,51 @@ def test_detectable_effects_by_the_inverse_of_the_power(case):
 def test_three_levels_of_a_vignette():
     case = CASES["more-005"]
     assert float(main_effect(case).mdes(convention="powerup")) == close(case["result"]["mdes"])
+
+
+def test_sizes_that_find_a_correlation():
+    case = CASES["other-049"]
+    found = optimize.brentq(
+        lambda n: Correlation(n=n).power(case["inputs"]["r"], convention="fisher_z") - 0.8, 4, 1_000, xtol=1e-12
+    )
+    assert found == pytest.approx(case["result"]["n"], rel=2e-6)  # R's root finder stops there
+    assert Correlation.required(case["inputs"]["r"], convention="fisher_z") == 85
+    assert Correlation.required(case["inputs"]["r"]) == 84
+
+
+def test_power_to_find_a_correlation_of_normal_measures():
+    rng, n, r = np.random.default_rng(5), 12, 0.6
+    x, own = rng.standard_normal((2, 40_000, n))
+    y = r * x + math.sqrt(1 - r**2) * own
+    x, y = x - x.mean(1, keepdims=True), y - y.mean(1, keepdims=True)
+    found = (x * y).sum(1) / np.sqrt((x**2).sum(1) * (y**2).sum(1))
+    t = found * np.sqrt((n - 2) / (1 - found**2))
+    share = (np.abs(t) > -special.stdtrit(n - 2, 0.025)).mean()
+    power = Correlation(n=n).power(r)
+    assert abs(share - power) < 3.5 * math.sqrt(power * (1 - power) / 40_000)
+    assert Correlation(n=n).power(Correlation(n=n).mdes(0.9)) == pytest.approx(0.9, abs=1e-10)
+    with pytest.raises(DesignError, match="r == 1"):
+        Correlation(n=n).power(1.0)
+    with pytest.raises(DesignError, match="no number of units"):
+        Correlation.required(0.0)
+
+
+def test_every_case_has_a_test():
+    """Cases of the list are tested here, with the wedges, or with the allocations that they count."""
+    module = Path(__file__).read_text(encoding="utf-8")
+    named = set(re.findall(r'"((?:powerupr|other|more)-\d+)"', module))
+    here = (
+        named | set(POWER) | {case for kind in ("power", "mdes", "mrss") for case in ids(*NESTED, quantity=kind)}
+    )
+    assert set(CASES) <= here
+    home = Path(__file__).parents[1]
+    tested = set(CASES)
+    for name in ("power_wedge", "allocation_counts"):
+        tested |= {case["id"] for case in json.loads((home / "reference" / f"{name}.json").read_text())["cases"]}
+    constrained = json.loads((home / "reference" / "randomisation_constrained.json").read_text())["meta"]["source"]
+    tested |= set(re.findall(r"rand-\d+", constrained))
+    listed = home.parents[1] / "shared" / "reference" / "power.json"
+    if listed.exists():
+        every = {case["id"] for case in json.loads(listed.read_text())["cases"] if not case.get("bug")}
+        # rand-013: the same schemes by a metric of absolute values
+        assert every - tested <= {"rand-013"}

@@ -5,6 +5,8 @@ from wwc_eval.power.assurance import Assurance
 from wwc_eval.power.beliefs import Belief
 from wwc_eval.power.contrasts import Factorial, Moderation, NonInferiority
 from wwc_eval.power.conventions import CONVENTIONS, Convention
+from wwc_eval.power.correlation import Correlation
+from wwc_eval.power.design_effects import design_effect
 from wwc_eval.power.events import Rate, TimeToEvent
 from wwc_eval.power.explain import Explanation, explain_power
 from wwc_eval.power.level import Level
@@ -24,6 +26,7 @@ __all__ = [
     "Binary",
     "Continuous",
     "Convention",
+    "Correlation",
     "Explanation",
     "Factorial",
     "Level",
@@ -40,6 +43,7 @@ __all__ = [
     "TimeToEvent",
     "TreatedGroups",
     "Trial",
+    "design_effect",
     "explain_power",
     "icc_priors",
     "placebo_power",

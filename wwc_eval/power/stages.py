@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -145,16 +146,25 @@ def _one(value: Any) -> float:
 
 
 def _units(design: Trial, at: int, arm: str) -> float:
-    total = float(np.prod([_one(each.kept) for each in design.levels[at:]]))
-    share = _one(design.allocation)
-    return total * {"programme": share, "control": 1.0 - share, "total": 1.0}[arm]
+    """Units of a level in all or in one arm: whole ones, the assigned units first, the treated arm not above its share."""
+
+    def in_all(level: int) -> float:
+        return float(np.prod([_one(each.kept) for each in design.levels[level:]]))
+
+    total = float(np.round(in_all(at)))
+    if arm == "total":
+        return total
+    assigned = float(np.round(in_all(design.at)))
+    treated = math.floor(_one(design.allocation) * assigned + 1e-9)
+    programme = float(np.round(total * treated / assigned))
+    return programme if arm == "programme" else total - programme
 
 
 def _shown(what: str, value: float) -> str:
     if what == "power":
         return f"{100 * value:g}%"
     if ":" in what:
-        return format_count(float(np.round(value, 1)))
+        return format_count(value)
     if what == "sides":
         return "two-sided" if value == 2 else "one-sided"
     digits = 4 if "MDES" in what or "detectable" in what else 3
