@@ -182,22 +182,25 @@ def cohort_p_values(result: Any) -> list[float | None]:
     index = np.searchsorted(panel.cohorts, panel.adopted)
     sizes = np.bincount(index, minlength=len(panel.cohorts))
     chosen: dict[tuple[int, int], Any] = {}
-    found: list[float | None] = []
+    together: dict[tuple[int, bytes], list[int]] = {}
+    changes: dict[int, Floats] = {}
     for k in rows.tolist():
-        if sizes[cells.cohort[k]] >= FEW:
-            found.append(None)
-            continue
-        change = panel.outcomes[:, cells.period[k]] - panel.outcomes[:, cells.base[k]]
-        seen = np.isfinite(change)
-        mine = np.flatnonzero(seen & (index == cells.cohort[k]))
-        rest = np.flatnonzero(seen & cells.controls[k][index] & (index != cells.cohort[k]))
-        pool = np.r_[mine, rest]
-        key = (len(mine), len(pool))
+        if sizes[cells.cohort[k]] < FEW:
+            changes[k] = panel.outcomes[:, cells.period[k]] - panel.outcomes[:, cells.base[k]]
+            inside = np.isfinite(changes[k]) & ((index == cells.cohort[k]) | cells.controls[k][index])
+            together.setdefault((int(cells.cohort[k]), inside.tobytes()), []).append(k)
+    found: dict[int, float] = {}
+    for (cohort, inside_bytes), effects in together.items():
+        used = np.flatnonzero(np.frombuffer(inside_bytes, dtype=bool))
+        mine = index[used] == cohort
+        pool = np.r_[used[mine], used[~mine]]
+        key = (int(mine.sum()), len(pool))
         if key not in chosen:
             chosen[key] = _choices(*key, _seed(panel))
         picks, exact = chosen[key]
-        found.append(_share(change[pool], panel.weights[pool], picks, len(mine), exact=exact))
-    return found
+        values = np.stack([changes[k][pool] for k in effects], axis=1)
+        found |= dict(zip(effects, _shares(values, panel.weights[pool], picks, exact=exact), strict=True))
+    return [found.get(k) for k in rows.tolist()]
 
 
 def _choices(size: int, pool: int, source: np.random.Generator) -> tuple[Any, bool]:
@@ -206,13 +209,18 @@ def _choices(size: int, pool: int, source: np.random.Generator) -> tuple[Any, bo
     return np.argpartition(source.random((CELL_DRAWS, pool)), size - 1, axis=1)[:, :size], False
 
 
-def _share(change: Floats, weights: Floats, picks: Any, size: int, *, exact: bool) -> float:
-    total, weight = float(weights @ change), float(weights.sum())
+def _shares(changes: Floats, weights: Floats, picks: Any, *, exact: bool) -> list[float]:
+    """Share of the choices as far apart as the actual one, the first of the pool, for each column of changes."""
+    size = picks.shape[1]
+    products = weights[:, None] * changes
+    total, weight = products.sum(axis=0), float(weights.sum())
 
     def gap(chosen: Any) -> Floats:
-        first, mass = (weights[chosen] * change[chosen]).sum(axis=-1), weights[chosen].sum(axis=-1)
-        return np.asarray(first / mass - (total - first) / (weight - mass))
+        first = sum(products[chosen[:, j]] for j in range(size))
+        mass = weights[chosen].sum(axis=1)[:, None]
+        return np.asarray(np.abs(first / mass - (total - first) / (weight - mass)))
 
-    actual = abs(float(gap(np.arange(size))))
-    far = float((np.abs(gap(picks)) >= actual * (1.0 - 1e-9)).sum())
-    return far / len(picks) if exact else (1.0 + far) / (1.0 + len(picks))
+    actual = gap(np.arange(size)[None, :])[0]
+    far = (gap(picks) >= actual * (1.0 - 1e-9)).sum(axis=0)
+    shares = far / len(picks) if exact else (1.0 + far) / (1.0 + len(picks))
+    return [float(share) for share in shares]
