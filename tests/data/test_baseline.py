@@ -142,7 +142,7 @@ def test_kinds_may_be_declared():
         ({"variables": ["d"]}, "holds dates"),
         ({"variables": ["x", "x"]}, "listed twice"),
         ({"variables": ["xx"]}, "no column 'xx'"),
-        ({"variables": ["x"], "arms": ("a",)}, "two or more"),
+        ({"variables": ["x"], "arms": ()}, "one or more"),
         ({"variables": ["x"], "arms": ("a", "z")}, "declared levels"),
     ],
 )

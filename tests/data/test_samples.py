@@ -27,7 +27,7 @@ from wwc_eval.errors import DataError, DesignError
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "sample_data"
 CALIBRATION = json.loads((ROOT / "tests/reference/la_panel_calibration.json").read_text(encoding="utf-8"))
-NAMES = ("family_conferencing_trial", "la_panel", "schools_s47_trial", "no_wrong_door_wedge")
+NAMES = ("family_conferencing_trial", "la_panel", "schools_s47_trial", "no_wrong_door_wedge", "family_safeguarding_pilot")
 FILES = tuple(f"{name}.{kind}" for name in NAMES for kind in ("csv", "md"))
 
 

@@ -293,6 +293,7 @@ FAILING = {
         "P19", [("rule: drawn by the data manager and recorded before the first referral", "rule: set.seed(4711)")],
         "rule: set.seed",
     ),
+    "rules without a criterion": ("P23", [("disclosure:", "decision_rules: {go: no_red}\ndisclosure:")], "decision_rules:"),
     "an option that no scheme has": ("P21", [("sizes: [2, 4]", "sizes: [2, 4]\n  options: {size: 3}")], "randomisation:"),
 }  # fmt: skip
 

@@ -52,7 +52,7 @@ HOSTILE = {
     ),
     "unknown kind": ("kind: individual", "kind: factorial", "S03", "kind: factorial", "'individual', 'cluster'"),
     "arms as a list": ("arms: {usual: 1, conference: 1}", "arms: [usual, conference]", "S03", "arms: [", "dictionary"),
-    "one arm": ("arms: {usual: 1, conference: 1}", "arms: {usual: 1}", "S03", "arms: {usual: 1}", "at least 2"),
+    "one arm": ("arms: {usual: 1, conference: 1}", "arms: {usual: 1}", "S03", "arms: {usual: 1}", "at least two arms"),
     "share as text": ("conference: 1}", 'conference: "1"}', "S03", "arms: {", "integer"),
     "share as a fraction": ("conference: 1}", "conference: 1.5}", "S03", "arms: {", "integer"),
     "share as a boolean": ("conference: 1}", "conference: true}", "S03", "arms: {", "integer"),

@@ -191,8 +191,8 @@ def baseline_table(
     """
     from wwc_eval.data.coding import codes_of, table_with
 
-    if len(arms) < 2:
-        raise DataError(f"arms == {list(arms)!r}, must be two or more")
+    if not arms:
+        raise DataError("arms == [], must be one or more")
     repeated = sorted({name for name in variables if list(variables).count(name) > 1})
     if repeated:
         raise DataError(f"the variable '{repeated[0]}' is listed twice")
@@ -219,6 +219,8 @@ def baseline_table(
 def largest_between(arms: Sequence[str], between: Callable[[str, str], float]) -> tuple[float, tuple[str, str]]:
     """The standardised difference that is largest in absolute value among all pairs of arms, and the pair."""
     pairs = list(combinations(arms, 2))
+    if not pairs:
+        return math.nan, (arms[0], arms[0])
     values = [between(first, second) for first, second in pairs]
     known = [index for index, value in enumerate(values) if not math.isnan(value)]
     best = max(known, key=lambda index: abs(values[index])) if known else 0

@@ -80,6 +80,8 @@ class _View:
     def smd(self) -> tuple[float | str, tuple[str, str]]:
         """Standardised difference from what is shown, or the label where that gives none."""
         arms = self.baseline.arms
+        if len(arms) == 1:
+            return math.nan, (arms[0], arms[0])
         if any(isinstance(self.base(arm), str) for arm in arms):
             return self.rule.hidden_label, (arms[0], arms[1])
         if self.variable.kind == "numeric":
@@ -133,7 +135,11 @@ def show_baseline(baseline: Baseline, protected: Protected, *, title: str) -> Ta
         Column(name="characteristic"),
         Column(name="level"),
         *(Column(name=names[arm], label=arm, kind="count") for arm in baseline.arms),
-        Column(name="smd", label="standardised difference", kind="number", digits=2),
+        *(
+            [Column(name="smd", label="standardised difference", kind="number", digits=2)]
+            if len(names) > 1
+            else []
+        ),
         *([Column(name="between")] if several else []),
     ]
     sizes = {arm: protected["rows", "allocated", arm] for arm in baseline.arms}
@@ -147,7 +153,7 @@ def show_baseline(baseline: Baseline, protected: Protected, *, title: str) -> Ta
         for index, (level, cells) in enumerate(lines):
             heading = view.variable.heading if index == 0 else ""
             row = _row(heading, level, cells, several)
-            if index == 0:
+            if index == 0 and len(names) > 1:
                 row["smd"] = value
                 if several:
                     row["between"] = f"{pair[1]} against {pair[0]}"
@@ -156,7 +162,9 @@ def show_baseline(baseline: Baseline, protected: Protected, *, title: str) -> Ta
 
 
 def _row(heading: str, level: str, cells: Mapping[str, str], several: bool) -> dict[str, Any]:
-    row: dict[str, Any] = {"characteristic": heading, "level": level, **cells, "smd": ""}
+    row: dict[str, Any] = {"characteristic": heading, "level": level, **cells}
+    if len(cells) > 1:
+        row["smd"] = ""
     return {**row, "between": ""} if several else row
 
 
@@ -199,9 +207,11 @@ def _notes(
 ) -> tuple[str, ...]:
     rule = protected.rule
     texts = {str(value) for row in rows for value in row.values()}
-    first, second = baseline.arms[:2]
-    what = f"{second} minus {first}" if len(baseline.arms) == 2 else "the largest between any two arms"
-    notes = [f"Standardised difference: {SMD_WORDS[0]}, {what}; {SMD_WORDS[1]}."]
+    notes = []
+    if len(baseline.arms) > 1:
+        first, second = baseline.arms[:2]
+        what = f"{second} minus {first}" if len(baseline.arms) == 2 else "the largest between any two arms"
+        notes.append(f"Standardised difference: {SMD_WORDS[0]}, {what}; {SMD_WORDS[1]}.")
     if any(view.hides_missing and view.variable.kind != "numeric" for view in views):
         notes.append(SHARES_OF_ALL)
     if any(view.merged and view.variable.kind == "category" for view in views):

@@ -55,7 +55,7 @@ def plot_decisions(decisions: Sequence[Decision], ax: Axes | None = None) -> Axe
     ax.set_yticks(places, [one.criterion.name for one in decisions])
     ax.set_xticks([])
     level = decisions[0].estimate.level
-    ax.set_xlabel(f"estimate with {100 * level:g}% interval, each on the scale of its own limits")
+    ax.set_xlabel(f"estimate, {100 * level:g}% interval (scaled to its limits)")
     for side in ("top", "right", "left", "bottom"):
         ax.spines[side].set_visible(False)
     return ax

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -92,9 +92,9 @@ class ProgressionCriterion(Criterion):
         """A share in percent."""
         return format_percent(value, 1 if round(100 * value, 6) % 1 else 0)
 
-    def counted(self, found: Estimate) -> str:
+    def counted(self, found: Estimate, rounded: Callable[[int], int] = int) -> str:
         """Successes of participants."""
-        return f"{round(found.estimate * found.n):,} of {found.n:,}"
+        return f"{rounded(round(found.estimate * found.n)):,} of {rounded(found.n):,}"
 
     def sample_size(self, power: float = 0.9, alpha: float | None = None) -> SampleSize:
         """Smallest pilot whose exact test against red has the power at green, for that size and every larger one.
@@ -244,9 +244,9 @@ class RateCriterion(Criterion):
         """Events a unit."""
         return f"{format_number(value, 2)} a {self.unit}"
 
-    def counted(self, found: Estimate) -> str:
+    def counted(self, found: Estimate, rounded: Callable[[int], int] = int) -> str:
         """Events in the exposure."""
-        return f"{found.n:,} in {found.details['exposure']:g}"
+        return f"{rounded(found.n):,} in {found.details['exposure']:g}"
 
     def sample_size(self, power: float = 0.9, alpha: float | None = None) -> SampleSize:
         """Smallest whole exposure from which the exact Poisson test has the power, for every larger one."""

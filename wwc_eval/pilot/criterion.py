@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self
 
@@ -84,9 +85,9 @@ class Criterion:
     def show(self, value: float) -> str:
         """A value in the criterion's units."""
 
-    def counted(self, found: Estimate) -> str:
+    def counted(self, found: Estimate, rounded: Callable[[int], int] = int) -> str:
         """What an estimate is of, in brackets behind it."""
-        return f"n = {found.n:,}"
+        return f"n = {rounded(found.n):,}"
 
     def words(self) -> str:
         """The criterion as a sentence."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from wwc_eval.estimate import Estimate
-from wwc_eval.table import Column, Grid, Rendered, Table, format_number, format_p_value, format_percent
+from wwc_eval.table import Column, Grid, Rendered, Table, format_p_value, format_percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -110,8 +111,8 @@ SHOWN = (
 )
 
 
-def shown_row(decision: Decision) -> dict[str, str]:
-    """One decision in words, for a table of several of different kinds."""
+def shown_row(decision: Decision, *, rounded: Callable[[int], int] = int) -> dict[str, str]:
+    """One decision in words, for a table of several of different kinds; ``rounded`` is applied to counts."""
     criterion, found = decision.criterion, decision.estimate
     low, high = (criterion.show(value) for value in (found.ci_low, found.ci_high))
     worse, better = ("at most", "at least") if criterion.higher_is_better else ("at least", "at most")
@@ -119,7 +120,7 @@ def shown_row(decision: Decision) -> dict[str, str]:
         "criterion": criterion.name,
         "red": f"{worse} {criterion.show(criterion.red)}",
         "green": f"{better} {criterion.show(criterion.green)}",
-        "observed": f"{criterion.show(found.estimate)} ({criterion.counted(found)})",
+        "observed": f"{criterion.show(found.estimate)} ({criterion.counted(found, rounded)})",
         "interval": f"{low} to {high}",
         "tier": decision.tier,
         "p_red": format_percent(decision.p_red, 0),
@@ -127,8 +128,3 @@ def shown_row(decision: Decision) -> dict[str, str]:
         "p_green": format_percent(decision.p_green, 0),
         "p_value": format_p_value(decision.exact_p_value),
     }
-
-
-def show_number(value: float, digits: int) -> str:
-    """A limit or a figure of a rate or a mean."""
-    return format_number(value, digits)

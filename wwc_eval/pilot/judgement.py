@@ -15,14 +15,14 @@ from wwc_eval.table import Column, Grid, Rendered, Table
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["Finding", "Judgement", "Rules", "judge"]
+__all__ = ["HEADING_QUESTIONS", "HEADING_TITLES", "Finding", "Judgement", "Rules", "judge"]
 
-TITLES = {
+HEADING_TITLES = {
     "feasibility": "Feasibility",
     "evidence_of_promise": "Evidence of promise",
     "readiness_for_trial": "Readiness for trial",
 }
-QUESTIONS = {
+HEADING_QUESTIONS = {
     "feasibility": "Can the practice be delivered as intended, and is it acceptable?",
     "evidence_of_promise": "Do outcomes move as the theory of change says they should?",
     "readiness_for_trial": "Is delivery consistent and described well enough for a trial, and can one be run?",
@@ -153,7 +153,7 @@ class Judgement(Rendered):
         """Criteria of a heading in words."""
         check_choice("heading", heading, HEADINGS)
         rows = [shown_row(one) for one in self.decisions if one.criterion.heading == heading]
-        return Table(rows, SHOWN, title=TITLES[heading])
+        return Table(rows, SHOWN, title=HEADING_TITLES[heading])
 
     def beside(self, heading: str) -> list[tuple[str, str]]:
         """What else bears on a heading: what, and its figure in words."""
@@ -164,14 +164,14 @@ class Judgement(Rendered):
         rows: list[dict[str, Any]] = []
         for heading in HEADINGS:
             rows += [
-                {"heading": TITLES[heading], **shown_row(one)}
+                {"heading": HEADING_TITLES[heading], **shown_row(one)}
                 for one in self.decisions
                 if one.criterion.heading == heading
             ]
             rows += [
                 {
                     **dict.fromkeys((c.name for c in columns), ""),
-                    "heading": TITLES[heading],
+                    "heading": HEADING_TITLES[heading],
                     "criterion": what,
                     "observed": text,
                 }

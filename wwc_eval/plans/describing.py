@@ -128,11 +128,14 @@ def _flow(facts: Facts, assembled: Assembled) -> Flow:
         excluded=assembled.excluded,
         outcome_missing=facts.primary.name if facts.primary else None,
         # clusters are randomised to sequences; their rows fall into cells of an arm
-        labels=WEDGE_LABELS if design.wedge is not None else None,
+        labels=LABELS.get(design.kind),
     )
 
 
-WEDGE_LABELS = {"received": "Received", "allocated": "In cells of {arm}"}
+LABELS = {
+    "stepped_wedge": {"received": "Received", "allocated": "In cells of {arm}"},
+    "pilot": {"received": "Received", "allocated": "In the pilot: {arm}"},
+}
 
 
 def _labels(facts: Facts) -> tuple[dict[str, str], dict[str, str]]:

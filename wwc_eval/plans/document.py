@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from wwc_eval.plans.fields import Block, ColumnName, DateText, Identifier, Number, OneOrMany, Text
 from wwc_eval.plans.power_fields import PlannedPower
@@ -103,8 +103,9 @@ class Wedge(Block):
 class Design(Block):
     """How units were assigned to arms."""
 
-    kind: Literal["individual", "cluster", "stepped_wedge"] = Field(
-        description="Whether persons/families or clusters were randomised; stepped_wedge: clusters cross over in turn"
+    kind: Literal["individual", "cluster", "stepped_wedge", "pilot"] = Field(
+        description="Whether persons/families or clusters were randomised; stepped_wedge: clusters cross over in turn; "
+        "pilot: progression criteria decide, and one arm is enough"
     )
     unit: Text = Field(description="What is randomised, such as family")
     unit_column: ColumnName | None = Field(
@@ -115,7 +116,7 @@ class Design(Block):
     levels: list[ColumnName] = Field(
         default_factory=list, description="Columns of nested levels from the lowest to the highest"
     )
-    arms: dict[ColumnName, int] = Field(description="Arm: its share in the allocation ratio", min_length=2)
+    arms: dict[ColumnName, int] = Field(description="Arm: its share in the allocation ratio", min_length=1)
     arm_column: ColumnName = Field("arm", description="Column that holds the arm")
     clusters: int | dict[ColumnName, int] | None = Field(
         None, description="Clusters in each arm (arm: number), or in all: in equal shares, or of the wedge"
@@ -129,6 +130,13 @@ class Design(Block):
         None, description="What the sample size rests on, in the form from which power is computed (P07)"
     )
     target: Target = Target()
+
+    @field_validator("arms")
+    @classmethod
+    def _two_arms(cls, arms: dict[str, int], info: ValidationInfo) -> dict[str, int]:
+        if len(arms) < 2 and info.data.get("kind") != "pilot":
+            raise ValueError("a design other than a pilot compares at least two arms")
+        return arms
 
     @model_validator(mode="after")
     def _wedge_where_stepped(self) -> Self:
@@ -294,6 +302,27 @@ class Multiplicity(Block):
     families: dict[Identifier, list[Identifier]] = Field(default_factory=dict)
 
 
+class DecisionRules(Block):
+    """How the tiers of a pilot's criteria add up to stop, amend or go; a stop comes before a go."""
+
+    stop: Literal["any_essential_red", "any_red", "most_red"] = Field(
+        "any_essential_red", description="A red on an essential criterion, any red, or red on more than half"
+    )
+    go: Literal["all_green", "essential_green", "no_red"] = Field(
+        "all_green", description="All green, essential ones green and none red, or none red; else amend"
+    )
+
+
+class Cost(Block):
+    """What the practice costs, as found elsewhere: shown beside a pilot's criteria, never calculated with."""
+
+    what: Text = Field(description="What is paid for, such as staff")
+    amount: Number = Field(description="Pounds")
+    per: Text = Field("child", description="Of what it is the cost")
+    year: Text = Field(description="Year of the prices, such as 2025-26")
+    source: Text
+
+
 class Disclosure(Block):
     """Which small numbers are not shown."""
 
@@ -346,6 +375,8 @@ class PlanFields(Block):
     sensitivity: list[Change] = Field(default_factory=list)
     subgroups: list[Subgroup] = Field(default_factory=list)
     multiplicity: Multiplicity = Multiplicity()
+    decision_rules: DecisionRules | None = Field(None, description="Of a pilot: how its criteria decide")
+    costs: list[Cost] = Field(default_factory=list, description="Costs shown beside a pilot's criteria")
     disclosure: Disclosure = Disclosure()
     waivers: list[Waiver] = Field(default_factory=list)
     deviations: list[Deviation] = Field(default_factory=list)

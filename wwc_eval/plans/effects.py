@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from wwc_eval.data.disclosure import safe_count
 from wwc_eval.errors import DesignError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FEW_CLUSTERS",
     "SIZE_SCALES",
+    "Used",
     "arm_terms",
     "few_clusters",
     "group_counts",
@@ -156,9 +157,25 @@ def with_interaction(formula: str, arm: str, column: str) -> str:
     return parse_formula(f"{formula} + {name} + {quote_name(arm)}:{name}").text
 
 
+class Used(Protocol):
+    """Rows that an analysis used, what each column took out, and reference levels: a formula's design, or the like."""
+
+    @property
+    def rows(self) -> Any:
+        """Positions among the rows of the analysis."""
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """Rows without a value, by column."""
+
+    @property
+    def reference_levels(self) -> Mapping[str, Any]:
+        """Reference level of each factor."""
+
+
 def sample_by_arm(
     context: Context,
-    design: Design,
+    design: Used,
     *,
     cluster: str | None,
     n_clusters: int | None,

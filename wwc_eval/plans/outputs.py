@@ -65,6 +65,7 @@ def results_document(record: RunRecord) -> dict[str, Any]:
             "arms": list(record.arms),
         },
         "design": {item.key: _supplement(item) for item in record.design},
+        "decision": {item.key: _supplement(item) for item in record.decision},
         "analyses": {result.id: _analysis(result) for result in record.analyses},
         "flow": plain(record.flow.boxes),
         "baseline": record.baseline.to_dicts() and plain(record.baseline.to_dicts()),
@@ -88,6 +89,7 @@ def _analysis(result: AnalysisResult) -> dict[str, Any]:
         "changed": plain(result.changed),
         "notes": list(result.notes),
         "supplements": {item.key: _supplement(item) for item in result.supplements},
+        "tier": None if result.verdict is None else result.verdict.tier,
     }
 
 

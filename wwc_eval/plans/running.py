@@ -15,6 +15,7 @@ from wwc_eval.errors import WwcError
 from wwc_eval.estimate import Estimate, Estimates
 from wwc_eval.plans.allocating import Assigned
 from wwc_eval.plans.assembly import Assembled, assemble, rows_where
+from wwc_eval.plans.deciding import decided_by
 from wwc_eval.plans.describing import describe_sample
 from wwc_eval.plans.environment import code_version, environment, environment_changes
 from wwc_eval.plans.facts import Facts, Task
@@ -182,6 +183,7 @@ def compute(plan: Plan, lock: Lock | None, assembled: Assembled, *, progress: bo
             "rule": rule.words,
         },
         design=(*sized_for(facts, shown.analyses, rule), *permitted),
+        decision=decided_by(facts, shown.analyses, rule),
     )
 
 

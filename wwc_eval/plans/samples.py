@@ -177,7 +177,9 @@ class Samples:
         """Keys of the successes and of the trials of a set of rows; the failures follow from both."""
         within = _digest(rows)
         found, among = (int(self.frame.loc[rows, name].sum()) for name in (column, trials))
-        successes, failures, total = ((what, column, trials, within) for what in ("successes", "failures", "trials"))
+        successes, failures, total = (
+            (what, column, trials, within) for what in ("successes", "failures", "trials")
+        )
         for key, value in ((successes, found), (failures, among - found), (total, among)):
             self._cell(key, value, shown=key != failures)
         self._sum(total, [successes, failures])

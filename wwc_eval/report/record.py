@@ -5,7 +5,7 @@ arrive here: a suppressed count is a string (such as ``"<10"``) where a number w
 
 What a model has to show beyond its effects (intraclass correlations, the optimiser's record, inferences side by side,
 how an estimand was chosen) goes into ``AnalysisResult.supplements``: each a :class:`Supplement` of sentences, a table,
-or both. The section ``supplements`` renders them in their order, Word and ``results.json`` hold them too, so that a
+a picture, or several of them. The section ``supplements`` renders them in their order, Word and ``results.json`` hold them too, so that a
 new analysis needs no change in the report::
 
     Supplement(
@@ -21,20 +21,25 @@ guarded once more by the runner, tables are not). A result that is withheld lose
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wwc_eval.data.flow import Flow
 from wwc_eval.estimate import Estimate
 from wwc_eval.table import Table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from wwc_eval.pilot.decision import Decision
 
 __all__ = ["AnalysisResult", "DataFile", "RunRecord", "Supplement"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Supplement:
-    """Something more that an analysis shows: sentences, a table, or both, under a title.
+    """Something more that an analysis shows: sentences, a table, a picture, or several of them, under a title.
 
     Parameters
     ----------
@@ -46,12 +51,18 @@ class Supplement:
         What is said above the table.
     table : Table, optional
         Its rows, with notes.
+    draw : callable, optional
+        Draws on the axes that it is given; called when the report is written.
+    alt : str
+        What the picture shows, for who cannot see it; needed with ``draw``.
     """
 
     key: str
     title: str
     sentences: tuple[str, ...] = ()
     table: Table | None = None
+    draw: Callable[[Axes], object] | None = field(default=None, compare=False, repr=False)
+    alt: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +100,10 @@ class AnalysisResult:
         Sentences for the reader.
     supplements : tuple of Supplement
         What the model shows beyond its effects; a varied analysis shows those that differ from its original's.
+    compares : bool
+        Whether its estimates are effects of one arm against another; shares and scores of a pilot are not.
+    verdict : Decision, optional
+        What a progression criterion says (:class:`wwc_eval.pilot.Decision`).
     """
 
     id: str
@@ -110,6 +125,8 @@ class AnalysisResult:
     changed: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     supplements: tuple[Supplement, ...] = ()
+    compares: bool = True
+    verdict: Decision | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +184,8 @@ class RunRecord:
     design : tuple of Supplement
         What the run found of the design, such as what the scheme of allocation permits: the rows of each table are a
         fact and its value.
+    decision : tuple of Supplement
+        What the plan's decision rules say of a pilot; empty for a trial.
     """
 
     plan: Mapping[str, Any]
@@ -188,3 +207,4 @@ class RunRecord:
     warnings: tuple[str, ...] = ()
     disclosure: Mapping[str, Any] = field(default_factory=dict)
     design: tuple[Supplement, ...] = ()
+    decision: tuple[Supplement, ...] = ()

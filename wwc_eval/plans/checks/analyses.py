@@ -140,6 +140,8 @@ def _families(facts: Facts, _: FilePath | None) -> Iterator[Problem]:
                 )
             member.setdefault(test, family)
     for analysis in facts.confirmatory:
+        if not analysis.tests_effect:
+            continue
         if facts.outcomes[analysis.outcome].role == "secondary" and analysis.id not in member:
             yield problem_at(
                 facts, "P11", ("analyses", ids[analysis.id]), f"'{analysis.id}' is confirmatory but in no family",

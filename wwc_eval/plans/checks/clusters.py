@@ -16,6 +16,8 @@ from wwc_eval.plans.yaml_text import Path
 def _few_clusters(facts: Facts, _: FilePath | None) -> Iterator[Problem]:
     """Of every planned analysis; what varies one stands beside it, and carries a warning in the result."""
     design = facts.document.design
+    if design.kind == "pilot":
+        return  # its criteria carry their own clusters
     if design.kind == "individual":
         for task in tasks_of(facts):
             if getattr(task.analysis, "average", "") == "clusters" and task.role != "subgroup":

@@ -79,6 +79,10 @@ def conditions_of(facts: Facts) -> Iterator[tuple[Path, str]]:
     for index, subgroup in enumerate(document.subgroups):
         if subgroup.by not in facts.columns:
             yield ("subgroups", index, "by"), subgroup.by
+    for task in tasks_of(facts):
+        for path, text in task.analysis.conditions.items():
+            if task.role != "subgroup" and (not task.of or path[0] in task.changed):
+                yield (*task.path, *path), text
 
 
 def names_in(facts: Facts, text: str) -> frozenset[str]:

@@ -110,6 +110,8 @@ class AnalysisFields(Block):
     """Whether the effect is that of the arm column, which the formula must then hold as a term of its own."""
     repeats_allocation: ClassVar[bool] = False
     """Whether it compares what was allocated with what the plan's own scheme could have allocated (P04, P21)."""
+    tests_effect: ClassVar[bool] = True
+    """Whether its p-value belongs to a family of tests where its outcome is secondary (P11)."""
     takes_trials: ClassVar[bool] = False
     """Whether the outcome may be a number of successes, ``successes / trials ~ ...`` (P09)."""
     scales_by_outcome: ClassVar[Mapping[str, frozenset[str]]] = {}
@@ -123,6 +125,11 @@ class AnalysisFields(Block):
     @abstractmethod
     def columns(self) -> Mapping[tuple[str | int, ...], str]:
         """Columns named outside formulas, by field path."""
+
+    @property
+    def conditions(self) -> Mapping[tuple[str | int, ...], str]:
+        """Conditions on rows, by field path."""
+        return {}
 
     @property
     @abstractmethod

@@ -93,7 +93,7 @@ def flow_figure(flow: Flow, units: Mapping[str, str] | None = None) -> Figure:
     """The participant flow as a figure of the report."""
     return Figure(
         name="flow",
-        title="Participant flow from randomisation to analysis",
+        title="Participant flow",
         alt=flow_words(flow, units),
         svg=flow_svg(flow, units),
         png=_pixels(layout_flow(flow, units)),

@@ -17,6 +17,8 @@ def build(record: RunRecord) -> Section | None:
     table = _untested(record.baseline)
     if not len(table):
         return None
+    if len(record.arms) == 1:
+        return Section(title=TITLE, blocks=[table_block(table, caption="Baseline characteristics")])
     words = (
         "Arms are compared by standardised differences. No tests of baseline differences are made: when arms are "
         "formed at random, a test answers no question."

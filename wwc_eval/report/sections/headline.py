@@ -48,13 +48,15 @@ _CARDS = """<div class="headline">
 """
 
 
-def build(record: RunRecord) -> Section:
-    """Question and primary result."""
+def build(record: RunRecord) -> Section | None:
+    """Question and primary result; nothing where no arms are compared."""
+    if record.analyses and not any(result.compares for result in record.analyses):
+        return None  # a pilot: its decision stands in the place of a result
     blocks: list[Block] = []
     question = pick(record.plan, "question")
     if question:
         blocks.append(Text(text=clean(question), style="lead"))
-    primary = [result for result in record.analyses if result.role == "primary"]
+    primary = [result for result in record.analyses if result.role == "primary" and result.compares]
     if not primary:
         blocks.append(
             Notice(title="No primary result", lines=["This run holds no primary analysis."], tone="plain")

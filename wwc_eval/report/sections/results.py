@@ -42,7 +42,7 @@ _HEADS = {"primary": "Primary outcome", "secondary": "Secondary outcomes", "expl
 
 def build(record: RunRecord) -> Section | None:
     """A table a role, outcomes by arm, the forest plot; subgroups have their own section."""
-    shown = [result for result in record.analyses if result.role != "subgroup"]
+    shown = [result for result in record.analyses if result.role != "subgroup" and result.compares]
     if not shown:
         return None
     mains = [result for result in shown if result.role not in VARIES]

@@ -1,0 +1,138 @@
+"""Plans of pilots: criteria decide by rules that were written before, and nothing small is shown."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import wwc_eval as we
+from wwc_eval.data import read_table, write_csv
+from wwc_eval.plans import Plan
+
+ROOT = Path(__file__).parents[2]
+SAMPLE = ROOT / "analysis_plans" / "family_safeguarding_pilot.yaml"
+
+
+def families():
+    frame = read_table(ROOT / "sample_data" / "family_safeguarding_pilot.csv", {
+        "family_id": "text", "team": "text", "arm": {"type": "category", "levels": ["family safeguarding"]},
+        "approached_on": "date", "agreed": "binary", "began": "binary", "completed": "binary",
+        "sessions": {"type": "integer", "missing": ["z"]}, "fidelity_met": {"type": "binary", "missing": ["x"]},
+        "acceptability": {"type": "number", "missing": ["x"]}, "on_plan_start": "binary",
+        "on_plan_6m": {"type": "binary", "missing": ["x"]}, "followed_up": "binary",
+    })  # fmt: skip
+    return getattr(frame, "frame", frame)
+
+
+def planned(tmp_path, *edits, frame=None):
+    text = SAMPLE.read_text(encoding="utf-8").replace("../sample_data/family_safeguarding_pilot.csv", "pilot.csv")
+    for old, new in edits:
+        assert old in text, old
+        text = text.replace(old, new, 1)
+    table = families() if frame is None else frame
+    codes = {"sessions": "z", "fidelity_met": "x", "acceptability": "x", "on_plan_6m": "x"}
+    shown = table.astype(object)
+    for name, code in codes.items():
+        shown[name] = shown[name].where(shown[name].notna(), code)
+    write_csv(shown, tmp_path / "pilot.csv")
+    (tmp_path / "pilot.yaml").write_text(text, encoding="utf-8")
+    return Plan.load(tmp_path / "pilot.yaml")
+
+
+def test_the_sample_plan_decides_what_python_decides(tmp_path):
+    plan = Plan.load(SAMPLE)
+    assert plan.check() == []
+    results = planned(tmp_path).run(out=tmp_path / "out", draft=True)
+    frame = families()
+    began = frame[frame.began == 1]
+    criterion = we.pilot.ProgressionCriterion(
+        "Completed the programme", red=0.6, green=0.8, icc=0.04, cluster_size=9
+    )
+    direct = criterion.decide(began.completed, [1] * len(began), cluster=began.team.tolist())
+    found = results.analyses["completion"]
+    assert found.verdict.tier == direct.tier == "amber"
+    assert found.verdict.p_amber == pytest.approx(direct.p_amber)
+    assert found.estimates[0].ci_low == pytest.approx(direct.estimate.ci_low)
+    assert not found.compares
+    scale = frame.acceptability.dropna()
+    assert results.analyses["acceptability"].estimates[0].estimate == pytest.approx(float(scale.mean()))
+    decision = results.record.decision
+    assert decision[0].title == "Recommendation: amend"
+    assert [item.key for item in decision[1:]] == [
+        "criteria",
+        "feasibility",
+        "evidence_of_promise",
+        "readiness_for_trial",
+    ]
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "Recommendation: amend" in page
+    assert "£2,140 a family" in page
+    assert "Headline result" not in page
+    assert "no difference" not in page
+    document = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
+    assert document["analyses"]["consent"]["tier"] == "green"
+    assert document["decision"]["recommendation"]["title"] == "Recommendation: amend"
+    assert (tmp_path / "out" / "figures" / "decision_criteria.svg").exists()
+
+
+def test_rules_change_the_recommendation(tmp_path):
+    unsized = ("    planned: {n: 81, power: 0.80}\n", "")
+    stopped = planned(tmp_path, ("red: 0.60\n    green: 0.80", "red: 0.85\n    green: 0.95"), unsized)
+    assert stopped.run(draft=True).record.decision[0].title == "Recommendation: stop"
+    gone = planned(tmp_path, ("go: essential_green", "go: no_red"))
+    assert gone.run(draft=True).record.decision[0].title == "Recommendation: go"
+
+
+def test_of_a_criterion_with_few_only_the_tier_is_shown(tmp_path):
+    frame = families()
+    frame.loc[frame.began == 1, "completed"] = 1
+    frame.loc[frame.index[frame.began == 1][:3], "completed"] = 0
+    results = planned(tmp_path, frame=frame).run(out=tmp_path / "out", draft=True)
+    found = results.analyses["completion"]
+    assert found.status == "withheld"
+    assert not found.estimates
+    table = next(item for item in results.record.decision if item.key == "feasibility").table
+    row = table.to_dicts()[1]
+    assert (row["tier"], row["observed"], row["chances"], row["p_value"]) == ("green", "too few to show", "", "")
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "97.5%" not in page  # 116 of 119
+
+
+@pytest.mark.parametrize(
+    ("edit", "code", "words"),
+    [
+        (("decision_rules: {stop: any_essential_red, go: essential_green}\n", ""), "P23", "no rule"),
+        (("planned: {n: 81, power: 0.80}", "planned: {n: 40, power: 0.80}"), "P07", "does not keep a power"),
+        (("red: 0.45\n    green: 0.60", "red: 0.60\n    green: 0.60"), "P09", "no amber"),
+        (("red: 0.45\n    green: 0.60", "red: 0.60\n    green: 0.45"), "P09", "worse side"),
+        (("red: 0.45\n    green: 0.60", "red: 45\n    green: 60"), "P09", "red == 45"),
+        (("among: began == 1", "among: beganne == 1"), "P02", "not declared"),
+        (("among: began == 1", "among: began = = 1"), "P14", ""),
+        (("inference: {cluster: team}", "inference: {cluster: teem}"), "P02", "teem"),
+        (
+            ("outcome: agreed\n    model: pilot", "outcome: agreed\n    model: pilot\n    exposure: sessions"),
+            "P14",
+            "exposure",
+        ),
+        (("kind: pilot\n", "kind: individual\n"), None, "at least two"),
+    ],
+)
+def test_findings(tmp_path, edit, code, words):
+    if code is None:
+        with pytest.raises(we.PlanError, match=words):
+            planned(tmp_path, edit)
+        return
+    found = planned(tmp_path, edit).check()
+    assert any(problem.code == code and words in f"{problem.message} {problem.fix}" for problem in found), found
+
+
+def test_a_criterion_without_rows_is_said_to_be_undecided(tmp_path):
+    results = planned(tmp_path, ("among: began == 1", "among: began == 1 and sessions > 29")).run(draft=True)
+    assert results.analyses["completion"].status == "failed"
+    assert "Completed the programme" in " ".join(results.record.decision[0].sentences)
+
+
+def test_subgroups_of_a_criterion_are_refused(tmp_path):
+    text = "subgroups:\n  - {id: some, of: consent, by: on_plan_start, why: they differ}\ndecision_rules"
+    results = planned(tmp_path, ("decision_rules", text)).run(draft=True)
+    assert "among:" in results.analyses["some"].message
