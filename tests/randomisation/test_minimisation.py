@@ -315,3 +315,16 @@ def test_numbers_of_earlier_units_that_cannot_be(before, words):
     frame = families(6, seed=1).assign(site="N", age="0-4")
     with pytest.raises(DesignError, match=words):
         we.randomise(frame, unit="family", method=we.Minimisation(on=ON, before=before), seed="s")
+
+
+def test_predictability_is_that_of_the_coins_along_the_allocation_made():
+    frame = families(7, seed=11)
+    found = we.randomise(frame, unit="family", method=we.Minimisation(on=ON, p_best=0.9), seed="s")
+    law = brute.law_of_minimisation(arriving(frame), (1, 1), 0.9, "range", (1, 1))
+    got, known = tuple(arms_of(found, frame)), []
+    for i in range(7):
+        chances = [sum(p for key, p in law.items() if key[:i] == got[:i] and key[i] == arm) for arm in (0, 1)]
+        known.append(float(max(chances) / sum(chances)))
+    seen = found.predictability()
+    assert seen.guessed == pytest.approx(np.mean(known))
+    assert (seen.certain, seen.blind) == (0, 0.5)
