@@ -230,9 +230,10 @@ def funnel(
 
     Examples
     --------
-    >>> found = funnel([0.50, 0.52, 0.48, 0.51, 0.90], [200] * 5, list("ABCDE"), overdispersion="none")
+    >>> shares = [0.50, 0.52, 0.48, 0.51, 0.90]
+    >>> found = funnel(shares, [200] * 5, list("ABCDE"), target=0.5, overdispersion="none")
     >>> [(row["unit"], row["place"]) for row in found.to_dicts() if row["place"] != "within"]
-    [('A', 'below 95%'), ('C', 'low: below 99.8%'), ('E', 'high: above 99.8%')]
+    [('E', 'high: above 99.8%')]
     """
     check_choice("overdispersion", overdispersion, ("additive", "multiplicative", "none"))
     check_number("winsorise", winsorise, at_least=0, below=0.5)

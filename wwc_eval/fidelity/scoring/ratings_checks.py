@@ -115,7 +115,8 @@ def value_problems(
     names = np.array([name or "" for name in items], dtype=object)
     for row in faults.rows(kinds == "blank"):
         codes = ", ".join(f"'{code}'" for code in spec.codes_of(items[row]))
-        faults.add("R06", "the value is blank", row=row, column="value", fix=f"give a value, or one of {codes}")
+        fix = f"give a value, or one of {codes}; pandas reads NA as blank, we.read_table does not"
+        faults.add("R06", "the value is blank", row=row, column="value", fix=fix)
     for row in faults.rows(kinds == "unread"):
         codes = ", ".join(f"'{code}'" for code in spec.codes_of(items[row]))
         message = "the value is neither a number nor a code"
