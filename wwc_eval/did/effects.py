@@ -19,10 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-__all__ = ["FEW_TREATED", "DidResult", "EffectEstimates", "Inference"]
-
-FEW_TREATED = 5
-"""Fewer treated clusters than these, and conventional errors are too small to be read alone."""
+__all__ = ["DidResult", "EffectEstimates", "Inference"]
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)

@@ -48,8 +48,8 @@ def imputation(
         Columns that vary over time within units and that treatment does not change.
     leads : int, optional
         Pre-treatment events tested: coefficients of the last ``leads`` periods before treatment in a regression on
-        untreated cells alone, relative to all earlier ones (errors CR1S). By default as many as there are, at most
-        3. They do not touch the effects, and have no single reference event.
+        untreated cells alone, relative to all earlier ones (errors CR1S). By default as many as are identified, at
+        most 3. They do not touch the effects, and have no single reference event.
     leave_one_out : bool
         Whether a treated cell is compared with the mean effect of the other clusters of its cohort and period. Not
         possible for a cohort of one cluster.
@@ -88,7 +88,7 @@ def imputation(
     single = fitted.by_cluster(fitted.first_stage(cells, shares) + shares * spread)
     contrasts = cells.averages(len(cells.cohort))
     influence = single @ contrasts
-    count = _leads(sample, leads)
+    count = _leads(leads, _most_leads(sample))
     words = "leave-one-out errors" if leave_one_out else "conservative errors"
     method = f"Imputation of Borusyak, Jaravel and Spiess; {words} clustered, normal distribution"
     shared = shared_fields(sample, method=method, citation=CITATION, n_clusters=fitted.n_clusters)
@@ -100,7 +100,15 @@ def imputation(
     )
     notes = ("Cohorts of one cluster have no leave-one-out error.",) if alone.any() else ()
     result = cells.result(found, reference=None, influence=influence, notes=notes)
-    return result if count == 0 else _with_leads(result, sample, count, level, shared)
+    while count:
+        try:
+            return _with_leads(result, sample, count, level, shared)
+        except DesignError:
+            # without units never treated a linear trend is not identified beside so many leads
+            if leads is not None:
+                raise
+            count -= 1
+    return result
 
 
 def _spread(sample: Sample, cells: CohortCells, gaps: Floats, *, leave_one_out: bool) -> tuple[Floats, np.ndarray]:
@@ -125,15 +133,18 @@ def _unknown(vcov: Floats, which: np.ndarray) -> Floats:
     return np.where(which[:, None] | which, np.nan, vcov)
 
 
-def _leads(sample: Sample, leads: int | None) -> int:
-    """Number of pre-treatment events tested."""
+def _most_leads(sample: Sample) -> int:
+    """Pre-treatment events of the longest history but one: the earliest is the reference."""
     free = sample.present & ~sample.treated
-    longest = 0
+    longest = 1
     for cohort in sample.cohorts:
         seen = free[sample.adopted == cohort].any(axis=0)
         longest = max(longest, len(np.unique(sample.event(int(cohort))[seen])))
-    # the events of the longest history are dummies but for the earliest
-    most = max(longest - 1, 0)
+    return longest - 1
+
+
+def _leads(leads: int | None, most: int) -> int:
+    """Number of pre-treatment events tested."""
     if leads is None:
         return min(USUAL_LEADS, most)
     if isinstance(leads, bool) or check_number("leads", leads, at_least=0) != int(leads):

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from wwc_eval.did.effects import FEW_TREATED, Inference
+from wwc_eval.did.effects import Inference
 from wwc_eval.did.guard import guard_warnings
 from wwc_eval.did.robust import Robust
 from wwc_eval.did.sample import Sample
 from wwc_eval.errors import check_number
 from wwc_eval.inference.families import Floats
 
-__all__ = ["contrasted", "few_treated_note", "influence_of", "shared_fields"]
+__all__ = ["contrasted", "influence_of", "shared_fields"]
 
 
 def shared_fields(
@@ -29,15 +29,6 @@ def shared_fields(
         "n_clusters": n_clusters,
         "warnings": guard_warnings(sample.panel),
     }
-
-
-def few_treated_note(treated: int) -> tuple[str, ...]:
-    """What to say where few clusters are treated; nothing where they are enough."""
-    if treated >= FEW_TREATED:
-        return ()
-    clusters = "1 treated cluster" if treated == 1 else f"{treated} treated clusters"
-    advice = "conventional standard errors are far too small; judge the effect by we.did.few_treated(panel)"
-    return (f"{clusters}: below {FEW_TREATED}, {advice}.",)
 
 
 def contrasted(robust: Robust, contrasts: Floats, level: float, shared: dict[str, Any]) -> Inference:

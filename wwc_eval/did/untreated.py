@@ -33,11 +33,14 @@ def imputable(sample: Sample) -> Sample:
     DesignError
         If no treated cell can be imputed.
     """
+    free = sample.present & ~sample.treated
+    if free.all(axis=1).any() and free.any(axis=1).all():
+        return sample
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import connected_components
 
     n, T = sample.outcomes.shape
-    unit, period = np.nonzero(sample.present & ~sample.treated)
+    unit, period = np.nonzero(free)
     links = csr_array((np.ones(len(unit)), (unit, n + period)), shape=(n + T, n + T))
     _, part = connected_components(links, directed=False)
     linked = part[:n, None] == part[None, n:]
