@@ -56,13 +56,13 @@ def close(found, wanted, rel=1e-8, abs_=1e-10):
     assert found == pytest.approx(wanted, rel=rel, abs=abs_)
 
 
-def by_event(result, wanted, prefix, rel=1e-8, se_rel=1e-8, abs_=1e-9):
+def by_event(result, wanted, prefix, abs_=1e-9):
     """Estimates and errors by event against a mapping of R's names."""
     rows = {key["event"]: item for key, item in zip(result.estimates.keys, result.estimates, strict=True)}
     for name, value in wanted.items():
         item = rows.pop(int(name.removeprefix(prefix)))
-        close(item.estimate, value["est"], rel, abs_)
-        close(item.se, value["se"], se_rel)
+        close(item.estimate, value["est"], abs_=abs_)
+        close(item.se, value["se"])
     return set(rows)
 
 
