@@ -30,12 +30,14 @@ def draw(rng: np.random.Generator, K: int, strength: float, m: int = 20):
     return y, np.ones((len(la), 1)), fidelity, arm[:, None], la
 
 
-def coverage(K: int, strength: float, *, repeats: int, seed: int) -> dict:
+def coverage(K: int, strength: float, *, repeats: int, seed: int, two_stage: bool = True) -> dict:
     """Shares of sets and intervals that hold the effect, with the median first-stage F."""
     from scipy import special
 
     rng = np.random.default_rng(seed)
-    found = {"anderson_rubin": 0, "two_stage_CR1S": 0, "two_stage_CR2": 0, "unbounded": 0}
+    found = {"anderson_rubin": 0, "unbounded": 0}
+    if two_stage:
+        found |= {"two_stage_CR1S": 0, "two_stage_CR2": 0}
     strengths = []
     for _ in range(repeats):
         y, X, D, Z, la = draw(rng, K, strength)
@@ -44,6 +46,8 @@ def coverage(K: int, strength: float, *, repeats: int, seed: int) -> dict:
         found["anderson_rubin"] += EFFECT in region
         found["unbounded"] += not region.bounded
         strengths.append(forms.first.F)
+        if not two_stage:
+            continue
         beta = np.array([0.0, forms.on_outcome[0] / forms.on_uptake[0]])
         beta[0] = float((y - beta[1] * D).mean())
         kernel = stage_two(beta, y, X, D, Z)

@@ -15,7 +15,7 @@ from wwc_eval.fidelity.reliability.errors import Error, error_of
 from wwc_eval.fidelity.reliability.icc_limits import KINDS, Kind, limits, standard_error, value_of
 from wwc_eval.fidelity.reliability.parts import Parts, by_group
 from wwc_eval.fidelity.reliability.reading import Floats, Ints, read_numbers
-from wwc_eval.fidelity.reliability.sums_of_squares import Layout, Squares, squares
+from wwc_eval.fidelity.reliability.sums_of_squares import Centred, Squares, squares
 
 __all__ = ["intraclass_correlation", "intraclass_correlations"]
 
@@ -141,38 +141,25 @@ def _correlations(
             fix="leave out errors, or use errors='jackknife'",
         )
     y, _, clusters, name = read_numbers(ratings, cluster=cluster)
-    missing = np.isnan(y)
-    some = bool(missing.any())
-    if some:
-        rated, used = ~missing.all(axis=1), ~missing.all(axis=0)
-        empty = int((~rated).sum())
-        if empty or not used.all():
-            y = y[rated][:, used]
-            clusters = clusters[rated] if clusters is not None else None
-    else:
-        empty = 0
+    table = Centred.of(y)
     if clusters is not None:
-        clusters = np.unique(clusters, return_inverse=True)[1]
-    average = y.shape[1] if k is None else int(check_number("k", k, at_least=1))
-    if y.size:  # sums of squares keep their digits around 0
-        y = y - (np.nanmean(y) if some else y.mean())
-    layout = Layout(R=max(y.shape[1], 1))
-    sums = layout.totals(y) if y.size else np.zeros(6 + 3 + 1)
-    found = squares(sums, layout.R)
-    flat = not y.size or float(np.nanmax(y) if some else y.max()) - float(np.nanmin(y) if some else y.min()) == 0.0
-    notes = _notes(empty, some, float(found.parts), y.shape[1])
-    grouped = _grouped(layout, y, clusters) if how != "exact" and y.size else None
+        clusters = np.unique(clusters[table.r > 0], return_inverse=True)[1]
+    average = max(table.raters, 1) if k is None else int(check_number("k", k, at_least=1))
+    sums = table.totals() if table.n else np.zeros(10)
+    found = squares(sums, max(table.raters, 1) if table.n else 1)
+    notes = _notes(table, float(found.parts))
+    grouped = _grouped(table, clusters) if how != "exact" and table.n else None
     made = []
     for chosen in kinds:
-        reason = _reason(y, found, chosen, flat=flat)
+        reason = _reason(table, found, chosen)
         if reason is not None:
-            made.append(_without(chosen, y, reason, level=level, notes=notes, clusters=clusters))
+            made.append(_without(chosen, table.n, reason, level=level, notes=notes, clusters=clusters))
             continue
         error = None
         if grouped is not None:
             error = _resampled(
                 chosen,
-                layout.R,
+                table.raters,
                 grouped,
                 sums,
                 average=average,
@@ -185,7 +172,7 @@ def _correlations(
         made.append(
             _estimate(
                 chosen,
-                y,
+                table,
                 found,
                 average=average,
                 interval=interval,
@@ -193,17 +180,16 @@ def _correlations(
                 notes=notes,
                 clusters=clusters,
                 error=error,
-                complete=not some,
             )
         )
     return made
 
 
-def _reason(y: Floats, found: Squares, kind: Kind, *, flat: bool) -> str | None:
+def _reason(table: Centred, found: Squares, kind: Kind) -> str | None:
     """Why there is no value, in words; None where there is one."""
-    if not y.size:
+    if not table.n:
         return "no subject has any rating"
-    if y.shape[1] < 2:
+    if table.raters < 2:
         return "one rater only, so nothing shows how raters differ"
     if found.subjects < 2:
         return "one subject only, so subjects cannot differ"
@@ -218,18 +204,18 @@ def _reason(y: Floats, found: Squares, kind: Kind, *, flat: bool) -> str | None:
         return "no two raters rated one subject"
     if not found.df_between > 0:
         return "subjects cannot be told from raters"
-    if flat:
+    if table.flat:
         return "every rating is the same, so there is no variance to share out"
     return None
 
 
-def _notes(empty: int, some: bool, parts: float, raters: int) -> tuple[str, ...]:
-    notes = []
+def _notes(table: Centred, parts: float) -> tuple[str, ...]:
+    notes, empty = [], table.n_empty
     if empty:
         notes.append(f"{empty:,} subject{'s have' if empty > 1 else ' has'} no rating and {'are' if empty > 1 else 'is'} left out.")  # fmt: skip
-    if some:
+    if table.present is not None:
         notes.append("Ratings are missing: components of variance by Henderson's method III (fitting constants).")
-    if parts > 1 and raters > 1:
+    if parts > 1 and table.raters > 1:
         notes.append(
             f"The raters fall into {parts:.0f} sets without a subject in common: kinds 2 and 3 compare subjects and "
             "raters within these sets only."
@@ -238,7 +224,7 @@ def _notes(empty: int, some: bool, parts: float, raters: int) -> tuple[str, ...]
 
 
 def _without(
-    kind: Kind, y: Floats, reason: str, *, level: float, notes: tuple[str, ...], clusters: Ints | None
+    kind: Kind, n: int, reason: str, *, level: float, notes: tuple[str, ...], clusters: Ints | None
 ) -> Estimate:
     nan = math.nan
     return Estimate(
@@ -253,7 +239,7 @@ def _without(
         level=level,
         scale="agreement",
         method=f"{kind.name}: no value",
-        n=len(y),
+        n=n,
         n_clusters=None if clusters is None else int(clusters.max(initial=-1)) + 1,
         warnings=(f"No value: {reason}.", *notes),
         citation=CITATION,
@@ -261,9 +247,11 @@ def _without(
     )
 
 
-def _grouped(layout: Layout, y: Floats, clusters: Ints | None) -> Floats:
+def _grouped(table: Centred, clusters: Ints | None) -> Floats:
     """Sums (K, d) of each cluster, or contributions (n, d) of each subject."""
-    parts = layout.of(y, complete=not np.isnan(y).any())
+    parts = table.contributions()
+    if table.n_empty:
+        parts = parts[table.r > 0]
     return parts if clusters is None else by_group(parts, clusters, int(clusters.max()) + 1)
 
 
@@ -309,7 +297,7 @@ def _resampled(
 
 def _estimate(
     kind: Kind,
-    y: Floats,
+    table: Centred,
     found: Squares,
     *,
     average: int,
@@ -318,9 +306,10 @@ def _estimate(
     notes: tuple[str, ...],
     clusters: Ints | None,
     error: Error | None,
-    complete: bool,
 ) -> Estimate:
     from scipy import special
+
+    complete = table.present is None
 
     top, bottom, df1, df2 = kind.test(found)
     F = top / bottom if bottom > 0 else math.inf
@@ -366,7 +355,7 @@ def _estimate(
         level=level,
         scale="agreement",
         method=f"{kind.words}; {words}",
-        n=len(y),
+        n=table.n,
         n_clusters=None if clusters is None else int(clusters.max()) + 1,
         warnings=(*notes, *extra),
         citation=_CITATIONS[interval],

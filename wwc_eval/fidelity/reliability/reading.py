@@ -124,7 +124,8 @@ def read_ratings(
     if frame.shape[1] == 0:
         raise DataError("the frame holds no rater", fix="give one column a rater, one row a subject")
     codes, found, ordered = _coded(frame, categories)
-    rated = (codes >= 0).any(axis=1)
+    # a product is several times as fast as a reduction along five columns
+    rated = (codes >= 0).astype(float) @ np.ones(codes.shape[1]) > 0
     empty = len(codes) - int(np.count_nonzero(rated))
     groups = None
     if clusters is not None:
@@ -313,27 +314,24 @@ def _coded(frame: pd.DataFrame, declared: Sequence[Any] | None) -> tuple[Ints, t
 def _coded_numbers(table: Floats) -> tuple[Ints, Floats]:
     """Codes of numbers, in ascending order of the values that occur."""
     missing = np.isnan(table)
-    some_missing = bool(missing.any())
-    values = table[~missing] if some_missing else table.ravel()
-    if not len(values):
+    some = bool(missing.any())
+    if not table.size or (some and missing.all()):
         return np.full(table.shape, -1, dtype=np.intp), np.empty(0)
-    low, high = values.min(), values.max()
+    low, high = (float(each.reduce(table, axis=None)) for each in (np.fmin, np.fmax))
     if high - low < TABLE_SPAN and low == np.floor(low):
-        filled = np.where(missing, low, table) if some_missing else table
-        whole = filled - low
+        whole = table - low
+        if some:
+            np.copyto(whole, -1.0, where=missing)
         places = whole.astype(np.intp)
         if np.array_equal(places, whole):
-            present = np.bincount(places.ravel(), minlength=int(high - low) + 1)
-            if some_missing:
-                present[0] -= np.count_nonzero(missing)
+            present = np.bincount(places.ravel() + 1, minlength=int(high - low) + 2)[1:]
             used = np.flatnonzero(present)
             if len(used) < len(present):
-                lookup = np.zeros(len(present), dtype=np.intp)
+                lookup = np.full(len(present) + 1, -1, dtype=np.intp)  # the last place stands for a missing one
                 lookup[used] = np.arange(len(used))
                 places = lookup[places]
-            if some_missing:
-                places[missing] = -1
-            return places, used + low
+            return places, used.astype(float) + low
+    values = table[~missing]
     found, inverse = np.unique(values, return_inverse=True)
     codes = np.full(table.shape, -1, dtype=np.intp)
     codes[~missing] = inverse

@@ -2,7 +2,7 @@
 
 Complete: the usual analysis of variance. With missing cells: Henderson's method III (fitting constants): the subjects
 given the raters, the raters given the subjects, the residual, each equated to its expectation. On a complete table both
-give the same. Everything is a function of the sums in :class:`Layout`, so a cluster can be left out by subtraction.
+give the same. Everything is a function of the sums of :class:`Centred`, so a cluster can be left out by subtraction.
 
 Source: Henderson (1953), doi:10.2307/3001853; Searle, Casella and McCulloch (1992), Variance components, chapter 5.
 """
@@ -10,62 +10,102 @@ Source: Henderson (1953), doi:10.2307/3001853; Searle, Casella and McCulloch (19
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from wwc_eval.fidelity.reliability.reading import Floats
 
-__all__ = ["Layout", "Squares", "squares"]
+__all__ = ["Centred", "Squares", "squares"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Layout:
-    """Where the sums of a table of R raters stand in a row of sums.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Centred:
+    """Ratings less their mean, with holes as zeros, ready to be summed.
+
+    A row of sums holds: subjects, ratings, ``sum y^2``, ``sum T_i^2 / r_i``, ``sum T_i``, ``sum r_i^2``, then for each
+    rater ratings, sum of ratings, ``sum_i m_ij T_i / r_i``, and the (R, R) table ``sum_i m_ij m_ik / r_i``. Subjects without a
+    rating add nothing.
 
     Parameters
     ----------
-    R : int
-        Raters.
-
-    A row holds: subjects, ratings, ``sum y^2``, ``sum T_i^2 / r_i``, ``sum T_i``, ``sum r_i^2``, then for each
-    rater ratings, sum of ratings, ``sum_i m_ij T_i / r_i``, and the (R, R) table ``sum_i m_ij m_ik / r_i``.
+    filled : ndarray, shape (n, R)
+        Ratings less the mean of all; 0 where there is none.
+    present : ndarray, shape (n, R), optional
+        1 where there is a rating; None where there is one everywhere.
+    r : ndarray, shape (n,)
+        Ratings of each subject.
+    flat : bool
+        Whether all ratings are one.
     """
 
-    R: int
+    filled: Floats
+    present: Floats | None
+    r: Floats
+    flat: bool
 
-    def of(self, y: Floats, *, complete: bool = False) -> Floats:
-        """Contributions (n, d) of subjects whose ratings are ``y`` (n, R), NaN where missing."""
-        R = self.R
-        if complete:
-            total = y.sum(axis=1)
-            r = np.full(len(y), float(R))
-            m, filled = np.ones_like(y), y
-        else:
-            m = (~np.isnan(y)).astype(float)
-            filled = np.where(m > 0, y, 0.0)
-            r, total = m.sum(axis=1), filled.sum(axis=1)
-        head = [np.ones(len(y)), r, (filled**2).sum(axis=1), total**2 / r, total, r**2]
-        table = (m[:, :, None] * m[:, None, :] / r[:, None, None]).reshape(len(y), R * R)
-        return np.column_stack([*head, m, filled, m * (total / r)[:, None], table])
-
-    def totals(self, y: Floats) -> Floats:
-        """Sums (d,) of all subjects, without the contributions of each."""
-        R = self.R
+    @classmethod
+    def of(cls, y: Floats) -> Centred:
+        """From ratings (n, R) with NaN where there is none; raters without any are left out."""
+        n, R = y.shape
         missing = np.isnan(y)
         if not missing.any():
-            n, total = len(y), y.sum(axis=1)
-            per = y.sum(axis=0)
-            head = [n, n * R, float(np.einsum("ij,ij->", y, y)), total @ total / R, total.sum(), n * R * R]
+            flat = not y.size or float(y.max()) == float(y.min())
+            filled = y - y.mean() if y.size else y
+            return cls(filled=filled, present=None, r=np.full(n, float(R)), flat=flat)
+        present = np.logical_not(missing).astype(float)
+        each = np.ones(n) @ present
+        if not each.all():
+            y, present, missing = y[:, each > 0], present[:, each > 0], missing[:, each > 0]
+        r = present @ np.ones(present.shape[1])
+        filled = np.where(missing, 0.0, y)
+        count = float(r.sum())
+        mean = float(filled.sum()) / count if count else 0.0
+        # sums of squares keep their digits around 0
+        filled -= mean * present
+        flat = count == 0 or float(np.fmax.reduce(y, axis=None)) == float(np.fmin.reduce(y, axis=None))
+        return cls(filled=filled, present=present, r=r, flat=flat)
+
+    @property
+    def raters(self) -> int:
+        """Raters with a rating."""
+        return int(self.filled.shape[1])
+
+    @cached_property
+    def n(self) -> int:
+        """Subjects with a rating."""
+        return int(np.count_nonzero(self.r)) if self.raters else 0
+
+    @property
+    def n_empty(self) -> int:
+        """Subjects without."""
+        return len(self.r) - self.n
+
+    def totals(self) -> Floats:
+        """Sums (d,) of all subjects, without the contributions of each."""
+        y, R, n = self.filled, self.raters, len(self.r)
+        square, total = float(np.einsum("ij,ij->", y, y)), y @ np.ones(R)
+        per = np.ones(n) @ y
+        if self.present is None:
+            head = [n, n * R, square, total @ total / R, total.sum(), n * R * R]
             flat = np.full(R, total.sum() / R)
             return np.concatenate([head, np.full(R, float(n)), per, flat, np.full(R * R, n / R)])
-        m = (~missing).astype(float)
-        filled = np.where(missing, 0.0, y)
-        r, total = m @ np.ones(R), filled @ np.ones(R)
-        over = 1.0 / r
+        over = 1.0 / np.maximum(self.r, 1.0)
         share = total * over
-        weighted = m * over[:, None]
-        head = [len(y), r.sum(), float(np.einsum("ij,ij->", filled, filled)), share @ total, total.sum(), r @ r]  # fmt: skip
-        return np.concatenate([head, m.sum(axis=0), filled.sum(axis=0), share @ m, (weighted.T @ m).ravel()])
+        weighted = self.present * over[:, None]
+        head = [self.n, self.r.sum(), square, share @ total, total.sum(), self.r @ self.r]
+        return np.concatenate(
+            [head, np.ones(n) @ self.present, per, share @ self.present, (weighted.T @ self.present).ravel()]
+        )
+
+    def contributions(self) -> Floats:
+        """What each subject adds (n, d)."""
+        y, R, r = self.filled, self.raters, self.r
+        m = np.ones_like(y) if self.present is None else self.present
+        total, over = y.sum(axis=1), 1.0 / np.maximum(r, 1.0)
+        head = [np.minimum(r, 1.0), r, (y**2).sum(axis=1), total**2 * over, total, r**2]
+        table = (m[:, :, None] * (m * over[:, None])[:, None, :]).reshape(len(y), R * R)
+        return np.column_stack([*head, m, y, m * (total * over)[:, None], table])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +151,7 @@ class Squares:
 
 
 def squares(sums: Floats, R: int) -> Squares:
-    """Mean squares of any sums (..., d) of a table of R raters (see :class:`Layout`)."""
+    """Mean squares of any sums (..., d) of a table of R raters (see :class:`Centred`)."""
     n, N, yy, tt, total, rr = (sums[..., k] for k in range(6))
     rest = sums[..., 6:]
     m, per, cross = rest[..., :R], rest[..., R : 2 * R], rest[..., 2 * R : 3 * R]
