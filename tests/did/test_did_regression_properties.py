@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import wwc_eval as we
@@ -87,7 +87,7 @@ def dense(data, columns, names, weights="none"):
     return X, data["y"].to_numpy(), root, unit
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=16, deadline=None)
 @given(
     seed=st.integers(0, 10**6),
     missing=st.sampled_from([0.0, 0.15]),
@@ -173,7 +173,7 @@ def test_cr3_is_the_jackknife_over_clusters():
     assert whole.se == pytest.approx(np.sqrt(((np.array(left) - whole.estimate) ** 2).sum()), rel=1e-9)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     seed=st.integers(0, 10**6),
     missing=st.sampled_from([0.0, 0.12]),
@@ -184,6 +184,8 @@ def test_imputation_and_two_stage_against_dense_algebra(seed, missing, weights, 
     data = rows(seed, missing=missing, weights=weights)
     panel = panel_of(data, weights=weights)
     on = ((data["start"] > 0) & (data["period"] >= data["start"])).to_numpy()
+    # a unit without untreated cells cannot be imputed, and is left out
+    assume(set(data["unit"]) == set(data["unit"][~on]))
     names = ["x"] if covariate else ["nothing"]
     X, y, root, unit = dense(data, {"x": data["x"], "nothing": np.zeros(len(data))}, names, weights)
     X = X if covariate else X[:, 1:]
@@ -214,7 +216,7 @@ def test_imputation_and_two_stage_against_dense_algebra(seed, missing, weights, 
     assert gardner.se == pytest.approx(np.sqrt((np.bincount(unit, v * stage) ** 2).sum()), rel=1e-8)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 10**6), weights=st.sampled_from(["none", "unit"]))
 def test_estimators_agree_where_they_must(seed, weights):
     panel = panel_of(rows(seed, weights=weights), weights=weights)
@@ -290,15 +292,14 @@ def test_hash_seed_does_not_matter(tmp_path):
         "for r in (we.did.two_way_fixed_effects(p, vcov='CR2'), we.did.sun_abraham(p), we.did.imputation(p)):\n"
         "    print([i.estimate.hex() + i.se.hex() for i in (r.overall, *r.estimates)])\n"
     )
-    outputs = {
-        subprocess.run(
-            [sys.executable, "-c", program, str(tmp_path / "panel.csv")],
-            env={**os.environ, "PYTHONHASHSEED": seed},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for seed in ("1", "2")
-    }
-    assert len(outputs) == 1
-    assert "0x" in outputs.pop()
+    elsewhere = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "panel.csv")],
+        env={**os.environ, "PYTHONHASHSEED": "20261127"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    panel = panel_of(pd.read_csv(tmp_path / "panel.csv"), weights="unit", clusters=True)
+    here = [we.did.two_way_fixed_effects(panel, vcov="CR2"), we.did.sun_abraham(panel), we.did.imputation(panel)]
+    lines = [str([one.estimate.hex() + one.se.hex() for one in (r.overall, *r.estimates)]) for r in here]
+    assert elsewhere.splitlines() == lines
