@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wwc_eval.power.checks import plural
-from wwc_eval.power.events import Rate
+from wwc_eval.power.events import Rate, TimeToEvent
 from wwc_eval.power.nested import degrees_of_freedom, units_in_all
 from wwc_eval.power.outcomes import Binary
 
@@ -27,6 +27,8 @@ MANY_EVENTS = 30.0
 """Expected events in an arm from which the mean of many such clusters is normal enough all the same."""
 WIDE = {"taylor": 1.0, "eldridge": 1.0, "unweighted": 0.5, "ignored": 0.2}
 """Size CV above which each method errs."""
+FEW_UNITS, WIDE_HAZARDS, LARGE_RATIO = 16, 0.5, 2.0
+"""Clusters, CV of their hazards and hazard ratio beyond which the formula of clustered times to an event errs."""
 OFF = 0.05
 """Relative difference of variances, and loss to covariates, from which power is off by two points."""
 
@@ -34,7 +36,13 @@ OFF = 0.05
 def cautions(trial: Trial, effect: Number) -> tuple[str, ...]:
     """Sentences about approximations of a trial's formulas that may err by more than two percentage points."""
     with np.errstate(all="ignore"):
-        return (*_sizes(trial), *_covariates(trial), *_events(trial, effect), *_variances(trial, effect))
+        return (
+            *_sizes(trial),
+            *_covariates(trial),
+            *_events(trial, effect),
+            *_hazards(trial, effect),
+            *_variances(trial, effect),
+        )
 
 
 def _sizes(trial: Trial) -> Iterator[str]:
@@ -63,7 +71,7 @@ def _covariates(trial: Trial) -> Iterator[str]:
 
 
 def _events(trial: Trial, effect: Number) -> Iterator[str]:
-    if trial.at == 0 or not isinstance(trial.outcome, (Binary, Rate)):
+    if trial.at == 0 or not isinstance(trial.outcome, (Binary, Rate, TimeToEvent)):
         return
     within = np.asarray(1.0)
     for level in trial.levels[: trial.at]:
@@ -80,6 +88,19 @@ def _events(trial: Trial, effect: Number) -> Iterator[str]:
             f"{fewest:.2g} events are expected in each {trial.levels[trial.at].name} of an arm: with {FEW_EVENTS:g} or fewer, "
             f"and fewer than {MANY_EVENTS:g} in the arm, a t test's power differs from the formula by more than 2 points; "
             "simulate."
+        )
+
+
+def _hazards(trial: Trial, effect: Number) -> Iterator[str]:
+    if trial.at == 0 or not isinstance(trial.outcome, TimeToEvent):
+        return
+    level = trial.levels[trial.at]
+    units = float(np.min(units_in_all(trial, trial.at)))
+    varied = level.k is not None and float(np.max(np.asarray(level.k))) > WIDE_HAZARDS
+    if units < FEW_UNITS or varied or float(np.max(np.asarray(effect))) > LARGE_RATIO:
+        yield (
+            f"Times to an event in {units:g} {plural(level.name)}: with fewer than {FEW_UNITS}, k above {WIDE_HAZARDS:g} or a "
+            f"hazard ratio above {LARGE_RATIO:g} the formula errs by 2 to 7 points of power; simulate."
         )
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from wwc_eval.power.simulation.result import Simulation
+    from wwc_eval.power.stepped_wedge_randomisation import RandomisationPower
 
 __all__ = ["SteppedWedge"]
 
@@ -284,6 +285,63 @@ class SteppedWedge(Solvable):
         from wwc_eval.power.stepped_wedge_solve import solve_required
 
         return solve_required(self, level, effect, power=power, alpha=alpha, sides=sides, convention=convention)
+
+    def randomisation_power(
+        self, effect: float, *, alpha: float = 0.05, draws: int = 20_000, rng: Any
+    ) -> RandomisationPower:
+        """Power of the randomisation test over the permitted allocations, for few clusters.
+
+        Parameters
+        ----------
+        effect : float
+            Effect, in the outcome's units.
+        alpha : float
+            Two-sided level.
+        draws : int
+            Draws of the means of the cells.
+        rng : int, Generator or SeedSequence
+            Source of randomness.
+
+        Returns
+        -------
+        RandomisationPower
+            ``float()`` gives it; 0 where the smallest p-value is above ``alpha``.
+
+        Notes
+        -----
+        The statistic is the coefficient of treatment beside effects of clusters and periods, in absolute value, and linear in
+        the means of the cells. They are normal with the design's covariance: exact for continuous outcomes, the working
+        variances for others. Clusters that differ in size take the allocations in turn. Source: Ji, Fink, Robyn and Small
+        2017 (doi:10.1214/17-AOAS1065).
+
+        Raises
+        ------
+        DesignError
+            If the design has absent cells.
+
+        Examples
+        --------
+        >>> design = SteppedWedge.standard(clusters=6, steps=3, cell_size=50, icc=0.02)
+        >>> 0.4 < float(design.randomisation_power(0.4, rng=1)) < 0.9
+        True
+        """
+        from wwc_eval.power.stepped_wedge_randomisation import randomisation_power
+
+        return randomisation_power(self, effect, alpha=alpha, draws=draws, rng=rng)
+
+    def randomisation_mdes(
+        self,
+        power: float = 0.8,
+        *,
+        direction: Literal["fall", "rise"],
+        alpha: float = 0.05,
+        draws: int = 20_000,
+        rng: Any,
+    ) -> float:
+        """Effect, signed or as a ratio, that the randomisation test detects with a power; see :meth:`randomisation_power`."""
+        from wwc_eval.power.stepped_wedge_randomisation import randomisation_mdes
+
+        return randomisation_mdes(self, power, direction=direction, alpha=alpha, draws=draws, rng=rng)
 
     def simulate(
         self,
