@@ -11,11 +11,15 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+from formula_tables import analysed, events, exact, working
 from simulation_tables import tables
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "docs" / "methods" / f"power_{name}.md" for name in ("stepped_wedge", "simulation")]
 MODULES = (
+    "wwc_eval.power.design_effects",
+    "wwc_eval.power.simulation.cox_fits",
+    "wwc_eval.power.simulation.event_trial",
     "wwc_eval.power.panel",
     "wwc_eval.power.stepped_wedge",
     "wwc_eval.power.simulation.cell_glm",
@@ -49,3 +53,13 @@ def test_tables_are_the_record():
     text = PAGES[1].read_text(encoding="utf-8")
     for table in tables(record):
         assert table in text
+
+
+def test_tables_of_formulas_are_the_records():
+    home = ROOT / "tests" / "reference"
+    wedge = json.loads((home / "power_wedge_formulas.json").read_text(encoding="utf-8"))
+    text = PAGES[0].read_text(encoding="utf-8")
+    for table in (exact(wedge), analysed(wedge), working(wedge)):
+        assert table in text
+    times = json.loads((home / "power_events.json").read_text(encoding="utf-8"))
+    assert events(times) in (ROOT / "docs" / "methods" / "power.md").read_text(encoding="utf-8")
