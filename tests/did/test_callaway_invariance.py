@@ -63,7 +63,7 @@ def test_byte_identical_across_row_order_and_hash_seed():
     assert len(found.pop().split()) == 2
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(seed=st.integers(0, 10_000), control=st.sampled_from(["never", "not_yet"]), holes=st.booleans())
 @pytest.mark.property
 def test_relabelled_units_and_shifted_periods_give_the_same(seed, control, holes):
@@ -87,7 +87,7 @@ def test_relabelled_units_and_shifted_periods_give_the_same(seed, control, holes
     assert two.overall.estimate == pytest.approx(one.overall.estimate, rel=1e-12)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(shift=st.floats(-50, 50), factor=st.floats(0.1, 10), slope=st.floats(-2, 2))
 @pytest.mark.property
 def test_units_of_the_outcome_and_common_trends_do_not_matter(shift, factor, slope):

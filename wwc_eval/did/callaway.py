@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from wwc_eval.did.cs_averages import KINDS, averages, every_effect
 from wwc_eval.did.cs_cells import GroupTimes, group_times
 from wwc_eval.did.cs_influence import MULTIPLIERS, Influence
-from wwc_eval.did.cs_tables import BandedEstimates, Multipliers, estimates_of, spread_of
+from wwc_eval.did.cs_tables import BandedEstimates, Multipliers, banded_grid, estimates_of, spread_of
 from wwc_eval.did.event_path import EventPath
 from wwc_eval.did.guard import cohort_p_values, guard_warnings
 from wwc_eval.did.panel import Panel
 from wwc_eval.errors import DesignError, check_choice, check_number, shown
-from wwc_eval.estimate import Estimate, Estimates
+from wwc_eval.estimate import Estimate
 from wwc_eval.table import Grid, Rendered
 
 if TYPE_CHECKING:
@@ -224,7 +224,7 @@ class CallawaySantAnna(Rendered):
         if self.adjustment:
             parts.append(_METHODS[self.adjustment].format(", ".join(self.covariates)))
         clusters = f" clustered by {self.panel.columns['cluster']}" if self.panel.clustered else ""
-        errors = "errors" if self.multipliers is None else f"errors of a {self.multipliers.words}"
+        errors = "analytic errors" if self.multipliers is None else f"errors of a {self.multipliers.words}"
         return f"{'; '.join(parts)}; {errors}{clusters}, normal inference"
 
     @cached_property
@@ -376,7 +376,7 @@ class CallawaySantAnna(Rendered):
         return self.estimates.to_dicts()
 
     def _grid(self) -> Grid:
-        return Estimates([self.overall, *self.estimates])._grid()
+        return banded_grid([self.overall, *self.estimates], self.estimates.banded)
 
     def _title(self) -> str:
         return self.method

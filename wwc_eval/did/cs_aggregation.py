@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wwc_eval.did.cs_averages import Averages
-from wwc_eval.did.cs_tables import BandedEstimates, Spread, estimates_of, spread_of
+from wwc_eval.did.cs_tables import BandedEstimates, Spread, banded_grid, estimates_of, spread_of
 from wwc_eval.did.event_path import EventPath
 from wwc_eval.did.guard import guarded
 from wwc_eval.estimate import Estimate, Estimates
@@ -144,16 +144,7 @@ class Aggregation(Rendered):
         return Estimates([self.overall, *self.estimates] if self.kind != "simple" else [self.overall])
 
     def _grid(self) -> Grid:
-        plain = self._shown()._grid()
-        if not self.estimates.banded:
-            return plain
-        banded = self.estimates._grid()
-        texts = ("—", *(row[3] for row in banded.rows))
-        return Grid(
-            (*plain.headings[:3], banded.headings[3], *plain.headings[3:]),
-            tuple((*row[:3], text, *row[3:]) for row, text in zip(plain.rows, texts, strict=True)),
-            (*plain.numeric[:3], True, *plain.numeric[3:]),
-        )
+        return banded_grid(self._shown().items, self.estimates.banded)
 
     def _title(self) -> str:
         return self.method

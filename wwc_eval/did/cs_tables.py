@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from wwc_eval.did.cs_influence import Contrasts, Draws, Influence
 from wwc_eval.did.effects import EffectEstimates
 from wwc_eval.estimate import Estimate, Estimates
-from wwc_eval.table import Grid, format_number
+from wwc_eval.table import MISSING, Grid, format_number
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["BandedEstimates", "Multipliers", "Spread", "spread_of"]
+__all__ = ["BandedEstimates", "Multipliers", "Spread", "banded_grid", "estimates_of", "spread_of"]
 
 Floats = NDArray[np.float64]
 QUARTILES = 1.3489795003921634
@@ -131,17 +131,22 @@ class BandedEstimates(EffectEstimates):
         return pd.DataFrame(rows) if rows else super().to_frame()
 
     def _grid(self) -> Grid:
-        plain = Estimates._grid(self)
-        if not self.banded:
-            return plain
-        level = f"{100 * self.items[0].level:g}% band (all at once)"
-        bands = [
-            " to ".join(format_number(item.details[name], item._digits()) for name in ("band_low", "band_high"))
-            for item in self.items
-        ]
-        rows = tuple((*row[:3], text, *row[3:]) for row, text in zip(plain.rows, bands, strict=True))
-        return Grid(
-            (*plain.headings[:3], level, *plain.headings[3:]),
-            rows,
-            (*plain.numeric[:3], True, *plain.numeric[3:]),
-        )
+        return banded_grid(self.items, self.banded)
+
+
+def banded_grid(items: Sequence[Estimate], banded: bool) -> Grid:
+    """The usual columns, and the simultaneous band after the interval where there is one."""
+    plain = Estimates(items)._grid()
+    if not banded:
+        return plain
+    level = f"{100 * items[0].level:g}% band (all at once)"
+    bands = [
+        " to ".join(format_number(item.details[name], item._digits()) for name in ("band_low", "band_high"))
+        if "band_low" in item.details
+        else MISSING
+        for item in items
+    ]
+    rows = tuple((*row[:3], text, *row[3:]) for row, text in zip(plain.rows, bands, strict=True))
+    return Grid(
+        (*plain.headings[:3], level, *plain.headings[3:]), rows, (*plain.numeric[:3], True, *plain.numeric[3:])
+    )

@@ -100,7 +100,7 @@ def _from_text(series: pd.Series, column: str, faults: Faults, what: str) -> Flo
         text = str(cell).strip()
         symbol = text.casefold().strip("[]")
         if symbol in ("", "-"):
-            symbols["blank" if not symbol else text] += 1
+            symbols["blank" if not symbol else f"'{text}'"] += 1
         elif symbol in SYMBOLS:
             symbols[f"'{text}' ({SYMBOLS[symbol]})"] += 1
         else:

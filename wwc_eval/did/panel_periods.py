@@ -28,6 +28,7 @@ _QUARTER = re.compile(r"\s*(\d{4})\s*[-/ ]?\s*[Qq]([1-4])\s*")
 _MONTH = re.compile(r"\s*(\d{4})-(\d{2})\s*")
 _YEARS = re.compile(r"\s*(\d{4})\s*[-/]\s*(\d{2}|\d{4})\s*")
 _DATE = re.compile(r"\s*(\d{4})-(\d{2})-(\d{2})(?:[T ]00:00(?::00(?:\.0+)?)?)?\s*")
+LARGEST = 10**15
 STEPS = {"number": "period", "year": "year", "quarter": "quarter", "month": "month", "date": "day"}
 
 
@@ -143,6 +144,8 @@ def _pandas_period(label: Any) -> tuple[str, int]:
 
 def _whole(value: int) -> tuple[str, int]:
     """A whole number; six figures such as 201920 are the financial or academic year that begins in 2019."""
+    if abs(value) > LARGEST:
+        raise Unreadable("a number of so many digits is no period")
     century, following = divmod(value, 100)
     if 1900 <= century <= 2199 and following == (century + 1) % 100:
         return "year", century

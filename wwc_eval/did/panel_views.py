@@ -23,6 +23,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 QUIET, UNTREATED, TREATED = "#4d5b68", "#d3dbe3", "#0072B2"
 MOST_LINES = 12
 MOST_NAMES = 40
+MOST_GAPS = 8
 
 
 def summary(panel: Panel) -> Table:
@@ -71,7 +72,7 @@ def _weights(panel: Panel) -> Floats:
 
 
 def trends(panel: Panel, ax: Axes | None = None) -> Axes:
-    """Mean outcome by period of each cohort; a dashed line marks the last untreated period of each."""
+    """Mean outcome by period of each cohort; a dotted line marks where each begins to be treated."""
     from matplotlib.ticker import MaxNLocator
 
     ax = _axes(ax, 7.0, 4.0)
@@ -85,7 +86,7 @@ def trends(panel: Panel, ax: Axes | None = None) -> Axes:
         own = int((panel.adopted == cohort).sum())
         never = cohort == panel.n_periods
         colour = QUIET if never else COLOURS[index % len(COLOURS)]
-        words = f"{label} ({own:,})" if never else f"from {label} ({own:,})"
+        words = f"{label} (n = {own:,})" if never else f"from {label} ({own:,})"
         style = "-" if never or index < len(COLOURS) else "--"
         ax.plot(
             panel.times, means[index], style, color=colour, lw=2.2 if never else 1.5, marker="o", ms=3, label=words
@@ -93,13 +94,14 @@ def trends(panel: Panel, ax: Axes | None = None) -> Axes:
         if 0 < cohort < panel.n_periods:
             middle = (panel.times[cohort] + panel.times[cohort - 1]) / 2
             ax.axvline(float(middle), color=colour, lw=0.9, ls=":")
-    _label_periods(panel, ax)
+    _label_periods(panel, ax, panel.times)
     ax.yaxis.set_major_locator(MaxNLocator(6))
     rate = panel.exposures is not None
     ax.set_ylabel(
         f"{panel.columns['outcome']} / {panel.columns['exposure']}" if rate else f"mean {panel.columns['outcome']}"
     )
-    ax.legend(title="cohort (units)", frameon=False, fontsize="small", title_fontsize="small")
+    columns = min(len(panel.cohorts), 5)
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns, frameon=False, fontsize="small")
     return ax
 
 
@@ -111,9 +113,11 @@ def timing(panel: Panel, ax: Axes | None = None) -> Axes:
     ax = _axes(ax, 7.0, float(np.clip(0.16 * panel.n_units, 3.0, 9.0)))
     order = np.lexsort((np.arange(panel.n_units), panel.adopted))
     state = np.where(panel.observed, panel.treated.astype(float), np.nan)[order]
-    # a column of the grid is a step of time, so that gaps in time show
-    grid = np.full((panel.n_units, int(panel.times[-1]) + 1), np.nan)
-    grid[:, panel.times] = state
+    # a column of the grid is a step of time, so that gaps in time show, unless time has hardly anything else
+    sparse = int(panel.times[-1]) >= MOST_GAPS * panel.n_periods
+    places = np.arange(panel.n_periods) if sparse else panel.times
+    grid = np.full((panel.n_units, int(places[-1]) + 1), np.nan)
+    grid[:, places] = state
     grid = np.ma.masked_invalid(grid)
     edges = np.arange(grid.shape[1] + 1) - 0.5
     rows = np.arange(panel.n_units + 1) - 0.5
@@ -127,7 +131,7 @@ def timing(panel: Panel, ax: Axes | None = None) -> Axes:
         ax.set_yticks(range(panel.n_units), [str(unit) for unit in panel.units[order]], fontsize="small")
     what = panel.columns["unit"] or panel.columns["cluster"] or "cohort"
     ax.set_ylabel(f"{what} (in order of adoption)")
-    _label_periods(panel, ax)
+    _label_periods(panel, ax, places)
     handles = [Patch(color=UNTREATED, label="untreated"), Patch(color=TREATED, label="treated")]
     if np.isnan(state).any():
         handles.append(Patch(facecolor="white", edgecolor=QUIET, label="no outcome"))
@@ -137,11 +141,11 @@ def timing(panel: Panel, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def _label_periods(panel: Panel, ax: Axes) -> None:
+def _label_periods(panel: Panel, ax: Axes, places: NDArray[np.int64]) -> None:
     every = max(1, -(-panel.n_periods // 12))
     shown = range(0, panel.n_periods, every)
     labels = [str(panel.periods[k])[:10] for k in shown]
-    ax.set_xticks([int(panel.times[k]) for k in shown], labels, rotation=45 if len(labels[0]) > 5 else 0)
+    ax.set_xticks([int(places[k]) for k in shown], labels, rotation=45 if len(labels[0]) > 5 else 0)
     ax.set_xlabel(f"{panel.columns['period']}")
 
 

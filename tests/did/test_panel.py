@@ -1,0 +1,516 @@
+"""The panel: what it reads, what it refuses, and what it says about odd data."""
+
+import datetime as dt
+import pickle
+
+import did_data
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import wwc_eval as we
+from wwc_eval.did.panel_periods import Unreadable, read_label, scale_of
+from wwc_eval.errors import DataError, DesignError
+
+
+def frame(units=("Bury", "Hull", "Kent", "York"), years=(2016, 2017, 2018, 2019), first=None):
+    """A small balanced panel; Bury joins in 2018."""
+    first = {"Bury": 2018} if first is None else first
+    rows = [
+        {"la": la, "year": year, "rate": 40.0 + 3 * i + (year % 10) - 2 * (first.get(la, 9999) <= year), "joined": first.get(la, 0),
+         "on": int(first.get(la, 9999) <= year), "children": 1000 * (i + 1), "count": 4 * (i + 1)}
+        for i, la in enumerate(units)
+        for year in years
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def panel(data=None, **options):
+    options = {"unit": "la", "period": "year", "outcome": "rate", "cohort": "joined", **options}
+    return we.Panel(frame() if data is None else data, **options)
+
+
+def codes(found):
+    return [one.code for one in found.findings]
+
+
+def said(found):
+    return " | ".join(one.message for one in found.findings)
+
+
+# --- reading
+
+
+def test_attributes_of_a_balanced_panel():
+    found = panel(frame().sample(frac=1, random_state=2))
+    assert found.units.tolist() == ["Bury", "Hull", "Kent", "York"]
+    assert found.periods.tolist() == [2016, 2017, 2018, 2019]
+    assert found.times.tolist() == [0, 1, 2, 3]
+    assert found.outcomes.shape == (4, 4)
+    assert found.outcomes[0].tolist() == [46.0, 47.0, 46.0, 47.0]
+    assert found.adopted.tolist() == [2, 4, 4, 4]
+    assert found.cohorts.tolist() == [2, 4]
+    assert found.cohort_labels == (2018, "never treated")
+    assert found.treated.sum() == 2
+    assert found.weights.tolist() == [1.0] * 4
+    assert found.clusters.tolist() == [0, 1, 2, 3]
+    assert (found.n_clusters, found.balanced, found.cross_sections, found.clustered) == (4, True, False, False)
+    assert found.events[0].tolist() == [-2, -1, 0, 1]
+    assert codes(found) == ["singletons"]
+    assert len(found.frame) == 16
+    for array in (found.outcomes, found.adopted, found.weights):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 1
+
+
+@pytest.mark.parametrize(
+    "make", [lambda d: d, pl.from_pandas, lambda d: pa.Table.from_pandas(d, preserve_index=False)]
+)
+def test_frames_of_any_library(make):
+    found = panel(make(frame()), treated="on")
+    assert found.adopted.tolist() == [2, 4, 4, 4]
+    assert found.covariate("children")[:, 0].tolist() == [1000, 2000, 3000, 4000]
+
+
+def test_the_callers_frame_is_neither_changed_nor_followed():
+    data = frame()
+    before = data.copy()
+    found = panel(data)
+    pd.testing.assert_frame_equal(data, before)
+    data.loc[:, "children"] = -1
+    assert found.covariate("children").min() == 1000
+
+
+@pytest.mark.parametrize(
+    ("labels", "joined", "unit", "times"),
+    [
+        ([2016, 2017, 2019, 2020], 2019, "year", [0, 1, 3, 4]),
+        ([1, 2, 3, 4], 3, "period", [0, 1, 2, 3]),
+        (["2016", "2017", "2018", "2019"], "2018", "year", [0, 1, 2, 3]),
+        ([201617, 201718, 201819, 201920], 201819, "year", [0, 1, 2, 3]),
+        (["2016-17", "2017/18", "2018-2019", "2019-20"], "2018-19", "year", [0, 1, 2, 3]),
+        (["2019Q1", "2019 Q2", "2019-Q3", "2020q1"], "2019Q3", "quarter", [0, 1, 2, 4]),
+        (["2019-01", "2019-02", "2019-03", "2019-05"], "2019-03", "month", [0, 1, 2, 4]),
+        (["2019-03-31", "2019-06-30", "2019-09-30", "2020-03-31"], "2019-09-30", "quarter", [0, 1, 2, 4]),
+        ([dt.date(2016, 3, 31), dt.date(2017, 3, 31), dt.date(2018, 3, 31), dt.date(2020, 3, 31)], dt.date(2018, 3, 31), "year", [0, 1, 2, 4]),
+        (list(pd.to_datetime(["2019-01-01", "2019-02-01", "2019-03-01", "2019-06-01"])), pd.Timestamp("2019-03-01"), "month", [0, 1, 2, 5]),
+        (list(pd.to_datetime(["2019-01-07", "2019-01-14", "2019-01-21", "2019-02-04"])), "2019-01-21", "week", [0, 1, 2, 4]),
+        (list(pd.period_range("2019Q1", periods=4, freq="Q")), "2019Q3", "quarter", [0, 1, 2, 3]),
+    ],
+)  # fmt: skip
+def test_periods_of_every_kind(labels, joined, unit, times):
+    data = frame()
+    position = {year: k for k, year in enumerate((2016, 2017, 2018, 2019))}
+    data["when"] = [labels[position[year]] for year in data["year"]]
+    data["start"] = [joined if la == "Bury" else None for la in data["la"]]
+    found = panel(data.sample(frac=1, random_state=1), period="when", cohort="start")
+    assert found.scale.unit == unit
+    assert found.times.tolist() == times
+    assert found.adopted.tolist() == [2, 4, 4, 4]
+    assert [str(label) for label in found.periods] == [
+        str(np.datetime64(x, "us") if isinstance(x, pd.Timestamp) else x) for x in labels
+    ] or unit
+    assert found.position(labels[1]) == 1
+    with pytest.raises(DataError, match="no period"):
+        found.position("1990")
+    assert ("gaps" in codes(found)) == (max(times) > 3)
+
+
+@pytest.mark.parametrize("never", [0, np.nan, np.inf, 0.0])
+def test_never_treated_is_missing_zero_or_infinity(never):
+    data = frame().assign(joined=lambda d: np.where(d["la"] == "Bury", 2018, never))
+    assert panel(data).adopted.tolist() == [2, 4, 4, 4]
+
+
+def test_cohorts_between_before_and_after_the_periods_are_said():
+    data = frame(years=(2016, 2018, 2019), first={"Bury": 2017, "Hull": 2010, "Kent": 2025})
+    found = panel(data)
+    assert found.adopted.tolist() == [1, 0, 3, 3]
+    for words in ("Bury joined between two periods: treated from the next one", "Hull joined before the first period",
+                  "Kent join after the last period", "no period stands between 2016 and 2018"):  # fmt: skip
+        assert words in said(found)
+
+
+def test_counts_with_exposure_are_rates():
+    found = panel(outcome="count", exposure="children")
+    np.testing.assert_allclose(found.outcomes, 0.004)
+    assert found.counts[1, 0] == 8
+    assert found.exposures[1, 0] == 2000
+
+
+def test_weights_vary_or_not_and_zero_leaves_out():
+    data = frame().assign(w=lambda d: d["children"] / 1000)
+    assert panel(data, weights="w").weights.tolist() == [1, 2, 3, 4]
+    assert panel(data, weights="w").cell_weights is None
+    data.loc[data["year"] == 2019, "w"] = 9.0
+    varying = panel(data, weights="w")
+    assert varying.weights.tolist() == [1, 2, 3, 4]
+    assert varying.cell_weights[:, 3].tolist() == [9.0] * 4
+    assert "weights vary over time within 4 units" in said(varying)
+    data.loc[data["la"] == "Hull", "w"] = 0.0
+    assert panel(data, weights="w").units.tolist() == ["Bury", "Kent", "York"]
+
+
+def test_clusters_above_the_unit():
+    data = frame().assign(region=lambda d: np.where(d["la"].isin(["Bury", "York"]), "north", "east"))
+    found = panel(data, cluster="region")
+    assert found.clusters.tolist() == [1, 0, 0, 1]
+    assert found.cluster_labels.tolist() == ["east", "north"]
+    assert (found.n_clusters, found.clustered) == (2, True)
+    assert found.clusters_of(found.adopted < 4) == 1
+    data.loc[3, "region"] = "south"
+    with pytest.raises(DataError, match=r"row 5, column 'region': unit 'Bury' is in several clusters"):
+        panel(data, cluster="region")
+
+
+# --- symbols, gaps, attrition
+
+
+def test_symbols_are_missing_and_counted_never_guessed():
+    data = frame().astype({"rate": object})
+    data["rate"] = data["rate"].astype(str)
+    data.loc[[0, 5], "rate"] = ["c", "low"]
+    data.loc[[6], "rate"] = ["-"]
+    found = panel(data)
+    assert np.isnan(found.outcomes).sum() == 3
+    assert "1 x '-', 1 x 'c' (suppressed) and 1 x 'low' (rounds to 0)" in said(found)
+    data.loc[7, "rate"] = "4O.1"
+    data.loc[9, "rate"] = "1_000"
+    with pytest.raises(DataError) as error:
+        panel(data)
+    assert "row 9, column 'rate': the outcome is no number (value: '4O.1')" in str(error.value)
+    assert len(error.value.problems) == 2
+
+
+def test_gaps_late_comers_and_singletons_are_reported():
+    data = frame()
+    gone = (
+        ((data["la"] == "Bury") & (data["year"] == 2017))
+        | ((data["la"] == "Hull") & (data["year"] < 2018))
+        | ((data["la"] == "Kent") & (data["year"] != 2016))
+    )
+    found = panel(data[~gone])
+    assert not found.balanced
+    for words in ("6 of 16 cells (37.5%) have no outcome", "1 units have gaps: Bury (2017)", "1 units begin after 2016: Hull (2018)",
+                  "1 units end before 2019: Kent (2016)", "1 units have one period only and no change over time: Kent"):  # fmt: skip
+        assert words in said(found)
+
+
+def test_units_and_periods_without_an_outcome_are_left_out_and_said():
+    data = frame()
+    data.loc[data["la"] == "York", "rate"] = np.nan
+    data.loc[data["year"] == 2017, "rate"] = np.nan
+    found = panel(data)
+    assert found.units.tolist() == ["Bury", "Hull", "Kent"]
+    assert found.periods.tolist() == [2016, 2018, 2019]
+    assert found.times.tolist() == [0, 2, 3]
+    assert found.adopted.tolist() == [1, 3, 3]
+    assert "1 units have no outcome in any period and are left out: York" in said(found)
+    assert "no unit has an outcome in 2017: left out, a gap in time" in said(found)
+    data["rate"] = np.nan
+    with pytest.raises(DataError, match="no row has an outcome"):
+        panel(data)
+
+
+def test_reorganised_authorities_are_reported_and_kept_apart():
+    names = ("Northamptonshire", "North Northamptonshire", "West Northamptonshire", "Poole (Pre LG)",
+             "Bournemouth, Christchurch and Poole", "Stoke-on-Trent", "Stoke on Trent")  # fmt: skip
+    found = panel(frame(units=names, first={"Stoke-on-Trent": 2018}))
+    assert found.n_units == 7
+    text = said(found)
+    assert (
+        "reorganised in April 2021: Northamptonshire gave way to North Northamptonshire and West Northamptonshire"
+        in text
+    )
+    assert "reorganised in April 2019: Poole (Pre LG) gave way to Bournemouth, Christchurch and Poole" in text
+    assert "look like one local authority under two names" in text
+
+
+# --- refusals
+
+
+def test_every_name_that_is_not_there_is_said_at_once():
+    with pytest.raises(DataError) as error:
+        panel(period="yaer", cohort="join", weights="w")
+    text = str(error.value)
+    assert len(error.value.problems) == 3
+    assert "period: the data have no column 'yaer'. Fix: did you mean 'year'?" in text
+    assert "did you mean 'joined'?" in text
+
+
+def test_faults_of_several_columns_are_reported_together():
+    data = frame().astype({"la": object})
+    data.loc[0, "la"] = None
+    data.loc[3, "rate"] = np.inf
+    data["w"] = 1.0
+    data.loc[4, "w"] = -1.0
+    data["when"] = data["year"].astype(object)
+    data.loc[6, "when"] = "spring"
+    with pytest.raises(DataError) as error:
+        panel(data, period="when", weights="w")
+    text = str(error.value)
+    for words in ("row 2, column 'la': the unit is missing", "row 5, column 'rate': the outcome is infinite",
+                  "row 6, column 'w': the weight is negative", "row 8, column 'when': the period cannot be read"):  # fmt: skip
+        assert words in text
+
+
+def test_two_rows_in_one_cell_are_refused_with_both_named():
+    data = pd.concat([frame(), frame().iloc[[2]]], ignore_index=True)
+    with pytest.raises(DataError) as error:
+        panel(data)
+    assert [problem.place.row for problem in error.value.problems] == [4, 18]
+    assert "unit 'Bury' in 2018 has more than one row" in str(error.value)
+
+
+def test_reversals_are_refused_with_the_rows_named():
+    data = frame(first={"Bury": 2017, "Kent": 2018})
+    data.loc[(data["la"] == "Bury") & (data["year"] == 2018), "on"] = 0
+    data.loc[(data["la"] == "Kent") & (data["year"] == 2019), "on"] = 0
+    with pytest.raises(DataError) as error:
+        panel(data, cohort=None, treated="on")
+    text = str(error.value)
+    assert [problem.place.row for problem in error.value.problems] == [4, 13]
+    assert "unit 'Bury' is treated from 2017 and untreated again in 2018" in text
+    assert "treatment is absorbing" in text
+
+
+def test_treatment_columns():
+    data = frame()
+    assert panel(cohort=None, treated="on").adopted.tolist() == [2, 4, 4, 4]
+    assert panel(data.assign(on=data["on"].astype(bool)), cohort=None, treated="on").adopted.tolist() == [
+        2,
+        4,
+        4,
+        4,
+    ]
+    assert panel(cohort=None).adopted.tolist() == [4] * 4
+    data.loc[5, "on"] = 2
+    with pytest.raises(DataError, match="row 7, column 'on': the treatment is neither 0 nor 1"):
+        panel(data, cohort=None, treated="on")
+    hidden = frame()
+    hidden = hidden[(hidden["la"] != "Bury") | (hidden["year"] != 2017)]
+    assert "Bury (seen treated in 2018): treatment may be older" in said(panel(hidden, cohort=None, treated="on"))
+    with pytest.raises(DataError, match="unit 'Bury' joins in 2017 by 'joined' and in 2018 by 'on'"):
+        panel(frame().assign(joined=lambda d: np.where(d["la"] == "Bury", 2017, 0)), treated="on")
+
+
+def test_cohorts_that_change_or_cannot_be_read():
+    data = frame()
+    data.loc[1, "joined"] = 2017
+    with pytest.raises(
+        DataError, match=r"row 3, column 'joined': unit 'Bury' \(2018 in its first row\) has several cohorts"
+    ):
+        panel(data)
+    data = frame().astype({"joined": object})
+    data.loc[data["la"] == "Bury", "joined"] = "April 2018"
+    with pytest.raises(DataError, match="the cohort cannot be read as a period"):
+        panel(data)
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        ([2016, 2017, "2018Q1", 2019], "number and quarter labels stand in one column"),
+        ([2016, 2017.5, 2018, 2019], "a period is a whole number"),
+        (["2016", 2016, 2017, 2018], "one period is written in two ways"),
+        ([201617, 2017, 2018, 2019], "plain numbers and years of two figures"),
+        (
+            [pd.Timestamp("2016-01-01 12:00"), dt.date(2017, 1, 1), dt.date(2018, 1, 1), dt.date(2019, 1, 1)],
+            "no time of day",
+        ),
+        ([True, False, 2, 3], "true or false is no period"),
+    ],
+)
+def test_periods_that_cannot_be(labels, words):
+    data = frame()
+    place = {year: k for k, year in enumerate((2016, 2017, 2018, 2019))}
+    data["when"] = pd.Series([labels[place[year]] for year in data["year"]], dtype=object)
+    with pytest.raises(DataError, match=words):
+        panel(data, period="when", cohort=None)
+
+
+def test_counts_below_zero_and_exposures_of_zero():
+    data = frame()
+    data.loc[0, "count"] = -1
+    data.loc[5, "children"] = 0
+    with pytest.raises(DataError) as error:
+        panel(data, outcome="count", exposure="children")
+    assert {problem.place.row for problem in error.value.problems} == {2, 7}
+
+
+def test_arguments_that_are_missing_or_no_names():
+    with pytest.raises(DesignError, match="needs period= and outcome="):
+        we.Panel(frame(), unit="la", period=None, outcome="rate")
+    with pytest.raises(DataError, match="must name a column"):
+        panel(cohort=3)
+    with pytest.raises(DataError, match="no rows"):
+        panel(frame().iloc[:0])
+    with pytest.raises(DataError, match="not a data frame"):
+        panel([1, 2])
+
+
+# --- parts, placebos
+
+
+def test_parts_of_a_panel():
+    found = panel()
+    assert found.without(["Kent"]).units.tolist() == ["Bury", "Hull", "York"]
+    assert found.without("Kent").covariate("children")[:, 0].tolist() == [1000, 2000, 4000]
+    later = found.between(2018)
+    assert (later.periods.tolist(), later.adopted.tolist(), later.times.tolist()) == (
+        [2018, 2019],
+        [0, 2, 2, 2],
+        [0, 1],
+    )
+    assert found.between(last=2017).adopted.tolist() == [2, 2, 2, 2]
+    assert len(later.frame) == 8
+    with pytest.raises(DataError, match="did you mean 'Kent'"):
+        found.without(["Kentt"])
+    with pytest.raises(DataError, match="did you mean '201"):
+        found.between(20177)
+    with pytest.raises(DesignError, match="comes after"):
+        found.between(2018, 2016)
+
+
+def test_placebo_adoption_and_outcomes():
+    found = panel()
+    placebo = found.with_adopted([4, 1, 4, 4])
+    assert placebo.cohort_labels == (2017, "never treated")
+    assert found.adopted.tolist() == [2, 4, 4, 4]
+    assert found.with_outcomes(found.outcomes * 2).outcomes[0, 0] == 92.0
+    for wrong in ([1, 2, 3], [5, 4, 4, 4], [-1, 4, 4, 4], [1.5, 4, 4, 4]):
+        with pytest.raises(DesignError):
+            found.with_adopted(wrong)
+    with pytest.raises(DesignError, match="must be"):
+        found.with_outcomes(np.zeros((3, 4)))
+    again = pickle.loads(pickle.dumps(found))
+    assert again.without(["Kent"]).units.tolist() == ["Bury", "Hull", "York"]
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10_000), drop=st.floats(0, 0.6))
+@pytest.mark.property
+def test_rows_in_any_order_with_any_holes_come_back(seed, drop):
+    rng = np.random.default_rng(seed)
+    data = frame(units=[f"LA {k}" for k in range(8)], first={"LA 3": 2018, "LA 5": 2017}).assign(
+        rate=rng.normal(size=32)
+    )
+    data = data[rng.random(32) >= drop].sample(frac=1, random_state=seed)
+    if data.empty:
+        return
+    found = panel(data)
+    wide = data.pivot_table(index="la", columns="year", values="rate")
+    assert found.units.tolist() == wide.index.tolist()
+    assert found.periods.tolist() == wide.columns.tolist()
+    np.testing.assert_array_equal(found.outcomes, wide.to_numpy())
+    joined = data.groupby("la")["joined"].first()
+    expected = [int(np.searchsorted(found.periods, j)) if j else found.n_periods for j in joined]
+    assert found.adopted.tolist() == expected
+    np.testing.assert_array_equal(
+        found.covariate("children"), data.pivot_table(index="la", columns="year", values="children").to_numpy()
+    )
+    assert len(found.frame) == len(data)
+
+
+@given(
+    value=st.one_of(st.text(max_size=12), st.integers(), st.floats(), st.dates(), st.datetimes(), st.booleans())
+)
+@settings(max_examples=120, deadline=None)
+@pytest.mark.property
+def test_any_label_is_read_or_refused(value):
+    try:
+        kind, number = read_label(value)
+    except Unreadable as reason:
+        assert str(reason)
+        return
+    assert isinstance(number, int)
+    scale, places = scale_of([(kind, number)])
+    assert places.tolist() == [0]
+    assert scale.position(value) == 0.0
+
+
+# --- cross-sections
+
+
+def test_cross_sections_are_cells_with_the_moments_of_their_rows():
+    rng = np.random.default_rng(3)
+    data = pd.DataFrame(
+        {
+            "area": rng.choice(["A", "B", "C"], 400),
+            "year": rng.integers(2018, 2022, 400),
+            "y": rng.normal(size=400),
+        }
+    )
+    data["start"] = np.where(data["area"] == "A", 2020, 0)
+    data["on"] = ((data["start"] > 0) & (data["year"] >= 2020)).astype(int)
+    found = we.Panel(data, unit=None, period="year", outcome="y", cohort="start", cluster="area")
+    assert found.cross_sections
+    assert found.units.tolist() == ["A", "B", "C"]
+    assert found.adopted.tolist() == [2, 4, 4]
+    grouped = data.groupby(["area", "year"])["y"]
+    np.testing.assert_allclose(found.outcomes, grouped.mean().unstack().to_numpy(), atol=1e-14)  # noqa: PD010
+    np.testing.assert_array_equal(found.cells.n, grouped.count().unstack().to_numpy())  # noqa: PD010
+    np.testing.assert_allclose(found.cells.squares, (grouped.var(ddof=0) * grouped.count()).unstack().to_numpy())  # noqa: PD010
+    by_column = we.Panel(data, unit=None, period="year", outcome="y", treated="on", cluster="area")
+    assert by_column.adopted.tolist() == [2, 4, 4]
+    with pytest.raises(DesignError, match="repeated cross-sections"):
+        found.covariate("y")
+    with pytest.raises(DesignError, match="repeated cross-sections"):
+        found.between(2019)
+    with pytest.raises(DesignError, match="treated= needs cluster="):
+        we.Panel(data, unit=None, period="year", outcome="y", cohort="start", treated="on")
+    with pytest.raises(DesignError, match="need cohort="):
+        we.Panel(data, unit=None, period="year", outcome="y")
+    data.loc[data.index[(data["area"] == "A") & (data["year"] == 2021)][0], "on"] = 0
+    with pytest.raises(DataError, match="some rows of 'A' are treated and some are not"):
+        we.Panel(data, unit=None, period="year", outcome="y", treated="on", cluster="area")
+    data.loc[(data["area"] == "A") & (data["year"] == 2021), "on"] = 0
+    with pytest.raises(DataError, match="cluster 'A' was treated before and is untreated again"):
+        we.Panel(data, unit=None, period="year", outcome="y", treated="on", cluster="area")
+
+
+# --- looks
+
+
+def test_summary_and_plots(tmp_path):
+    data = pd.read_csv(did_data.SAMPLE)
+    found = we.Panel(data, unit="local_authority", period="year", outcome="cla_starts", exposure="child_population", cohort="programme_from")  # fmt: skip
+    assert found.to_frame()["units"].tolist() == [6, 6, 6, 6, 129]
+    assert "Panel: cla_starts, 153 units, 10 periods, 2016 to 2025" in str(found)
+    trend, timing = found.plot(), found.plot(kind="timing")
+    assert (trend.get_xlabel(), trend.get_ylabel()) == ("year", "cla_starts / child_population")
+    line = next(line for line in trend.lines if line.get_label().startswith("never treated"))
+    never = data[data["programme_from"].isna()].groupby("year")[["cla_starts", "child_population"]].sum()
+    np.testing.assert_allclose(line.get_ydata(), never["cla_starts"] / never["child_population"])
+    assert timing.get_ylabel() == "local_authority (in order of adoption)"
+    for name, axes in (("trend", trend), ("timing", timing)):
+        axes.figure.savefig(tmp_path / f"{name}.svg")
+    with pytest.raises(DesignError, match="did you mean 'timing'"):
+        found.plot(kind="timings")
+
+
+# --- published figures of England
+
+
+@pytest.mark.skipif(did_data.shared("sector/la_panel_2016_2025.csv") is None, reason="needs the research copies")
+def test_the_published_panel_goes_through_without_hand_editing():
+    data = pd.read_csv(did_data.shared("sector/la_panel_2016_2025.csv"))
+    measures = data.columns[6:]
+    seen = set()
+    for measure in measures:
+        found = we.Panel(data, unit="la", period="year", outcome=measure)
+        seen |= set(codes(found))
+        joined = np.full(found.n_units, found.n_periods)
+        joined[:: max(2, found.n_units // 12)] = found.n_periods // 2
+        result = we.did.callaway_santanna(found.with_adopted(joined))
+        assert np.isfinite([i.estimate for i in result.estimates]).all()
+        assert np.isfinite(result.overall.se)
+    assert {"missing", "attrition", "reorganised", "gaps", "empty"} <= seen
+    looked_after = said(we.Panel(data, unit="la", period="year", outcome="cla_rate_10k"))
+    for words in ("70 of 1,580 cells (4.4%) have no outcome", "Bournemouth (Pre LG) (2018)", "Cumberland (2024)",
+                  "Cumbria gave way to Cumberland and Westmorland and Furness"):  # fmt: skip
+        assert words in looked_after
