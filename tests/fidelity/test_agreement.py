@@ -254,6 +254,10 @@ def test_the_jackknife_is_that_of_refits(name):
     linearised = we.agreement(x, name, cluster=la)
     assert linearised.se == pytest.approx(found.se, rel=0.25)
     assert linearised.df == 6
+    for each in (found, linearised):  # t(6) on the scale of the logarithm of disagreement
+        reach = 2.4469118511449692 * each.se / (1 - each.estimate)
+        ends = [math.log((1 - end) / (1 - each.estimate)) for end in (each.ci_low, each.ci_high)]
+        assert ends == pytest.approx([reach, -reach], rel=1e-9)
 
 
 def test_the_bootstrap_draws_whole_clusters():

@@ -11,7 +11,7 @@ import numpy as np
 from wwc_eval.errors import DesignError, check_choice, check_number
 from wwc_eval.estimate import Estimate
 from wwc_eval.fidelity.reliability.chance import pooled_chance, rater_chance
-from wwc_eval.fidelity.reliability.errors import ERRORS, Error, error_of
+from wwc_eval.fidelity.reliability.errors import ERRORS, Error, error_of, quantile_t
 from wwc_eval.fidelity.reliability.krippendorff import METRICS, alpha_metric, alpha_weights
 from wwc_eval.fidelity.reliability.pairwise import light_kappa
 from wwc_eval.fidelity.reliability.parts import Parts
@@ -76,7 +76,7 @@ def agreement(
         Cluster of each subject, such as its local authority: a column of the frame, or one value a subject.
     errors : {"linearised", "jackknife", "bootstrap"}
         Linearised: Gwet's without clusters, else the sum of influences by cluster with t(K - 1). Jackknife: leaves out
-        each cluster (subject). Bootstrap: draws clusters (subjects); it covers too little below 20 of them.
+        each cluster (subject). With clusters the interval of both is formed for ``log(1 - value)``. Bootstrap: draws clusters (subjects); it covers too little below 20 of them.
     reps : int
         Replicates of the bootstrap.
     rng : int, Generator or SeedSequence, optional
@@ -188,12 +188,10 @@ def _without(coefficient: str, table: Ratings, reason: str, level: float, parts:
     """The estimate that says why there is no value."""
     name, citation = COEFFICIENTS[coefficient]
     advice = ""
-    if parts is not None and "every rating is the same" in reason and table.q == 1:
+    if "every rating is the same" in reason and table.q == 1:
         advice = (
             "; Brennan-Prediger, AC1 and AC2 have a value where categories= names all that could have been given"
         )
-    if parts is not None and coefficient in ("brennan_prediger", "ac1", "ac2") and table.q > 1:
-        advice = ""
     return Estimate.from_normal(
         term=name,
         estimate=math.nan,
@@ -230,6 +228,12 @@ def _estimate(
                 + ("; linearised or jackknife errors with t cover more" if errors == "bootstrap" else "")
                 + "."
             )
+    low, high, words = error.low, error.high, error.words
+    if table.clusters is not None and errors != "bootstrap" and error.reason is None:
+        # disagreement is a ratio, skewed when clusters are few: its logarithm covers where the plain scale falls short
+        reach = quantile_t(error.df, level) * error.se / (1.0 - parts.value)
+        low, high = (1.0 - (1.0 - parts.value) * math.exp(each) for each in (reach, -reach))
+        words += ", interval on the scale of log(1 - value)"
     tested = error.se > 0 and error.df > 0
     statistic = parts.value / error.se if tested else math.nan
     return Estimate(
@@ -239,11 +243,11 @@ def _estimate(
         df=error.df,
         statistic=statistic,
         p_value=2.0 * float(special.stdtr(error.df, -abs(statistic))) if tested else math.nan,
-        ci_low=error.low,
-        ci_high=min(error.high, 1.0) if math.isfinite(error.high) else error.high,
+        ci_low=low,
+        ci_high=min(high, 1.0) if math.isfinite(high) else high,
         level=level,
         scale="agreement",
-        method=f"{name} ({credit}); {error.words}",
+        method=f"{name} ({credit}); {words}",
         n=table.n,
         n_clusters=table.n_clusters if table.clusters is not None else None,
         warnings=tuple(warnings),
