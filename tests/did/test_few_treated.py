@@ -291,6 +291,15 @@ def test_the_wild_bootstrap_of_an_aggregated_effect():
     assert 0 < found.overall.p_value <= 1
 
 
+def test_an_aggregated_effect_of_a_panel_with_missing_cells():
+    frame = la_frame(n=12, treated=((1, 4), (3, 4), (5, 6), (8, 6)), missing=0.1, weights=True)
+    panel = panel_of(frame)
+    found = we.did.few_treated(panel, ("wild_bootstrap", "CR2", "permutation"), estimator="imputation", rng=1)
+    assert found.overall.estimate == pytest.approx(we.did.imputation(panel).overall.estimate, rel=1e-9)
+    assert found["CR2"].se > 0
+    assert "every cell" in found["permutation"].warnings[0]
+
+
 # --- Conley-Taber and Ferman-Pinto
 
 
@@ -309,10 +318,13 @@ def test_conley_taber_with_one_treated_ranks_it_among_the_residuals():
 def test_the_variance_by_population_is_fitted_within_bounds():
     population = np.array([1.0, 2.0, 4.0, 8.0])
     assert variance_of_population(1 + 2 / population, population) == pytest.approx((1, 2))
-    assert variance_of_population(1 - 0.5 / population, population)[1] == 0.0
-    a, b = variance_of_population(-0.2 + 2 / population, population)
+    flat = variance_of_population(1 - 0.5 / population, population)
+    assert flat == pytest.approx(((1 - 0.5 / population).mean(), 0.0))
+    squares = 2 / population - np.array([0.0, 0.1, 0.2, 0.2])
+    a, b = variance_of_population(squares, population)
     assert a == 0.0
-    assert b == pytest.approx((1 / population) @ (-0.2 + 2 / population) / ((1 / population) ** 2).sum())
+    # weights in proportion to the squared population
+    assert b == pytest.approx((population * squares).mean())
 
 
 def test_ferman_pinto_widens_for_a_small_authority():

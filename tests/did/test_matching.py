@@ -223,6 +223,36 @@ def test_weights_are_carried_to_the_panel():
         found.attach(pd.DataFrame({"la": ["Z"], "year": [1]}))
 
 
+def test_weights_of_a_matching_reach_every_estimator():
+    rng = np.random.default_rng(8)
+    data = authorities(60)
+    matched = we.coarsened_exact_matching(data, treatment="joined", on={"rate": 4}, unit="la")
+    panel = data[["la", "joined"]].merge(pd.DataFrame({"year": np.arange(6)}), how="cross")
+    panel["y"] = rng.normal(size=len(panel))
+    panel["start"] = 3 * panel["joined"]
+    used = we.Panel(
+        matched.attach(panel), unit="la", period="year", outcome="y", cohort="start", weights="matching_weight"
+    )
+    assert len(np.unique(used.weights)) > 2
+    mean = {
+        t: [
+            np.average(used.outcomes[used.adopted == g, t], weights=used.weights[used.adopted == g])
+            for g in (3, 6)
+        ]
+        for t in range(6)
+    }
+    gap = {t: one - other for t, (one, other) in mean.items()}
+    by_means = np.mean([gap[3], gap[4], gap[5]]) - np.mean([gap[0], gap[1], gap[2]])
+    from_base = np.mean([gap[3], gap[4], gap[5]]) - gap[2]
+    for name in ("two_way_fixed_effects", "imputation", "extended_twfe"):
+        assert getattr(we.did, name)(used).overall.estimate == pytest.approx(by_means, rel=1e-9), name
+    for name in ("callaway_santanna", "sun_abraham"):
+        assert getattr(we.did, name)(used).overall.estimate == pytest.approx(from_base, rel=1e-9), name
+    few = we.did.few_treated(used, ("permutation", "wild_bootstrap"), rng=1, draws=199)
+    assert few.overall.estimate == pytest.approx(by_means, rel=1e-9)
+    assert few["wild_bootstrap"].estimate == pytest.approx(by_means, rel=1e-9)
+
+
 def test_a_caliper_and_sizes_of_children_are_met_greedily():
     data = children(5000, seed=9)
     found = we.propensity_matching(

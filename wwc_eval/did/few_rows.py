@@ -137,7 +137,13 @@ def few_rows(asked: Asked, methods: Sequence[str]) -> tuple[list[tuple[str, Esti
 
 def _permutation(asked: Asked, *, studentised: bool) -> tuple[Estimate, Floats]:
     reference = asked.reference
-    found = permuted(asked.statistic, reference, asked.level, studentised=studentised)
+    try:
+        found = permuted(asked.statistic, reference, asked.level, studentised=studentised)
+    except DesignError as error:
+        row = asked.estimate(
+            method="Permutation: not available", warnings=(str(error),), citation=CITATIONS["permutation"]
+        )
+        return row, np.empty(0)
     warnings = []
     if reference.smallest > 1.0 - asked.level:
         warnings.append(

@@ -56,11 +56,6 @@ class Statistic:
         sample = sample_of(panel, "few_treated", until_last=estimator == "imputation")
         blocks, codes, dates = blocks_of(sample)
         found = cls(sample=sample, estimator=estimator, blocks=blocks, codes=codes, dates=dates)
-        if estimator == "imputation" and not found.even:
-            raise DesignError(
-                "the imputation effect is reassigned on panels with every cell and equal weights",
-                fix="use estimator='two_way_fixed_effects', which takes any panel",
-            )
         if not np.isfinite(found.estimate):
             raise DesignError("the effect is not identified", fix="add periods before treatment, or controls")
         return found
@@ -108,6 +103,7 @@ class Statistic:
     def weights(self) -> Floats:
         """Weight of each cell in the effect, shape (n, T): the effect is their product with the outcome."""
         if self.estimator == "imputation":
+            self._need_even()
             return self._imputation[self.codes[self.blocks]]
         scaled = self.sample.weights * self.received
         size = float((scaled * self.received).sum())
@@ -120,13 +116,26 @@ class Statistic:
     @cached_property
     def estimate(self) -> float:
         """The effect."""
+        if self.estimator == "imputation" and not self.even:
+            from wwc_eval.did.few_wild import effect_fit
+
+            fit, contrast = effect_fit(self)
+            return float(contrast @ fit.beta)
         return float((self.weights * self.outcome).sum())
+
+    def _need_even(self) -> None:
+        if not self.even:
+            raise DesignError(
+                "the imputation effect is reassigned on panels with every cell, equal weights and a unit a cluster",
+                fix="use estimator='two_way_fixed_effects', which takes any panel",
+            )
 
     def scores(self, *, fixed_counts: bool = True) -> FixedScores | TwoWayScores:
         """Effects under reassignments; ``fixed_counts`` if cohorts keep their sizes under all of them."""
         if self.even and fixed_counts:
             return self._fixed()
         if self.estimator == "imputation":
+            self._need_even()
             raise DesignError(
                 "cohorts change size in the reference set, for which the imputation effect has no weights",
                 fix="use estimator='two_way_fixed_effects'",

@@ -153,8 +153,8 @@ def few_treated(
     allocation : Allocation, optional
         The lottery that decided the roll-out: permutations are then those that it permitted.
     estimator : {"two_way_fixed_effects", "imputation"}
-        The constant-effect coefficient, or the mean over treated cells of the imputation estimator (panels with every
-        cell and equal weights). They are one where all adopt at one date.
+        The constant-effect coefficient, or the mean over treated cells of the imputation estimator, which is reassigned
+        on panels with every cell and equal weights alone. They are one where all adopt at one date.
     population : str or sequence of float, optional
         Column (its mean by unit) or one number for each unit; the mean exposure of the panel, or its weights where
         they differ, if nothing is said.

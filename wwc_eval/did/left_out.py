@@ -30,7 +30,7 @@ def leave_one_out(
     which : {"treated", "all"}
         Who is left out in turn.
     estimator : {"two_way_fixed_effects", "imputation"}
-        Which effect; the imputation effect where every cell is there with equal weights.
+        Which effect.
     level : float
         Coverage of the intervals (CR1S; none with ``imputation``, and none with fewer than five treated clusters left,
         for which they would be too short: use :func:`few_treated`).
