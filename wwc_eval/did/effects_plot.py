@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wwc_eval.estimate import RATIO_SCALES
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -38,8 +40,7 @@ def plot_path(result: DidResult, ax: Axes | None = None) -> Axes:
         ax.plot([path.reference], [0.0], "o", mfc="white", color=QUIET, markersize=5, label="reference", zorder=3)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel("periods since the first treated one")
-    level = 100 * result.overall.level
-    ax.set_ylabel(f"effect on {result.panel.columns['outcome']} ({level:g}% interval)")
+    ax.set_ylabel(_words(result))
     ax.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3)
     return ax
 
@@ -49,15 +50,22 @@ def plot_estimates(result: DidResult, ax: Axes | None = None) -> Axes:
     ax = _axes(ax)
     items = list(result._shown())
     heights = np.arange(len(items))[::-1]
-    ax.axvline(0.0, color=QUIET, linewidth=0.9, zorder=0)
+    ax.axvline(1.0 if result.overall.scale in RATIO_SCALES else 0.0, color=QUIET, linewidth=0.9, zorder=0)
     ax.hlines(
         heights, [item.ci_low for item in items], [item.ci_high for item in items], color=BLUE, linewidth=1.6
     )
     ax.plot([item.estimate for item in items], heights, "o", color=BLUE, markersize=5)
     ax.set_yticks(heights, [item.term for item in items])
     ax.set_ylim(-0.6, len(items) - 0.4)
-    ax.set_xlabel(f"effect on {result.panel.columns['outcome']} ({100 * result.overall.level:g}% interval)")
+    ax.set_xlabel(_words(result))
     return ax
+
+
+def _words(result: DidResult) -> str:
+    """What the axis of the effects shows."""
+    what = {"rate_ratio": "rate ratio of", "rate_difference": "difference in the rate of"}
+    words = what.get(result.overall.scale, "effect on")
+    return f"{words} {result.panel.columns['outcome']} ({100 * result.overall.level:g}% interval)"
 
 
 def _axes(ax: Axes | None) -> Axes:

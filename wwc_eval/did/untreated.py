@@ -121,16 +121,16 @@ class Untreated:
         """Weight of each unit in the mean of each cohort-period cell, shape (n, m)."""
         sample = self.sample
         found = np.zeros((len(sample.rows), len(cells.cohort)))
-        for cohort in np.unique(cells.cohort):
-            members = np.flatnonzero(sample.adopted == cohort)
-            own = np.flatnonzero(cells.cohort == cohort)
+        for members, own in _blocks(sample, cells):
             found[np.ix_(members, own)] = sample.weights[np.ix_(members, cells.column[own])] / cells.weight[own]
         return found
 
     def gaps(self, cells: CohortCells) -> Floats:
         """Gap of each unit in the period of each cell, 0 for units of other cohorts, shape (n, m)."""
-        own = self.sample.adopted[:, None] == cells.cohort
-        return np.where(own, self.gap[:, cells.column], 0.0)
+        found = np.zeros((len(self.sample.rows), len(cells.cohort)))
+        for members, own in _blocks(self.sample, cells):
+            found[np.ix_(members, own)] = self.gap[np.ix_(members, cells.column[own])]
+        return found
 
     def first_stage(self, cells: CohortCells, shares: Floats) -> Floats:
         """What each unit's untreated cells add to the mean gap of each cell, shape (n, m).
@@ -163,6 +163,14 @@ class Untreated:
     def n_clusters(self) -> int:
         """Clusters in use."""
         return clusters_of(self.sample)[1]
+
+
+def _blocks(sample: Sample, cells: CohortCells) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Units of each cohort, and its cells."""
+    return [
+        (np.flatnonzero(sample.adopted == cohort), np.flatnonzero(cells.cohort == cohort))
+        for cohort in np.unique(cells.cohort)
+    ]
 
 
 def _check_covariates(moment: Floats, before: Floats, weights: Floats, names: tuple[str, ...]) -> None:
