@@ -266,14 +266,8 @@ class CallawaySantAnna(Rendered):
             for g, t, e in zip(cells.first[fine], cells.period[fine], cells.event[fine], strict=True)
         ]
         terms = [f"ATT({key['cohort']}, {key['period']})" for key in keys]
-        items = [
-            one if p is None else one.replace(details={**one.details, "permutation_p": p})
-            for one, p in zip(
-                estimates_of(self.values[fine], spread, terms, level=self.level, shared=self.shared),
-                cohort_p_values(self),
-                strict=True,
-            )
-        ]
+        beside = cohort_p_values(self)
+        items = estimates_of(self.values[fine], spread, terms, level=self.level, shared=self.shared, beside=beside)
         return BandedEstimates(items, keys, title=self.method, notes=self.notes)
 
     @cached_property

@@ -89,16 +89,25 @@ def spread_of(
 
 
 def estimates_of(
-    values: Floats, spread: Spread, terms: Sequence[str], *, level: float, shared: Mapping[str, Any]
+    values: Floats,
+    spread: Spread,
+    terms: Sequence[str],
+    *,
+    level: float,
+    shared: Mapping[str, Any],
+    beside: Sequence[float | None] = (),
 ) -> list[Estimate]:
-    """Estimates with normal inference; the simultaneous band stands in the details."""
+    """Estimates with normal inference; the band, and the p of a permutation beside, stand in the details."""
     found = []
     banded = bool(np.isfinite(spread.critical))
-    for value, se, term in zip(values.tolist(), spread.se.tolist(), terms, strict=True):
+    permuted = beside or [None] * len(terms)
+    for value, se, term, p in zip(values.tolist(), spread.se.tolist(), terms, permuted, strict=True):
         details: dict[str, Any] = {}
         if banded:
             reach = spread.critical * se
             details = {"band_low": value - reach, "band_high": value + reach, "critical": spread.critical}
+        if p is not None:
+            details["permutation_p"] = p
         found.append(
             Estimate.from_normal(term=term, estimate=value, se=se, level=level, details=details, **shared)
         )

@@ -24,6 +24,9 @@ __all__ = ["FEW", "Guard", "cohort_guard", "cohort_p_values", "guard_of", "guard
 FEW = 5
 """Fewer treated clusters than these, and conventional errors are not shown alone."""
 DRAWS = 9_999
+FEWEST = 999
+CELLS = 20_000_000
+"""Draws times clusters that the guard takes: fewer draws where there are thousands of clusters."""
 CELL_DRAWS = 1_999
 LISTED = 25_000
 _FOUND: WeakKeyDictionary[Panel, Guard | None] = WeakKeyDictionary()
@@ -71,14 +74,15 @@ def _guard(panel: Panel) -> Guard | None:
     if panel.cross_sections:
         return None
     joins = (panel.adopted < panel.n_periods) & (panel.adopted > 0)
-    treated = len(np.unique(panel.clusters[joins]))
+    treated = panel.clusters_of(joins)
     if not 0 < treated < FEW:
         return None
     counted = "1 treated cluster" if treated == 1 else f"{treated} treated clusters"
     small = f"{counted}: conventional errors are far too small with so few"
     try:
         statistic, name = _statistic(panel)
-        found = permuted(statistic, permutations(statistic, DRAWS, _seed(panel)), 0.95)
+        draws = max(FEWEST, min(DRAWS, CELLS // panel.n_clusters))
+        found = permuted(statistic, permutations(statistic, draws, _seed(panel)), 0.95)
     except WwcError as error:
         words = f"{small}, and treatment cannot be permuted ({error}); do not use them"
         return Guard(treated=treated, clusters=panel.n_clusters, p_value=math.nan, words=words)
@@ -206,7 +210,10 @@ def cohort_p_values(result: Any) -> list[float | None]:
 def _choices(size: int, pool: int, source: np.random.Generator) -> tuple[Any, bool]:
     if math.comb(pool, size) <= LISTED:
         return np.array(list(combinations(range(pool), size)), dtype=np.intp), True
-    return np.argpartition(source.random((CELL_DRAWS, pool)), size - 1, axis=1)[:, :size], False
+    picks = np.sort(source.integers(0, pool, (CELL_DRAWS, size)), axis=1)
+    while (twice := (np.diff(picks, axis=1) == 0).any(axis=1)).any():
+        picks[twice] = np.sort(source.integers(0, pool, (int(twice.sum()), size)), axis=1)
+    return picks, False
 
 
 def _shares(changes: Floats, weights: Floats, picks: Any, *, exact: bool) -> list[float]:
