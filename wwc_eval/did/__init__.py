@@ -29,7 +29,7 @@ _HOMES = {
     "PreTrendPower": "wwc_eval.did.pre_trends",
     "RegressionToMean": "wwc_eval.did.reversion",
     "SerialCorrelation": "wwc_eval.did.serial",
-    "SyntheticResult": "wwc_eval.did.synthetic",
+    "SyntheticResult": "wwc_eval.did.synthetic_result",
     "TwoByTwo": "wwc_eval.did.two_way",
     "bacon_decomposition": "wwc_eval.did.bacon",
     "callaway_santanna": "wwc_eval.did.callaway",

@@ -167,37 +167,43 @@ def interrupted_time_series(
         "citation": CITATION,
         "warnings": _warnings(fits[main], errors),
     }
-    rows, keys = [], []
-    for name, fit in fits.items():
-        for quantity, weights in _quantities(data, names).items():
-            scale = "slope" if quantity.startswith(("slope", "change of slope")) else "mean_difference"
-            rows.append(_estimate(fit, weights, f"{quantity} [{name}]", {**shared, "scale": scale}))
-            keys.append({"series": name, "quantity": quantity})
-    events = data.events[data.events >= 0]
-    steps = [_effect(event, names) for event in events]
-    effects = EffectEstimates(
-        [
-            _estimate(fits[main], w, f"event {int(e)}", {**shared, "scale": "mean_difference"})
-            for e, w in zip(events, steps, strict=True)
-        ],
-        [{"event": int(event)} for event in events],
-        title=f"{method}: effect by period",
-    )
-    overall = next(
-        row.replace(term="effect of treatment")
-        for row, key in zip(rows, keys, strict=True)
-        if key == {"series": main, "quantity": "mean effect"}
-    )
+    rows = _all_rows(data, fits, names, shared)
+    overall = rows[f"mean effect [{main}]"][0].replace(term="effect of treatment")
     return InterruptedTimeSeries(
         method=method,
         overall=overall,
-        estimates=EffectEstimates(rows, keys, title=method),
-        effects=effects,
+        estimates=EffectEstimates(*zip(*rows.values(), strict=True), title=method),
+        effects=_by_period(data, fits[main], names, shared),
         series=_table(panel, data, design, fits, names),
         autocorrelation=fits[main].rho,
         lag=chosen if errors == "newey_west" else None,
         panel=panel,
         notes=_notes(data, fits[main]),
+    )
+
+
+def _all_rows(
+    data: _Data, fits: Mapping[str, SeriesFit], names: list[str], shared: Mapping[str, Any]
+) -> dict[str, tuple[Estimate, dict[str, str]]]:
+    """Estimates of every series with their keys, by term."""
+    found = {}
+    for name, fit in fits.items():
+        for quantity, weights in _quantities(data, names).items():
+            scale = "slope" if quantity.startswith(("slope", "change of slope")) else "mean_difference"
+            term = f"{quantity} [{name}]"
+            one = _estimate(fit, weights, term, {**shared, "scale": scale})
+            found[term] = one, {"series": name, "quantity": quantity}
+    return found
+
+
+def _by_period(data: _Data, fit: SeriesFit, names: list[str], shared: Mapping[str, Any]) -> EffectEstimates:
+    """Effect in each treated period used."""
+    events = [int(event) for event in data.events[data.events >= 0]]
+    scaled = {**shared, "scale": "mean_difference"}
+    return EffectEstimates(
+        [_estimate(fit, _effect(event, names), f"event {event}", scaled) for event in events],
+        [{"event": event} for event in events],
+        title=f"{shared['method']}: effect by period",
     )
 
 

@@ -6,29 +6,30 @@ With one treated local authority that is every placebo there is, so p-value and 
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from wwc_eval.did.effects import EffectEstimates
 from wwc_eval.did.panel import Panel
 from wwc_eval.did.synthetic_blocks import (
     Block,
+    Recipe,
     fit_block,
     jackknife_se,
     n_placebos,
     placebo_groups,
     recipe_of,
 )
+from wwc_eval.did.synthetic_inference import judge_jackknife, judge_placebos
+from wwc_eval.did.synthetic_result import (
+    Setup,
+    SyntheticResult,
+    placebo_table,
+    series_table,
+    time_weights,
+    unit_weights,
+)
 from wwc_eval.errors import DesignError, check_choice, check_number
-from wwc_eval.estimate import Estimate, Estimates
-from wwc_eval.inference.families import Floats
-from wwc_eval.table import Column, Grid, Rendered, Table
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 __all__ = ["INFERENCE", "STOPPING", "SyntheticResult", "synthetic_control", "synthetic_did"]
 
@@ -37,74 +38,6 @@ STOPPING = ("exact", "synthdid")
 MOST_PLACEBOS = 5_000
 CITED_DID = "Arkhangelsky, Athey, Hirshberg, Imbens and Wager 2021, doi:10.1257/aer.20190159"
 CITED_CONTROL = "Abadie, Diamond and Hainmueller 2010, doi:10.1198/jasa.2009.ap08746"
-
-
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class SyntheticResult(Rendered):
-    """A treated series against its synthetic control.
-
-    Parameters
-    ----------
-    method : str
-        The estimator and its inference in one sentence.
-    overall : Estimate
-        Mean effect over treated periods (over treated unit-periods, where cohorts differ).
-    estimates : EffectEstimates
-        Gap by event, before treatment too: there it says how well the weights fit.
-    weights : Table
-        Weight of each untreated unit, by cohort, largest first; zero weights left out.
-    time_weights : Table
-        Weight of each period before treatment, by cohort; empty for synthetic control.
-    placebos : Table
-        The treated and every placebo: estimate, root mean squared gap before and after treatment, and their ratio.
-    series : Table
-        By cohort and period: treated mean, synthetic control, gap.
-    objectives : tuple
-        For each cohort, the objective of its unit and of its time weights.
-    placebo_gaps : ndarray, shape (placebos, events)
-        Gaps by event of each placebo, in the order of ``placebos``.
-    panel : Panel
-        The panel behind it.
-    notes : tuple of str
-        What a reader must know.
-    """
-
-    method: str
-    overall: Estimate
-    estimates: EffectEstimates
-    weights: Table
-    time_weights: Table
-    placebos: Table
-    series: Table
-    objectives: tuple[tuple[float, float], ...]
-    placebo_gaps: Floats
-    panel: Panel
-    notes: tuple[str, ...] = ()
-
-    def to_dicts(self) -> list[dict[str, Any]]:
-        """The overall effect, then the gaps by event."""
-        return [{"event": None, **self.overall.to_dict()}, *self.estimates.to_dicts()]
-
-    def _grid(self) -> Grid:
-        return Estimates([self.overall, *self.estimates])._grid()
-
-    def _title(self) -> str:
-        return self.method
-
-    def _notes(self) -> tuple[str, ...]:
-        return (*self.notes, *self.overall.warnings, self.overall.citation)
-
-    def plot(self, ax: Axes | None = None, *, cohort: Any = None) -> Axes:
-        """Treated series and synthetic control by period (of the first cohort, unless one is named)."""
-        from wwc_eval.did.synthetic_plot import plot_series
-
-        return plot_series(self, ax, cohort)
-
-    def plot_placebos(self, ax: Axes | None = None) -> Axes:
-        """Gaps of the treated and of every placebo by event."""
-        from wwc_eval.did.synthetic_plot import plot_placebos
-
-        return plot_placebos(self, ax)
 
 
 def synthetic_did(
@@ -246,23 +179,7 @@ def synthetic_control(
     )
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Setup:
-    """Controls and the treated units of each cohort."""
-
-    controls: Floats
-    names: list[Any]
-    treated: list[Floats]
-    members: list[list[Any]]
-    weights: list[Floats]
-    before: list[int]
-
-    @property
-    def sizes(self) -> list[int]:
-        return [len(rows) for rows in self.treated]
-
-
-def _setup(panel: Panel) -> _Setup:
+def _setup(panel: Panel) -> Setup:
     """Read and check the panel."""
     panel.need_units("synthetic control")
     if not panel.balanced:
@@ -287,7 +204,7 @@ def _setup(panel: Panel) -> _Setup:
             fix="leave out units treated from the start, or add earlier periods",
         )
     masks = [panel.adopted == k for k in cohorts]
-    return _Setup(
+    return Setup(
         controls=panel.outcomes[never],
         names=panel.units[never].tolist(),
         treated=[panel.outcomes[mask] for mask in masks],
@@ -308,8 +225,6 @@ def _synthetic(
     level: float,
     worst_fit: float | None = None,
 ) -> SyntheticResult:
-    from wwc_eval.did.synthetic_inference import judge_jackknife, judge_placebos
-
     check_choice("stopping", stopping, STOPPING)
     level = check_number("level", level, above=0, below=1)
     at = _setup(panel)
@@ -322,59 +237,40 @@ def _synthetic(
         fit_block(at.controls, np.average(rows, axis=0, weights=w), k, recipe)
         for rows, w, k, recipe in zip(at.treated, at.weights, at.before, recipes, strict=True)
     ]
-    name = "Synthetic difference-in-differences" if synthetic_did else "Synthetic control"
-    notes: list[str] = []
-    if stopping == "synthdid":
-        notes.append("Weights are those at which R's synthdid stops, short of the least objective.")
+    shares = np.array([size * (periods - k) for size, k in zip(at.sizes, at.before, strict=True)], dtype=float)
+    common: dict[str, Any] = {
+        "times": panel.times,
+        "name": "Synthetic difference-in-differences" if synthetic_did else "Synthetic control",
+        "shared": {
+            "units": str(panel.columns["outcome"]),
+            "n": panel.outcomes.size,
+            "n_clusters": panel.n_units,
+            "citation": CITED_DID if synthetic_did else CITED_CONTROL,
+            "scale": "mean_difference",
+            "level": level,
+        },
+    }
+    notes = ["Weights are those at which R's synthdid stops, short of the least objective."]
+    notes = notes if stopping == "synthdid" else []
+    groups: list[list[list[int]]] = []
+    placebos: list[list[Block]] = []
     if inference == "jackknife":
-        se = _jackknife(at, blocks)
-        placebos: list[list[Block]] = []
-        groups: list[list[list[int]]] = []
+        judged = judge_jackknife(blocks, shares, se=_jackknife(at, blocks), **common)
     else:
         groups, said = _groups(at, draws, rng)
         notes.append(said)
-        placebos = [
-            [
-                fit_block(
-                    np.delete(at.controls, [k for part in group for k in part], axis=0),
-                    at.controls[members].mean(axis=0),
-                    before,
-                    recipe,
-                )
-                for members, before, recipe in zip(group, at.before, recipes, strict=True)
-            ]
-            for group in groups
-        ]
-    shares = np.array([size * (periods - k) for size, k in zip(at.sizes, at.before, strict=True)], dtype=float)
-    shared = {
-        "units": str(panel.columns["outcome"]),
-        "n": panel.outcomes.size,
-        "n_clusters": panel.n_units,
-        "citation": CITED_DID if synthetic_did else CITED_CONTROL,
-        "scale": "mean_difference",
-        "level": level,
-    }
-    if inference == "jackknife":
-        judged = judge_jackknife(blocks, shares, se=se, times=panel.times, shared=shared, name=name)
-    else:
+        placebos = [_placebo(at, group, recipes) for group in groups]
         judged = judge_placebos(
-            blocks,
-            placebos,
-            shares,
-            times=panel.times,
-            shared=shared,
-            name=name,
-            by_ratio=not synthetic_did,
-            worst_fit=worst_fit,
+            blocks, placebos, shares, by_ratio=not synthetic_did, worst_fit=worst_fit, **common
         )
     return SyntheticResult(
         method=judged.overall.method,
         overall=judged.overall,
         estimates=judged.estimates,
-        weights=_unit_weights(panel, at, blocks),
-        time_weights=_time_weights(panel, at, blocks, synthetic_did=synthetic_did),
-        placebos=_placebo_table(at, blocks, placebos, groups, shares),
-        series=_series(panel, at, blocks),
+        weights=unit_weights(panel, at, blocks),
+        time_weights=time_weights(panel, at, blocks, synthetic_did=synthetic_did),
+        placebos=placebo_table(at, blocks, placebos, groups, shares),
+        series=series_table(panel, at, blocks),
         objectives=tuple(block.objectives for block in blocks),
         panel=panel,
         notes=(*notes, *judged.notes),
@@ -382,7 +278,16 @@ def _synthetic(
     )
 
 
-def _jackknife(at: _Setup, blocks: list[Block]) -> float:
+def _placebo(at: Setup, group: list[list[int]], recipes: list[Recipe]) -> list[Block]:
+    """Blocks of controls that stand in for the treated, against the other controls."""
+    rest = np.delete(at.controls, [k for part in group for k in part], axis=0)
+    return [
+        fit_block(rest, at.controls[members].mean(axis=0), before, recipe)
+        for members, before, recipe in zip(group, at.before, recipes, strict=True)
+    ]
+
+
+def _jackknife(at: Setup, blocks: list[Block]) -> float:
     if min(at.sizes) < 2:
         raise DesignError(
             "a cohort has one treated unit, and leaving it out leaves none",
@@ -391,7 +296,7 @@ def _jackknife(at: _Setup, blocks: list[Block]) -> float:
     return jackknife_se(blocks, at.controls, at.treated, at.weights)
 
 
-def _groups(at: _Setup, draws: int, rng: Any) -> tuple[list[list[list[int]]], str]:
+def _groups(at: Setup, draws: int, rng: Any) -> tuple[list[list[list[int]]], str]:
     """Placebo groups, and what to say of them."""
     total, count = sum(at.sizes), len(at.controls)
     if count - total < 2:
@@ -412,78 +317,3 @@ def _groups(at: _Setup, draws: int, rng: Any) -> tuple[list[list[list[int]]], st
         shown = f"{possible:,}" if possible < 10**9 else f"{possible:.1e}"
         said = f"{draws:,} placebo groups drawn of {shown}."
     return list(placebo_groups(at.sizes, count, MOST_PLACEBOS, draws, rng)), said
-
-
-def _unit_weights(panel: Panel, at: _Setup, blocks: list[Block]) -> Table:
-    rows = [
-        {"cohort": panel.period_label(block.before), "unit": at.names[k], "weight": float(block.omega[k])}
-        for block in blocks
-        for k in np.argsort(-block.omega, kind="stable")
-        if block.omega[k] > 0
-    ]
-    return Table(rows, [Column(name="cohort"), Column(name="unit"), Column(name="weight", kind="number")])
-
-
-def _time_weights(panel: Panel, at: _Setup, blocks: list[Block], *, synthetic_did: bool) -> Table:
-    rows = [
-        {"cohort": panel.period_label(before), "period": panel.period_label(k), "weight": float(block.lam[k])}
-        for block, before in zip(blocks, at.before, strict=True)
-        for k in range(before)
-        if synthetic_did
-    ]
-    return Table(rows, [Column(name="cohort"), Column(name="period"), Column(name="weight", kind="number")])
-
-
-def _placebo_table(
-    at: _Setup,
-    blocks: list[Block],
-    placebos: list[list[Block]],
-    groups: list[list[list[int]]],
-    shares: Floats,
-) -> Table:
-    def row(names: list[Any], found: list[Block], *, treated: bool) -> dict[str, Any]:
-        before = float(np.average([b.fit**2 for b in found], weights=shares)) ** 0.5
-        after = float(np.average([np.mean(b.gap[b.before :] ** 2) for b in found], weights=shares)) ** 0.5
-        return {
-            "unit": ", ".join(map(str, names)) if len(names) > 1 else names[0],
-            "treated": treated,
-            "estimate": float(np.average([b.estimate for b in found], weights=shares)),
-            "rmspe_before": before,
-            "rmspe_after": after,
-            "ratio": after / before if before > 0 else math.inf,
-        }
-
-    rows = [row([name for part in at.members for name in part], blocks, treated=True)]
-    for group, found in zip(groups, placebos, strict=True):
-        rows.append(row([at.names[k] for part in group for k in part], found, treated=False))
-    columns = [
-        Column(name="unit"),
-        Column(name="treated"),
-        Column(name="estimate", kind="number"),
-        Column(name="rmspe_before", label="root mean squared gap before", kind="number"),
-        Column(name="rmspe_after", label="root mean squared gap after", kind="number"),
-        Column(name="ratio", label="after / before", kind="number"),
-    ]
-    return Table(rows, columns, title="The treated and every placebo")
-
-
-def _series(panel: Panel, at: _Setup, blocks: list[Block]) -> Table:
-    rows = [
-        {
-            "cohort": panel.period_label(before),
-            "period": panel.period_label(k),
-            "event": int(panel.times[k] - panel.times[before]),
-            "treated": float(block.treated[k]),
-            "synthetic": float(block.synthetic[k]),
-            "gap": float(block.gap[k]),
-        }
-        for block, before in zip(blocks, at.before, strict=True)
-        for k in range(panel.n_periods)
-    ]
-    columns = [
-        Column(name="cohort"),
-        Column(name="period"),
-        Column(name="event", kind="count"),
-        *(Column(name=name, kind="number") for name in ("treated", "synthetic", "gap")),
-    ]
-    return Table(rows, columns, title="Treated mean and synthetic control")

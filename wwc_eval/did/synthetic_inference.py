@@ -90,14 +90,6 @@ def judge_placebos(
         how = "effect ranked among"
     used = int(kept.sum())
     least = 1.0 / (1.0 + used)
-    warnings = []
-    if least > alpha:
-        warnings.append(f"With {used} placebos no p-value can be below {least:.3f}: the interval is unbounded.")
-    if by_ratio and (perfect := sum(group[0].ratio > PERFECT for group in [blocks, *placebos])):
-        warnings.append(
-            f"{perfect} of {1 + len(placebos)} series are met almost exactly before treatment, so their ratios say little: "
-            "give more periods before treatment, or fewer controls."
-        )
     notes.append(
         "The placebo test rests on the treated being, without an effect, as good as drawn from all units; "
         "its interval is of an effect that is constant over treated periods."
@@ -113,7 +105,7 @@ def judge_placebos(
         ci_low=low,
         ci_high=high,
         method=f"{name}, {how} {used:,} placebos, interval by inversion",
-        warnings=tuple(warnings),
+        warnings=_warnings([blocks, *placebos], used, alpha, by_ratio=by_ratio),
         details={"placebos": used, "least_p_value": least},
         **shared,
     )
@@ -124,6 +116,21 @@ def judge_placebos(
         notes=tuple(notes),
         placebo_gaps=gaps[1:],
     )
+
+
+def _warnings(groups: list[list[Block]], used: int, alpha: float, *, by_ratio: bool) -> tuple[str, ...]:
+    """Too few placebos for a test, and fits so good that ratios say nothing."""
+    found = []
+    least = 1.0 / (1.0 + used)
+    if least > alpha:
+        found.append(f"With {used} placebos no p-value can be below {least:.3f}: the interval is unbounded.")
+    perfect = sum(group[0].ratio > PERFECT for group in groups) if by_ratio else 0
+    if perfect:
+        found.append(
+            f"{perfect} of {len(groups)} series are met almost exactly before treatment, so their ratios say little: "
+            "give more periods before treatment, or fewer controls."
+        )
+    return tuple(found)
 
 
 def _critical(sizes: Floats, alpha: float) -> float:

@@ -11,7 +11,7 @@ from wwc_eval.errors import DesignError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from wwc_eval.did.synthetic import SyntheticResult
+    from wwc_eval.did.synthetic_result import SyntheticResult
 
 __all__ = ["plot_placebos", "plot_series"]
 
