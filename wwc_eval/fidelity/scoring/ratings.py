@@ -182,29 +182,32 @@ def _numbers(
 ) -> tuple[Floats, NDArray[np.object_], NDArray[np.object_]]:
     """Numbers, what each cell is (value, code, blank, unread, unknown), and the meaning of codes."""
     codes = {item.id: spec.codes_of(item.id) for item in spec.document.items}
-    numbers = np.full(len(values), np.nan)
-    kinds = np.full(len(values), "value", dtype=object)
-    meanings = np.full(len(values), "", dtype=object)
-    for row, (name, value) in enumerate(zip(names, values, strict=True)):
-        text = "" if _missing(value) else str(value).strip()
-        own = codes.get(name or "", {})
-        short = text.removesuffix(".0")
-        if name is None:
-            kinds[row] = "unknown"
-        elif not text or text == "<NA>":
-            kinds[row] = "blank"
-        elif text in own or short in own:
-            kinds[row], meanings[row] = "code", own[text if text in own else short]
-        elif isinstance(value, bool | np.bool_):
-            kinds[row] = "unread"
-        else:
-            try:
-                numbers[row] = float(text) if "_" not in text else np.nan
-            except ValueError:
-                kinds[row] = "unread"
-            if not np.isfinite(numbers[row]):
-                kinds[row] = "unread"
-    return numbers, kinds, meanings
+    known: dict[tuple[str | None, type, Any], tuple[float, str, str]] = {}
+    found: list[tuple[float, str, str]] = []
+    for name, value in zip(names, values, strict=True):
+        key = (name, type(value), None if _missing(value) else value)
+        if key not in known:
+            known[key] = _read(name, value, codes.get(name or "", {}))
+        found.append(known[key])
+    numbers, kinds, meanings = zip(*found, strict=True)
+    return np.array(numbers), np.array(kinds, dtype=object), np.array(meanings, dtype=object)
+
+
+def _read(name: str | None, value: Any, own: Mapping[str, str]) -> tuple[float, str, str]:
+    """Number, kind and meaning of one cell."""
+    text = "" if _missing(value) else str(value).strip()
+    short = text.removesuffix(".0")
+    if name is None:
+        return np.nan, "unknown", ""
+    if not text:
+        return np.nan, "blank", ""
+    if text in own or short in own:
+        return np.nan, "code", own[text if text in own else short]
+    try:
+        number = float(text) if "_" not in text and not isinstance(value, bool | np.bool_) else np.nan
+    except ValueError:
+        number = np.nan
+    return (number, "value", "") if np.isfinite(number) else (np.nan, "unread", "")
 
 
 def _missing(value: Any) -> bool:
@@ -239,10 +242,10 @@ def _keys(frame: pd.DataFrame, columns: dict[str, str], names: list[str | None],
 
     units = np.stack([frame[column].astype(object).to_numpy() for column in columns.values()])
     own = units[np.maximum(lowest, 0), np.arange(len(frame))]
-    keys = {"unit": [str(unit) for unit in own], "item": [str(name) for name in names]}
+    keys: dict[str, Any] = {"unit": own, "item": np.array(names, dtype=object)}
     for name in ("rater", "respondent", "date"):
         if name in frame.columns:
-            keys[name] = ["" if _missing(value) else str(value) for value in frame[name].astype(object)]
+            keys[name] = pd.factorize(frame[name].astype(object).mask(blank_in(frame[name])))[0]
     return pd.DataFrame(keys)
 
 
@@ -254,7 +257,8 @@ def _dates(faults: Faults, frame: pd.DataFrame) -> None:
         return
     if not pd.api.types.is_datetime64_any_dtype(frame["date"]):
         given = frame["date"].astype(object)
-        read = pd.to_datetime(given.where(~blank_in(frame["date"])).astype(str), format="ISO8601", errors="coerce")
+        text = given.where(~blank_in(frame["date"])).astype(str)
+        read = pd.to_datetime(text.str.slice(0, 10), format="%Y-%m-%d", errors="coerce")
         for row in faults.rows(read.isna().to_numpy() & ~blank_in(frame["date"])):
             faults.add("R11", "the date is not read", row=row, column="date", value=given[row], rule="YYYY-MM-DD")
         frame["date"] = read
