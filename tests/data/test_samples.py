@@ -18,7 +18,9 @@ from wwc_eval.data.samples import (
 from wwc_eval.data.samples.__main__ import main
 from wwc_eval.data.samples.dictionary import PANEL_COLUMNS, TRIAL_COLUMNS
 from wwc_eval.data.samples.draws import Draws, poisson_quantile
+from wwc_eval.data.samples.fidelity_page import RATING_COLUMNS
 from wwc_eval.data.samples.panel import EFFECT
+from wwc_eval.data.samples.pilot_page import PILOT_COLUMNS
 from wwc_eval.data.samples.places import LOCAL_AUTHORITIES, REGION_OF, TRIAL_AUTHORITIES
 from wwc_eval.data.samples.schools_page import SCHOOL_COLUMNS
 from wwc_eval.data.samples.wedge_page import WEDGE_COLUMNS
@@ -27,7 +29,15 @@ from wwc_eval.errors import DataError, DesignError
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "sample_data"
 CALIBRATION = json.loads((ROOT / "tests/reference/la_panel_calibration.json").read_text(encoding="utf-8"))
-NAMES = ("family_conferencing_trial", "la_panel", "schools_s47_trial", "no_wrong_door_wedge", "family_safeguarding_pilot")
+NAMES = (
+    "family_conferencing_trial",
+    "la_panel",
+    "schools_s47_trial",
+    "no_wrong_door_wedge",
+    "family_safeguarding_pilot",
+    "practice_rollout",
+    "fidelity_ratings",
+)
 FILES = tuple(f"{name}.{kind}" for name in NAMES for kind in ("csv", "md"))
 
 
@@ -69,7 +79,11 @@ def test_the_files_are_plain_text_with_line_feeds(name):
 
 @pytest.mark.parametrize(
     ("entries", "name"),
-    zip((TRIAL_COLUMNS, PANEL_COLUMNS, SCHOOL_COLUMNS, WEDGE_COLUMNS), FILES[::2], strict=True),
+    zip(
+        (TRIAL_COLUMNS, PANEL_COLUMNS, SCHOOL_COLUMNS, WEDGE_COLUMNS, PILOT_COLUMNS, RATING_COLUMNS),
+        FILES[::2],
+        strict=True,
+    ),
     ids=NAMES,
 )
 def test_the_dictionary_names_every_column(entries, name):

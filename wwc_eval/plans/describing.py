@@ -117,7 +117,7 @@ def _of_units(key: Key) -> bool:
 def _flow(facts: Facts, assembled: Assembled) -> Flow:
     design, words = facts.document.design, facts.words
     # in a stepped wedge a cluster is in every arm, one after the other: rows are counted by the arm of their cell
-    single = facts.rows_are_units or design.kind == "stepped_wedge"
+    single = facts.rows_are_units or design.kind in {"stepped_wedge", "did"}
     return participant_flow(
         assembled.frame,
         arm=design.arm_column,
@@ -134,6 +134,7 @@ def _flow(facts: Facts, assembled: Assembled) -> Flow:
 
 LABELS = {
     "stepped_wedge": {"received": "Received", "allocated": "In cells of {arm}"},
+    "did": {"received": "Received", "allocated": "{arm}"},
     "pilot": {"received": "Received", "allocated": "In the pilot: {arm}"},
 }
 

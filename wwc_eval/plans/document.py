@@ -24,6 +24,7 @@ __all__ = [
     "Estimand",
     "Exclusion",
     "Outcome",
+    "PanelDesign",
     "Population",
     "Subgroup",
     "Waiver",
@@ -100,12 +101,25 @@ class Wedge(Block):
     )
 
 
+class PanelDesign(Block):
+    """Units over time, of which some began the programme and when."""
+
+    period: ColumnName = Field(description="Column of the period: numbers, years, quarters or dates")
+    cohort: ColumnName = Field(
+        description="Column of the first period with the programme; blank, 0 or infinity where it never began"
+    )
+    cross_sections: bool = Field(
+        False, description="Rows are participants seen once in a unit and period, not the units themselves"
+    )
+
+
 class Design(Block):
     """How units were assigned to arms."""
 
-    kind: Literal["individual", "cluster", "stepped_wedge", "pilot"] = Field(
+    kind: Literal["individual", "cluster", "stepped_wedge", "did", "pilot"] = Field(
         description="Whether persons/families or clusters were randomised; stepped_wedge: clusters cross over in turn; "
-        "pilot: progression criteria decide, and one arm is enough"
+        "did: units began on their own at different times (difference-in-differences); pilot: progression criteria "
+        "decide, and one arm is enough"
     )
     unit: Text = Field(description="What is randomised, such as family")
     unit_column: ColumnName | None = Field(
@@ -122,6 +136,7 @@ class Design(Block):
         None, description="Clusters in each arm (arm: number), or in all: in equal shares, or of the wedge"
     )
     wedge: Wedge | None = Field(None, description="Of a stepped wedge: periods and who crosses over when")
+    panel: PanelDesign | None = Field(None, description="Of kind: did: columns of period and cohort")
     assumptions: dict[Identifier, Number | Text] = Field(
         default_factory=dict,
         description="What the sample size rests on, in words and numbers that nothing is derived from",
@@ -142,6 +157,8 @@ class Design(Block):
     def _wedge_where_stepped(self) -> Self:
         if (self.kind == "stepped_wedge") != (self.wedge is not None):
             raise ValueError("kind: stepped_wedge and the block wedge go together")
+        if (self.kind == "did") != (self.panel is not None):
+            raise ValueError("kind: did and the block panel go together")
         if self.power is not None and self.power.of_wedge != (self.wedge is not None):
             raise ValueError("the block power has levels, or for a stepped wedge cell_size")
         return self

@@ -199,6 +199,8 @@ class Facts:
         design = self.document.design
         known = {design.arm_column, *design.within, *design.levels}
         known |= {self.unit_column} if self.unit_column else set()
+        if design.panel is not None:
+            known |= {design.panel.period, design.panel.cohort}
         if design.wedge is not None:
             known |= {name for name in (design.wedge.period, design.wedge.time_on_treatment) if name is not None}
         known |= set(self.main_file[1].key) if self.main_file else set()

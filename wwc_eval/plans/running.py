@@ -277,6 +277,7 @@ def _context(facts: Facts, task: Task, frame: pd.DataFrame, assembled: Assembled
         design=document.design.kind,
         rows=facts.words["rows"],
         changed=frozenset(task.changed),
+        panel=document.design.panel,
         assigned=Assigned(facts=facts, frame=assembled.frame) if task.analysis.repeats_allocation else None,
     )
 

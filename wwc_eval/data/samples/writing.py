@@ -14,6 +14,7 @@ from wwc_eval.data.samples.fidelity_page import RATING_COLUMNS, fidelity_page
 from wwc_eval.data.samples.panel import EFFECT, MEASURES, la_panel
 from wwc_eval.data.samples.pilot import family_safeguarding_pilot
 from wwc_eval.data.samples.pilot_page import PILOT_COLUMNS, pilot_page
+from wwc_eval.data.samples.rollout import ROLLOUT_COLUMNS, practice_rollout, rollout_page
 from wwc_eval.data.samples.schools import schools_s47_trial
 from wwc_eval.data.samples.schools_page import SCHOOL_COLUMNS, schools_page
 from wwc_eval.data.samples.trial import family_conferencing_trial, family_conferencing_truth
@@ -28,6 +29,7 @@ __all__ = [
     "FIDELITY_SEED",
     "PANEL_SEED",
     "PILOT_SEED",
+    "ROLLOUT_SEED",
     "SCHOOLS_SEED",
     "TRIAL_SEED",
     "TRUTH_SEED",
@@ -42,6 +44,7 @@ SCHOOLS_SEED = 20230906
 WEDGE_SEED = 20201001
 FIDELITY_SEED = 20240401
 PILOT_SEED = 20251223
+ROLLOUT_SEED = 20250343
 
 TRIAL_NAME = "family_conferencing_trial"
 PANEL_NAME = "la_panel"
@@ -49,6 +52,7 @@ SCHOOLS_NAME = "schools_s47_trial"
 WEDGE_NAME = "no_wrong_door_wedge"
 FIDELITY_NAME = "fidelity_ratings"
 PILOT_NAME = "family_safeguarding_pilot"
+ROLLOUT_NAME = "practice_rollout"
 
 
 def write_samples(folder: str | Path) -> list[Path]:
@@ -58,7 +62,7 @@ def write_samples(folder: str | Path) -> list[Path]:
     ----------
     folder : str or pathlib.Path
         Where ``family_conferencing_trial.csv``, ``la_panel.csv``, ``schools_s47_trial.csv``,
-        ``no_wrong_door_wedge.csv``, ``family_safeguarding_pilot.csv``, ``fidelity_ratings.csv`` and a ``.md``
+        ``no_wrong_door_wedge.csv``, ``family_safeguarding_pilot.csv``, ``practice_rollout.csv``, ``fidelity_ratings.csv`` and a ``.md``
         beside each are to stand.
 
     Returns
@@ -115,11 +119,18 @@ def _multilevel_texts() -> dict[str, str]:
 
 
 def _pilot_texts() -> dict[str, str]:
-    """Contents by file name of the pilot."""
+    """Contents by file name of the pilot and of the roll-out."""
     pilot = family_safeguarding_pilot(PILOT_SEED)
     text = _csv(pilot, PILOT_COLUMNS)
     page = pilot_page(pilot, seed=PILOT_SEED, sha256=_sha256(text))
-    return {f"{PILOT_NAME}.csv": text, f"{PILOT_NAME}.md": page}
+    rollout = practice_rollout(ROLLOUT_SEED)
+    rows = _csv(rollout, ROLLOUT_COLUMNS)
+    return {
+        f"{PILOT_NAME}.csv": text,
+        f"{PILOT_NAME}.md": page,
+        f"{ROLLOUT_NAME}.csv": rows,
+        f"{ROLLOUT_NAME}.md": rollout_page(rollout, seed=ROLLOUT_SEED, sha256=_sha256(rows)),
+    }
 
 
 def _fidelity_texts() -> dict[str, str]:

@@ -36,6 +36,12 @@ def _covariates(facts: Facts, _: FilePath | None) -> Iterator[Problem]:
                         facts, "P06", path, f"covariate '{name}' is not declared as baseline",
                         "declare baseline: true if it was measured before randomisation, else remove it",
                     )  # fmt: skip
+        for inner, name in task.analysis.covariates.items():
+            if name in facts.post_treatment:
+                yield problem_at(
+                    facts, "P06", (*task.path, *inner), f"covariate '{name}' is not declared as baseline",
+                    "declare baseline: true if it was measured before the programme, else remove it",
+                )  # fmt: skip
     for index, subgroup in enumerate(facts.document.subgroups):
         if facts.document.design.arm_column in names_in(facts, subgroup.by):
             yield problem_at(

@@ -75,6 +75,9 @@ def _used_columns(facts: Facts) -> Iterator[tuple[Path, str]]:
         yield ("design", "wedge", "period"), wedge.period
         if wedge.time_on_treatment is not None:
             yield ("design", "wedge", "time_on_treatment"), wedge.time_on_treatment
+    if document.design.panel is not None:
+        yield ("design", "panel", "period"), document.design.panel.period
+        yield ("design", "panel", "cohort"), document.design.panel.cohort
     if document.randomisation is not None:
         for name in document.randomisation.by:
             yield ("randomisation", "by"), name

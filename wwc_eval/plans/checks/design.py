@@ -89,8 +89,8 @@ def _inference_level(facts: Facts, _: FilePath | None) -> Iterator[Problem]:
     for task in tasks_of(facts):
         if task.role == "subgroup" or task.analysis.outcome not in facts.outcomes:
             continue
-        if task.analysis.repeats_allocation:
-            continue  # it moves whole units, as the scheme did
+        if task.analysis.repeats_allocation or task.analysis.inference_at_unit:
+            continue  # whole units are moved, or errors are between units
         cluster = task.analysis.cluster
         if set(task.analysis.clusters) & set(above):
             yield from _cut_groups(facts, task)

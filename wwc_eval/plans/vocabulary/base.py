@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from wwc_eval.plans.document import Outcome
+from wwc_eval.plans.document import Outcome, PanelDesign
 from wwc_eval.plans.fields import Block, ColumnName, Identifier, Text
 
 if TYPE_CHECKING:
@@ -69,6 +69,8 @@ class Context:
         and would say the same again may be left out.
     assigned : Assigned, optional
         What was allocated, for tests over the plan's own scheme.
+    panel : PanelDesign, optional
+        Columns of period and cohort of a difference-in-differences.
     """
 
     frame: pd.DataFrame
@@ -86,6 +88,7 @@ class Context:
     rows: str = "participants"
     changed: frozenset[str] = frozenset()
     assigned: Assigned | None = None
+    panel: PanelDesign | None = None
 
 
 class Missing(Block):
@@ -110,6 +113,8 @@ class AnalysisFields(Block):
     """Whether the effect is that of the arm column, which the formula must then hold as a term of its own."""
     repeats_allocation: ClassVar[bool] = False
     """Whether it compares what was allocated with what the plan's own scheme could have allocated (P04, P21)."""
+    inference_at_unit: ClassVar[bool] = False
+    """Whether its errors are always at the level of what was assigned (P04)."""
     tests_effect: ClassVar[bool] = True
     """Whether its p-value belongs to a family of tests where its outcome is secondary (P11)."""
     takes_trials: ClassVar[bool] = False
@@ -125,6 +130,11 @@ class AnalysisFields(Block):
     @abstractmethod
     def columns(self) -> Mapping[tuple[str | int, ...], str]:
         """Columns named outside formulas, by field path."""
+
+    @property
+    def covariates(self) -> Mapping[tuple[str | int, ...], str]:
+        """Covariates named outside formulas, by field path: they must be known at baseline (P06)."""
+        return {}
 
     @property
     def conditions(self) -> Mapping[tuple[str | int, ...], str]:

@@ -1,0 +1,135 @@
+"""Plans of difference-in-differences: what a plan reports is what Python finds."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import wwc_eval as we
+from wwc_eval.plans import Plan
+
+ROOT = Path(__file__).parents[2]
+SAMPLE = ROOT / "analysis_plans" / "practice_rollout.yaml"
+QUICK = (
+    ("draws: 1999, seed: 20250203", "draws: 199, seed: 20250203"),
+    ("pre_trend_power: true, leave_one_out: true, compare: true", "pre_trend_power: true"),
+)
+
+
+def planned(tmp_path, *edits):
+    text = SAMPLE.read_text(encoding="utf-8")
+    text = text.replace("../sample_data/practice_rollout.csv", "rollout.csv")
+    for old, new in edits:
+        assert old in text, old
+        text = text.replace(old, new, 1)
+    (tmp_path / "rollout.csv").write_bytes((ROOT / "sample_data" / "practice_rollout.csv").read_bytes())
+    (tmp_path / "plan.yaml").write_text(text, encoding="utf-8")
+    return Plan.load(tmp_path / "plan.yaml")
+
+
+def panel(outcome="cla_starts_rate", **options):
+    frame = pd.read_csv(ROOT / "sample_data" / "practice_rollout.csv", dtype={"la_code": str})
+    return we.Panel(frame, unit="la_code", period="year", outcome=outcome, cohort="practice_from", **options)
+
+
+def test_the_sample_plan_is_sound():
+    assert Plan.load(SAMPLE).check() == []
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("did")
+    return planned(folder, *QUICK).run(out=folder / "out", draft=True), folder / "out"
+
+
+def test_effects_are_those_of_the_verbs(run):
+    results, _ = run
+    direct = we.did.callaway_santanna(panel()).aggregate("simple").overall
+    found = results.analyses["primary"].estimates[0]
+    assert found.estimate == pytest.approx(direct.estimate, rel=1e-10)
+    assert (found.ci_low, found.ci_high) == pytest.approx((direct.ci_low, direct.ci_high), rel=1e-10)
+    assert (found.term, found.units) == ("practice[practice model]", "per 10,000 children")
+    ratio = we.did.extended_twfe(panel("cla_starts", exposure="child_population"), family="poisson").ratios.items[
+        0
+    ]
+    assert results.analyses["rate_ratio"].estimates[0].estimate == pytest.approx(ratio.estimate, rel=1e-8)
+    assert results.analyses["rate_ratio"].estimates[0].scale == "rate_ratio"
+    for name, verb in (
+        ("imputation", lambda: we.did.imputation(panel())),
+        ("two_way", lambda: we.did.two_way_fixed_effects(panel(), vcov="CR2")),
+        ("anticipation", lambda: we.did.callaway_santanna(panel(), anticipation=1).aggregate("simple")),
+    ):
+        assert results.analyses[name].estimates[0].estimate == pytest.approx(verb().overall.estimate, rel=1e-9), (
+            name
+        )
+
+
+def test_what_stands_beside_the_effect(run):
+    results, out = run
+    supplements = {item.key: item for item in results.analyses["primary"].supplements}
+    assert list(supplements) == ["trends", "timing", "events", "few_treated", "honest", "pre_trend_power"]
+    few = we.did.few_treated(
+        panel(), methods=("permutation", "wild_bootstrap", "ferman_pinto", "CR2"), draws=199, rng=20250203
+    )
+    shown = supplements["few_treated"].table.to_dicts()
+    assert [row["p_value"] for row in shown] == [item.p_value for item in few.estimates]
+    assert [row["method"] for row in shown] == ["permutation", "wild bootstrap", "ferman pinto", "CR2"]
+    path = we.did.callaway_santanna(panel(), base="universal").aggregate("event")
+    honest = we.did.honest(path, restriction="relative_magnitudes", values=[0, 0.5, 1, 1.5, 2])
+    assert supplements["honest"].table.to_dicts() == honest.estimates.to_dicts()
+    page = (out / "report.html").read_text(encoding="utf-8")
+    for words in (
+        "Who began when",
+        "Effects by time since the start",
+        "Sensitivity to trends that are not parallel",
+    ):
+        assert words in page
+    assert (out / "figures" / "primary_trends.svg").exists()
+    assert (out / "figures" / "primary_honest.png").stat().st_size > 10_000
+    assert [item.key for item in results.analyses["imputation"].supplements] == ["events"]
+
+
+@pytest.mark.parametrize(
+    ("edit", "code", "words"),
+    [
+        (("estimator: callaway_santanna\n    few", "estimator: sun_abraham\n    aggregate: event\n    few"), "P14", "aggregate"),
+        (("estimator: callaway_santanna\n    few", "estimator: stacked\n    covariates: [region]\n    few"), "P14", "covariates"),
+        (("estimator: callaway_santanna\n    few", "estimator: callaway_santanna\n    covariates: [s47_rate]\n    few"), "P06", "baseline"),
+        (("estimator: callaway_santanna\n    few", "estimator: callaway_santanna\n    inference: {vcov: CR2}\n    few"), "P14", "influence"),
+        (("estimator: callaway_santanna\n    few", "estimator: callaway_santanna\n    inference: {draws: 999}\n    few"), "P14", "go together"),
+        (("honest: relative_magnitudes, ", ""), "P14", "honest intervals"),
+        (("    exposure: child_population\n", "    exposure: children\n"), "P02", "children"),
+        (("    family: poisson\n    exposure: child_population\n", ""), "P09", "unequal size"),
+        (("cohort: practice_from}", "cohort: began}"), "P02", "began"),
+        (("few_treated: {methods: [permutation], draws: 1999, seed: 20250204}", "anticipation: 0"), None, ""),
+        (("clusters: {usual: 141, practice model: 12}\n  panel", "clusters: {usual: 150, practice model: 3}\n  panel"), None, ""),
+        (("  panel: {period: year, cohort: practice_from}\n", ""), "S03", "go together"),
+        (("kind: did\n", "kind: cluster\n"), "S03", "go together"),
+    ],
+)  # fmt: skip
+def test_findings(tmp_path, edit, code, words):
+    if code == "S03":
+        with pytest.raises(we.PlanError, match=words):
+            planned(tmp_path, edit)
+        return
+    found = planned(tmp_path, edit).check()
+    if code is None:
+        assert not found
+        return
+    assert any(problem.code == code and words in f"{problem.message} {problem.fix}" for problem in found), found
+
+
+def test_few_treated_without_their_inference_are_refused(tmp_path):
+    few = (
+        "clusters: {usual: 141, practice model: 12}\n  panel",
+        "clusters: {usual: 150, practice model: 3}\n  panel",
+    )
+    without = ("    few_treated: {methods: [permutation], draws: 1999, seed: 20250204}\n", "")
+    found = planned(tmp_path, few, without).check()
+    assert any(problem.code == "P08" and "few_treated" in problem.fix for problem in found)
+
+
+def test_subgroups_are_refused_with_what_to_do_instead(tmp_path):
+    text = "subgroups:\n  - {id: london, of: enquiries, by: \"region == 'London'\", why: London differs}\nmultiplicity"
+    results = planned(tmp_path, *QUICK, ("multiplicity", text)).run(draft=True)
+    assert "population" in results.analyses["london"].message

@@ -1,0 +1,262 @@
+"""What a difference-in-differences shows beyond its effect: trends, timing, events, few treated, sensitivity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from wwc_eval.errors import WwcError
+from wwc_eval.report.record import Supplement
+from wwc_eval.table import Column, Table
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from wwc_eval.did import Panel
+    from wwc_eval.plans.vocabulary.base import Context
+    from wwc_eval.plans.vocabulary.did import DidAnalysis
+
+__all__ = ["Used", "did_supplements"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Used:
+    """Rows of the panel, and the rows that have no outcome."""
+
+    rows: NDArray[np.int64]
+    dropped: Mapping[str, int]
+    reference_levels: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, context: Context, panel: Panel) -> Used:
+        """What a panel took from the context's frame."""
+        import numpy as np
+
+        del panel
+        present = context.frame[context.outcome.name].notna().to_numpy()
+        gone = int((~present).sum())
+        return cls(
+            rows=np.flatnonzero(present),
+            dropped={context.outcome.name: gone} if gone else {},
+            reference_levels={context.arm: context.arms[0]},
+        )
+
+
+def did_supplements(analysis: DidAnalysis, panel: Panel, result: Any, context: Context) -> tuple[Supplement, ...]:
+    """Pictures and tables in the order in which a reader asks for them.
+
+    Parameters
+    ----------
+    analysis : DidAnalysis
+        What the plan asks for.
+    panel, result
+        The panel and the estimator's result.
+    context : Context
+        The run's context; a varied analysis shows its own effects by event alone.
+    """
+    found: list[Supplement] = []
+    if not context.changed:
+        found += _panel(panel, context)
+    found += _events(analysis, panel, result, context)
+    if context.changed:
+        return tuple(found)
+    if analysis.few_treated is not None:
+        found += _few(analysis, panel, context)
+    found += _sensitivity(analysis, panel, context)
+    return tuple(found)
+
+
+def _panel(panel: Panel, context: Context) -> list[Supplement]:
+    told = tuple(str(finding) for finding in panel.findings)
+    return [
+        Supplement(
+            key="trends",
+            title=f"{context.label}: trends by when units began",
+            draw=lambda ax: panel.trends(ax).set_ylabel(f"mean {_measured(context)}"),
+            alt="Mean outcome of each cohort by period, with the periods in which each began marked.",
+            sentences=told,
+        ),
+        Supplement(
+            key="timing",
+            title="Who began when",
+            draw=panel.timing,
+            alt="One row a cohort: periods before and after it began.",
+        ),
+    ]
+
+
+def _measured(context: Context) -> str:
+    """Label of the outcome with its units, in small letters, in at most two lines."""
+    import textwrap
+
+    words = f"{context.label[:1].lower()}{context.label[1:]}" + (f" ({context.units})" if context.units else "")
+    return textwrap.fill(words, 44)
+
+
+def _events(analysis: DidAnalysis, panel: Panel, result: Any, context: Context) -> list[Supplement]:
+    """Effects by event with their plot."""
+    by_event = result
+    if analysis.estimator == "callaway_santanna" and getattr(result, "kind", "") != "event":
+        by_event = analysis.estimate(panel, context.level, universal=True)
+    if getattr(by_event, "path", None) is None:
+        return []
+    return [
+        Supplement(
+            key="events",
+            title="Effects by time since the start",
+            table=_table(by_event.estimates, context, first=("event", "periods since the start")),
+            draw=lambda ax: by_event.plot(ax).set_ylabel(f"effect on {_measured(context)}"),
+            alt="Effect with its interval at each period before and after the start; no difference is marked.",
+        )
+    ]
+
+
+def _few(analysis: DidAnalysis, panel: Panel, context: Context) -> list[Supplement]:
+    from wwc_eval import did
+
+    asked = analysis.few_treated
+    assert asked is not None
+    few = did.few_treated(
+        panel, methods=tuple(asked.methods), draws=asked.draws, rng=asked.seed, level=context.level
+    )
+    return [
+        Supplement(
+            key="few_treated",
+            title=f"Inference that holds with few treated: {few.n_treated:,} of {few.n_clusters:,}",
+            sentences=few.notes,
+            table=_table(few.estimates, context, first=("method", "method")),
+        )
+    ]
+
+
+def _sensitivity(analysis: DidAnalysis, panel: Panel, context: Context) -> list[Supplement]:
+    from wwc_eval import did
+
+    asked = analysis.sensitivity
+    found: list[Supplement] = []
+    wanted: list[tuple[str, Callable[[], Supplement]]] = []
+    if asked.honest is not None:
+        wanted.append(("Sensitivity to trends that are not parallel", lambda: _honest(analysis, panel, context)))
+    if asked.pre_trend_power:
+        wanted.append(("Power of a test before treatment", lambda: _power(analysis, panel, context)))
+    if asked.leave_one_out:
+        wanted.append(
+            (
+                "Without each treated unit in turn",
+                lambda: _left_out(did.leave_one_out(panel, level=context.level), context),
+            )
+        )
+    if asked.compare and analysis.few_treated is not None:
+        few = analysis.few_treated
+        wanted.append(
+            (
+                "Every estimator on the same cells",
+                lambda: _compared(
+                    did.compare(
+                        panel,
+                        control=analysis.control or "never",
+                        draws=few.draws,
+                        rng=few.seed,
+                        level=context.level,
+                    ),
+                    context,
+                ),
+            )
+        )
+    for title, make in wanted:
+        try:
+            found.append(make())
+        except WwcError as error:
+            # what cannot be had for this panel is said, and the rest is shown
+            found.append(Supplement(key=title.lower().replace(" ", "_"), title=title, sentences=(str(error),)))
+    return found
+
+
+def _path_of(analysis: DidAnalysis, panel: Panel, context: Context) -> Any:
+    """Effects by event that are all relative to one period."""
+    return analysis.estimate(panel, context.level, universal=True)
+
+
+def _honest(analysis: DidAnalysis, panel: Panel, context: Context) -> Supplement:
+    from wwc_eval import did
+
+    asked = analysis.sensitivity
+    assert asked.honest is not None
+    found = did.honest(
+        _path_of(analysis, panel, context),
+        restriction=asked.honest,
+        values=[float(value) for value in asked.values] or None,
+        level=context.level,
+    )
+    return Supplement(
+        key="honest",
+        title="Sensitivity to trends that are not parallel",
+        sentences=found.notes,
+        table=found.estimates,
+        draw=found.plot,
+        alt="Interval of the effect as departures from parallel trends grow; the breakdown value is where it meets no effect.",
+    )
+
+
+def _power(analysis: DidAnalysis, panel: Panel, context: Context) -> Supplement:
+    from wwc_eval import did
+
+    found = did.pre_trend_power(_path_of(analysis, panel, context), alpha=1.0 - context.level)
+    return Supplement(
+        key="pre_trend_power",
+        title="Which trends a test before treatment could have seen",
+        sentences=found.notes,
+        table=found.estimates,
+    )
+
+
+def _left_out(found: Any, context: Context) -> Supplement:
+    return Supplement(
+        key="leave_one_out",
+        title="Without each treated unit in turn",
+        sentences=found.notes,
+        table=_table(found.estimates, context, first=None),
+    )
+
+
+def _compared(found: Any, context: Context) -> Supplement:
+    return Supplement(
+        key="compare",
+        title="Every estimator on the same cells",
+        sentences=found.notes,
+        table=_table(found.estimates, context, first=("estimator", "estimator")),
+        draw=found.plot,
+        alt="The effect with its interval by each estimator and by each method for few treated.",
+    )
+
+
+def _table(estimates: Iterable[Any], context: Context, *, first: tuple[str, str] | None) -> Table:
+    """Estimates as rows, to as many decimals as their errors call for."""
+    records: Any = estimates
+    rows = [dict(row) for row in records.to_dicts()]
+    name, label = first or ("term", "which")
+    items = list(records)
+    digits = _digits([item.se for item in items] + [item.ci_high - item.ci_low for item in items])
+    head = f"{100 * context.level:.6g}%"
+    columns = [
+        Column(name=name, label=label),
+        Column(name="estimate", kind="number", digits=digits),
+        Column(name="se", label="SE", kind="number", digits=digits),
+        Column(name="ci_low", label=f"{head} low", kind="number", digits=digits),
+        Column(name="ci_high", label=f"{head} high", kind="number", digits=digits),
+        Column(name="p_value", label="p", kind="p_value"),
+    ]
+    kept = [{column.name: row.get(column.name) for column in columns} for row in rows]
+    for row in kept:
+        row[name] = str(row[name]).replace("_", " ")
+    return Table(kept, columns)
+
+
+def _digits(spreads: Iterable[float]) -> int:
+    """Decimals that show two digits of the smallest spread, at most six."""
+    import math
+
+    known = [value for value in spreads if value and math.isfinite(value) and value > 0]
+    return min(max(1 - math.floor(math.log10(min(known))), 1), 6) if known else 2

@@ -1,0 +1,346 @@
+"""What a plan may ask of difference-in-differences: the estimator, its inference, and how sensitive it is to trends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from wwc_eval.errors import DesignError
+from wwc_eval.estimate import Estimate
+from wwc_eval.plans.document import Outcome
+from wwc_eval.plans.effects import one_sided, sample_by_arm
+from wwc_eval.plans.fields import Block, ColumnName, Number
+from wwc_eval.plans.vocabulary.base import AnalysisFields, Context, Finding
+
+if TYPE_CHECKING:
+    from wwc_eval.did import Panel
+    from wwc_eval.report.record import AnalysisResult
+
+__all__ = ["ANALYSES", "DidAnalysis"]
+
+OWN_ERRORS = frozenset({"callaway_santanna", "imputation", "two_stage"})
+"""Estimators whose errors come from their own influence functions."""
+WITH_COVARIATES = frozenset(
+    {"callaway_santanna", "two_way_fixed_effects", "sun_abraham", "imputation", "two_stage", "extended_twfe"}
+)
+ROBUST = frozenset({"CR2", "CR3"})
+
+
+class DidInference(Block):
+    """How errors are made."""
+
+    vcov: Literal["CR0", "CR1", "CR1S", "CR2", "CR3"] | None = Field(
+        None, description="Of regression estimators; CR1S where nothing is said"
+    )
+    cluster: ColumnName | None = Field(None, description="Clusters above the unit, such as the region")
+    draws: int | None = Field(
+        None,
+        ge=99,
+        description="Multiplier bootstrap of Callaway-Sant'Anna with so many draws, bands for all events",
+    )
+    seed: int | None = Field(None, ge=0, description="Seed of the draws")
+
+
+class FewTreatedInference(Block):
+    """Inference that holds with few treated units, beside the estimator's own."""
+
+    methods: list[Literal["permutation", "wild_bootstrap", "conley_taber", "ferman_pinto", "CR2", "CR3"]] = Field(
+        default=["permutation", "wild_bootstrap", "ferman_pinto"], min_length=1
+    )
+    draws: int = Field(9_999, ge=99)
+    seed: int = Field(ge=0)
+
+
+class Sensitivity(Block):
+    """How far the answer rests on parallel trends."""
+
+    honest: Literal["relative_magnitudes", "smoothness"] | None = Field(
+        None, description="Intervals that allow departures from parallel trends (Rambachan and Roth)"
+    )
+    values: list[Number] = Field(
+        default_factory=list, description="Sizes of the departures; the room's own where empty"
+    )
+    pre_trend_power: bool = Field(False, description="Which trends a test before treatment could have seen (Roth)")
+    leave_one_out: bool = Field(False, description="The effect without each treated unit in turn")
+    compare: bool = Field(False, description="Every estimator on the same cells, side by side")
+
+
+class DidAnalysis(AnalysisFields):
+    """Effect on the treated of beginning a programme, from units over time."""
+
+    model: Literal["did"]
+    estimator: Literal[
+        "callaway_santanna",
+        "two_way_fixed_effects",
+        "sun_abraham",
+        "imputation",
+        "two_stage",
+        "extended_twfe",
+        "stacked",
+    ] = "callaway_santanna"
+    aggregate: Literal["simple", "event", "cohort", "calendar"] | None = Field(
+        None, description="Average reported by callaway_santanna; simple where missing"
+    )
+    control: Literal["never", "not_yet"] | None = Field(
+        None, description="Compared with the never treated, or with those not treated yet; never where missing"
+    )
+    base: Literal["varying", "universal"] | None = Field(None, description="Base period of callaway_santanna")
+    anticipation: int = Field(0, ge=0, description="Periods before the start in which an effect is allowed")
+    covariates_: list[ColumnName] = Field(
+        default_factory=list, alias="covariates", description="Baseline columns that trends may depend on"
+    )
+    adjustment: Literal["dr", "ipw", "or"] | None = Field(
+        None, description="How callaway_santanna uses covariates"
+    )
+    family: Literal["gaussian", "poisson"] = "gaussian"
+    exposure: ColumnName | None = Field(None, description="Exposure of a count, such as the child population")
+    weights: ColumnName | None = Field(None, description="Weight of each unit")
+    inference: DidInference = DidInference()
+    few_treated: FewTreatedInference | None = Field(
+        None, description="Needed with fewer than 10 treated units (P08)"
+    )
+    sensitivity: Sensitivity = Sensitivity()
+
+    inference_at_unit: ClassVar[bool] = True
+
+    # --- what follows from the fields
+
+    @property
+    def formulas(self) -> Mapping[tuple[str | int, ...], str]:
+        """None: units and periods are the model."""
+        return {}
+
+    @property
+    def columns(self) -> Mapping[tuple[str | int, ...], str]:
+        """Columns named."""
+        named = {("exposure",): self.exposure, ("weights",): self.weights, ("inference", "cluster"): self.cluster}
+        found: dict[tuple[str | int, ...], str] = {path: name for path, name in named.items() if name is not None}
+        return {**found, **self.covariates}
+
+    @property
+    def covariates(self) -> Mapping[tuple[str | int, ...], str]:
+        """Covariates by path."""
+        return {("covariates", index): name for index, name in enumerate(self.covariates_)}
+
+    @property
+    def cluster(self) -> str | None:
+        """Clusters above the unit; the unit itself where none is named."""
+        return self.inference.cluster
+
+    @property
+    def small_sample(self) -> bool:
+        """With the block few_treated, or CR2 or CR3."""
+        return self.few_treated is not None or self.inference.vcov in ROBUST
+
+    def small_sample_fix(self, unit: str) -> str:
+        """What to write so that inference holds with few treated units."""
+        del unit
+        return "write few_treated: {seed: ...}, whose permutation holds with one treated unit"
+
+    @property
+    def scales(self) -> tuple[str, ...]:
+        """Ratio of rates, difference of rates, or of means."""
+        if self.family == "poisson":
+            return ("rate_ratio",)
+        return ("rate_difference",) if self.exposure is not None else ("mean_difference",)
+
+    # --- findings
+
+    def findings(self, outcome: Outcome | None) -> Iterator[Finding]:
+        """Family against the outcome (P09), options against the estimator (P14)."""
+        if outcome is not None and self.family == "poisson" and outcome.type != "count":
+            yield Finding(
+                code="P09",
+                path=("family",),
+                message=f"family poisson does not fit the {outcome.type} outcome '{outcome.name}'",
+                fix="write family: gaussian, or analyse a count with exposure:",
+            )
+        if outcome is not None and outcome.type == "count" and self.exposure is None and self.family == "gaussian":
+            yield Finding(
+                code="P09",
+                path=("exposure",),
+                message=f"counts of '{outcome.name}' of units of unequal size have no parallel trends",
+                fix="name the exposure:, or analyse a rate declared as continuous",
+            )
+        own = self.estimator == "callaway_santanna"
+        wrong = {
+            "aggregate": self.aggregate is not None and not own,
+            "base": self.base is not None and not own,
+            "adjustment": self.adjustment is not None and (not own or not self.covariates_),
+            "covariates": bool(self.covariates_) and self.estimator not in WITH_COVARIATES,
+            "control": self.control is not None
+            and self.estimator not in {"callaway_santanna", "extended_twfe", "stacked"},
+            "anticipation": self.anticipation > 0 and not own,
+            "family": self.family == "poisson"
+            and self.estimator not in {"extended_twfe", "two_way_fixed_effects"},
+        }
+        for name, odd in wrong.items():
+            if odd:
+                yield Finding(
+                    code="P14",
+                    path=(name,),
+                    message=f"{name} does not go with estimator: {self.estimator}"
+                    + (" without covariates" if name == "adjustment" and own else ""),
+                    fix=f"remove {name}, or choose another estimator",
+                )
+        yield from self._inference_findings(own=own)
+
+    def _inference_findings(self, *, own: bool) -> Iterator[Finding]:
+        asked = self.inference
+        if asked.vcov is not None and self.estimator in OWN_ERRORS:
+            yield Finding(
+                code="P14",
+                path=("inference", "vcov"),
+                message=f"errors of {self.estimator} come from its influence functions",
+                fix="remove vcov; few_treated: {methods: [CR2], seed: ...} shows CR2 beside it",
+            )
+        if (asked.draws is not None or asked.seed is not None) and not own:
+            yield Finding(
+                code="P14",
+                path=("inference", "draws"),
+                message="the multiplier bootstrap is of callaway_santanna",
+                fix="remove draws and seed, or write few_treated:",
+            )
+        elif (asked.draws is None) != (asked.seed is None):
+            yield Finding(
+                code="P14", path=("inference",), message="draws and seed go together", fix="give both or neither"
+            )
+        if self.sensitivity.values and self.sensitivity.honest is None:
+            yield Finding(
+                code="P14",
+                path=("sensitivity", "values"),
+                message="values are of honest intervals",
+                fix="write honest: relative_magnitudes, or remove values",
+            )
+        if self.sensitivity.compare and self.few_treated is None:
+            yield Finding(
+                code="P14",
+                path=("sensitivity", "compare"),
+                message="the comparison holds permutations, whose draws need a seed",
+                fix="write few_treated: {seed: ...}",
+            )
+
+    # --- runs
+
+    def run(self, context: Context) -> AnalysisResult:
+        """Estimate, with what the plan asks beside it."""
+        from wwc_eval.plans.did_supplements import Used, did_supplements
+        from wwc_eval.report.record import AnalysisResult
+
+        panel = self._panel(context)
+        result = self.estimate(panel, context.level)
+        effect = self._effect(result, context)
+        used = Used.of(context, panel)
+        return AnalysisResult(
+            id=self.id,
+            title=self.title or context.label,
+            role=context.outcome.role,
+            outcome=context.outcome.name,
+            outcome_label=context.label,
+            better=context.outcome.better,
+            model=self.model,
+            method=effect.method,
+            formula=f"{context.outcome.name} by {context.unit_column} and {context.panel.period}"  # type: ignore[union-attr]
+            + (f", adjusted for {', '.join(self.covariates_)}" if self.covariates_ else ""),
+            estimates=(effect,),
+            sample={
+                **sample_by_arm(
+                    context, used, cluster=self.cluster or context.unit_column, n_clusters=panel.n_clusters
+                ),
+                "completed": {},
+                "saturated": False,
+            },
+            notes=tuple(getattr(result, "notes", ())),
+            supplements=did_supplements(self, panel, result, context),
+        )
+
+    def _panel(self, context: Context) -> Panel:
+        from wwc_eval.did import Panel
+
+        if context.panel is None or context.unit_column is None:
+            raise DesignError(
+                "model: did needs design: kind: did with its panel", fix="write design: panel: {period, cohort}"
+            )
+        if len(context.arms) != 2:
+            raise DesignError("model: did has one programme", fix="declare two arms: with and without it")
+        frame = context.frame.loc[context.frame[context.outcome.name].notna()]
+        whole = context.panel.cross_sections
+        panel: Panel = Panel(
+            frame,
+            unit=None if whole else context.unit_column,
+            period=context.panel.period,
+            outcome=context.outcome.name,
+            cohort=context.panel.cohort,
+            exposure=self.exposure,
+            weights=self.weights,
+            cluster=self.cluster or (context.unit_column if whole else None),
+        )
+        return panel
+
+    def estimate(self, panel: Panel, level: float, *, universal: bool = False) -> Any:
+        """The estimator's result; of Callaway and Sant'Anna the average asked for (by event where ``universal``)."""
+        from wwc_eval import did
+
+        covariates = self.covariates_ or None
+        if self.estimator == "callaway_santanna":
+            options: dict[str, Any] = {"base": "universal" if universal else (self.base or "varying")}
+            if self.adjustment is not None:
+                options["method"] = self.adjustment
+            found = did.callaway_santanna(
+                panel,
+                control=self.control or "never",
+                anticipation=self.anticipation,
+                covariates=covariates,
+                level=level,
+                **options,
+            )
+            if self.inference.draws is not None and not universal:
+                found = found.bootstrap(draws=self.inference.draws, rng=self.inference.seed)
+            return found.aggregate("event" if universal else self.aggregate or "simple")
+        verb: Any = getattr(did, self.estimator)
+        given: dict[str, Any] = {"level": level}
+        if self.estimator in WITH_COVARIATES and covariates:
+            given["covariates"] = covariates
+        if self.estimator not in OWN_ERRORS:
+            given["vcov"] = self.inference.vcov or "CR1S"
+        if self.family == "poisson":
+            given["family"] = "poisson"
+        if self.control is not None and self.estimator in {"extended_twfe", "stacked"}:
+            given["control"] = self.control
+        return verb(panel, **given)
+
+    def _effect(self, result: Any, context: Context) -> Estimate:
+        """The overall effect under the arms' names."""
+        # Poisson estimators whose overall effect is a difference have the ratio beside it, first of its table
+        ratios = getattr(result, "ratios", None)
+        overall: Estimate = result.overall if ratios is None else ratios.items[0]
+        scale = self.scales[0]
+        units = context.units or overall.units
+        reference, treated = context.arms
+        changed: dict[str, Any] = {
+            "term": f"{context.arm}[{treated}]",
+            "details": {**overall.details, "reference": reference, "level": treated},
+        }
+        if scale != "rate_ratio":
+            changed |= {"scale": scale, "units": units}
+        effect = overall.replace(**changed)
+        return one_sided(effect, context.outcome.better) if context.sides == 1 else effect
+
+    def run_subgroup(self, context: Context, by: str) -> AnalysisResult:
+        """Refused: how effects differ between units is a question of its own.
+
+        Raises
+        ------
+        DesignError
+            Always, naming what to do instead.
+        """
+        del context
+        raise DesignError(
+            f"subgroups by '{by}' vary the analysis '{self.id}', a difference-in-differences over whole units",
+            fix="analyse a population: of the units of each group, and compare the effects with their intervals",
+        )
+
+
+ANALYSES: tuple[type[AnalysisFields], ...] = (DidAnalysis,)
