@@ -347,3 +347,14 @@ def test_refusals_say_where_and_why():
         we.agreement(messy(1)[0], "kapa")
     with pytest.raises(DataError, match="square"):
         we.ratings_of_table([[1, 2, 3], [1, 2, 3]])
+
+
+def test_raters_of_one_name_words_dates_and_empty_frames():
+    words = pd.DataFrame([["x", "y"], ["x", "x"], ["y", "y"]], columns=["Ann", "Ann"])
+    numbers = pd.DataFrame([[1, 2], [1, 1], [2, 2]])
+    assert we.agreement(words, "fleiss_kappa").estimate == we.agreement(numbers, "fleiss_kappa").estimate
+    assert "no subject" in we.agreement(numbers.iloc[:0], "ac1").details["reason"]
+    with pytest.raises(DataError, match="no rater"):
+        we.agreement(numbers[[]], "ac1")
+    with pytest.raises(DesignError, match="numbers and words"):
+        we.agreement(pd.DataFrame({"Ann": [1, "x"], "Ben": [1, 2]}), "ac1")

@@ -145,6 +145,9 @@ def test_missing_answers_are_counted_and_omega_needs_three_items():
     y[0, 0] = np.nan
     assert any("1 of 30" in warning for warning in we.cronbach_alpha(y).warnings)
     assert "two items" in we.mcdonald_omega(table("alpha_attitude")[:, :2]).details["reason"]
+    noise = np.random.default_rng(1).normal(size=(30, 3))
+    assert "copy" in we.mcdonald_omega(np.column_stack([noise, noise[:, 0]])).details["reason"]
+    assert "constant" in we.mcdonald_omega(np.column_stack([noise, np.ones(30)])).details["reason"]
     assert "one rater" in we.kendall_w([[1.0], [2.0]]).details["reason"]
     assert "one rating" in we.kendall_w([[1.0, 2.0], [1.0, 2.0]]).details["reason"]
     assert we.marginal_homogeneity([[1, 1], [2, 2]]).notes[1].startswith("No test")

@@ -171,6 +171,14 @@ def test_weak_unbounded_and_empty_sets_say_so():
     )
 
 
+def test_two_clusters_leave_nothing_to_test_with():
+    frame = trial(7).assign(la=lambda f: f["z0"])
+    found = we.complier_effect("y ~ 1", frame, uptake="dose", instrument="z0", cluster="la")
+    assert math.isnan(found.ci_low)
+    assert any("No interval" in warning for warning in found.warnings)
+    assert found.anderson_rubin.kind == "everything"
+
+
 def test_refusals_say_where_and_why():
     frame = trial(6)
     options = {"uptake": "dose", "instrument": "z0"}

@@ -87,6 +87,8 @@ def anderson_rubin(forms: ReducedForms, level: float) -> ConfidenceSet:
     from scipy import special
 
     q = len(forms.on_outcome)
+    if not forms.usable:  # nothing can be rejected
+        return ConfidenceSet(pieces=((-math.inf, math.inf),), level=level)
     critical = (
         float(special.fdtri(q, forms.df2, level))
         if math.isfinite(forms.df2)

@@ -327,6 +327,8 @@ def _result(
             n=len(y),
             n_clusters=clusters,
         )
+    if not (se > 0 and df > 0):
+        warnings.append("No interval: the clusters leave no variance or no degrees of freedom for it.")
     F = statistic_at(forms, 0.0)
     base = Estimate.from_normal(
         term=names.uptake,
@@ -353,7 +355,7 @@ def _result(
     return ComplierEffect(
         **state,
         anderson_rubin=found,
-        anderson_rubin_p=float(special.fdtrc(len(forms.on_outcome), forms.df2, F)),
+        anderson_rubin_p=float(special.fdtrc(len(forms.on_outcome), forms.df2, F)) if forms.usable else math.nan,
         first_stage=first,
         intention_to_treat=itt,
         claims=claims,

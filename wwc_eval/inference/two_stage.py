@@ -89,6 +89,12 @@ class ReducedForms:
     first: FirstStage
     words: str
 
+    @property
+    def usable(self) -> bool:
+        """Whether there are variances and degrees of freedom to test with."""
+        kept = np.concatenate([self.outcome.ravel(), self.uptake.ravel(), self.both.ravel()])
+        return bool(np.all(np.isfinite(kept)) and self.df2 > 0 and self.scale > 0 and np.any(self.outcome))
+
     def at(self, value: float) -> tuple[Floats, Floats]:
         """Effect on ``outcome - value * uptake`` and its covariance."""
         effect = self.on_outcome - value * self.on_uptake

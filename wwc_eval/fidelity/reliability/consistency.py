@@ -22,6 +22,8 @@ INTERVALS = {
     "bonett": "Bonett 2002, doi:10.3102/10769986027004335",
     "normal": "van Zyl, Neudecker and Nel 2000, doi:10.1007/BF02296146",
 }
+SINGULAR = 1e-9
+"""Smallest eigenvalue of correlations from which a factor is fitted."""
 ALPHA = "Cronbach 1951, doi:10.1007/BF02310555"
 OMEGA = "McDonald 1999, Test theory; Joreskog 1967, doi:10.1007/BF02289658"
 
@@ -179,6 +181,10 @@ def mcdonald_omega(
         reason = "two items do not determine a factor"
     if reason is None and len(y) <= y.shape[1]:
         reason = f"{len(y)} respondents for {y.shape[1]} items leave no factor to fit"
+    if reason is None and np.any(np.ptp(y, axis=0) == 0):
+        reason = "an item is constant, so it has no correlation with the others"
+    if reason is None and float(np.linalg.eigvalsh(np.corrcoef(y, rowvar=False))[0]) < SINGULAR:
+        reason = "an item is a copy or a sum of others, so the correlations leave no uniqueness to fit"
     if reason is not None:
         return _without(label, reason, n=len(y), level=level, notes=notes, citation=OMEGA)
 
@@ -243,8 +249,7 @@ def _reason(y: Floats) -> str | None:
         return "one item only, so nothing shows how items hang together"
     if len(y) < 3:
         return f"{len(y)} respondents with all items, needs at least 3"
-    constant = np.ptp(y, axis=0) == 0
-    if constant.all():
+    if np.all(np.ptp(y, axis=0) == 0):
         return "every item is constant"
     if float(np.ptp(y.sum(axis=1))) == 0:
         return "the sum of the items is the same for every respondent"

@@ -335,6 +335,13 @@ def _frame(data: pd.DataFrame, effects: Effects, score: str) -> tuple[pd.DataFra
     kept = data.loc[whole]
     if not len(kept):
         raise DataError("no row has a score and all facets", place=Place(column=score))
+    if float(np.ptp(kept[score].to_numpy(dtype=float))) == 0:
+        raise DataError(
+            f"'{score}' is the same in all {len(kept):,} rows",
+            place=Place(column=score),
+            rule="scores must vary",
+            fix="check the scores; without variance there is none to share out",
+        )
     columns = {f"f{k}": pd.factorize(kept[name])[0] for k, name in enumerate(effects.facets)}
     return pd.DataFrame({**columns, "y": kept[score].to_numpy(dtype=float)}), int((~whole).sum())
 

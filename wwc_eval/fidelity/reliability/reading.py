@@ -222,7 +222,7 @@ def _split(ratings: Any, cluster: str | Sequence[Any] | None) -> tuple[pd.DataFr
         ratings = pd.DataFrame(array, columns=[f"rater_{k + 1}" for k in range(array.shape[1])])
     frame = to_pandas(ratings)
     if cluster is None:
-        return frame, None, None
+        return _distinct(frame), None, None
     if isinstance(cluster, str):
         if cluster not in frame.columns:
             raise DataError(
@@ -247,7 +247,14 @@ def _split(ratings: Any, cluster: str | Sequence[Any] | None) -> tuple[pd.DataFr
             rule="errors clustered by local authority need the local authority of every subject",
             fix="fill it in, or leave these subjects out",
         )
-    return frame, np.asarray(codes, dtype=np.intp), name
+    return _distinct(frame), np.asarray(codes, dtype=np.intp), name
+
+
+def _distinct(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with a name of its own for every rater."""
+    if frame.columns.is_unique:
+        return frame
+    return frame.set_axis([f"{name} ({k + 1})" for k, name in enumerate(frame.columns)], axis=1)
 
 
 def _numeric(values: Any) -> bool:
