@@ -443,3 +443,8 @@ def test_the_report_says_what_the_trial_was_sized_for(tmp_path):
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "What the trial was sized for" in page
     assert "2,300 children of 46 teams" in page
+    docx = pytest.importorskip("docx")
+    document = docx.Document(str(results.report(tmp_path / "report.docx")))
+    assert "What the trial was sized for" in [text.text for text in document.paragraphs]
+    cells = [[cell.text for cell in row.cells] for table in document.tables for row in table.rows]
+    assert all([name, value] in cells for name, value in told.items())

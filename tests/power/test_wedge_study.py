@@ -75,7 +75,7 @@ def test_choices_of_df_that_are_off_are_warned_of(name):
     for df in DFS:
         gap = row["formula"][df] - row["formula"]["satterthwaite"]
         notes = design.replace(df=df).power(effect).warnings
-        assert any(note.startswith(f"df='{df}'") for note in notes) == (abs(gap) > 0.02), df
+        assert any(f"(df='{df}')" in note for note in notes) == (abs(gap) > 0.02), df
     if "continuous" in name:
         assert abs(row["formula"]["satterthwaite"] - row["simulated"]["mixed_model"]) < 0.006
         assert abs(row["formula"]["z"] - row["simulated"]["mixed_model_z"]) < 0.006

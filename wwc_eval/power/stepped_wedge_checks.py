@@ -20,6 +20,11 @@ __all__ = ["check_wedge", "standard_treatment", "warnings_of"]
 TIMES = ("categorical", "linear", "none")
 DFS = ("z", "between_within", "clusters", "satterthwaite")
 FEW = 8
+DF_WORDS = {
+    "z": "Normal quantiles",
+    "clusters": "Degrees of freedom of clusters - 2",
+    "between_within": "Between-within degrees of freedom",
+}
 MOST_ERROR = 0.02
 DENSE = 400
 """Cells up to which Satterthwaite's degrees of freedom are had for a warning; with more, degrees of freedom hardly matter."""
@@ -171,8 +176,9 @@ def _off(design: SteppedWedge, effect: Number) -> Iterator[str]:
         other = _power_with(design, effect, df="satterthwaite")
         if other is not None and abs(own - other) > MOST_ERROR:
             yield (
-                f"df='{design.df}' puts power {100 * abs(own - other):.0f} points {'above' if own > other else 'below'} that "
-                "of a mixed model with Satterthwaite's degrees of freedom; robust errors have less power than the mixed model."
+                f"{DF_WORDS[design.df]} (df='{design.df}') put power {100 * abs(own - other):.0f} points "
+                f"{'above' if own > other else 'below'} that of a mixed model with Satterthwaite's degrees of freedom; robust "
+                "errors have less power than the mixed model."
             )
     if isinstance(design.outcome, Binary) and design.outcome.variance in {"null", "pooled"}:
         other = _power_with(design, effect, outcome=design.outcome.replace(variance="unpooled"))
