@@ -22,6 +22,8 @@ __all__ = ["COUNTABLE", "Reference", "lottery", "permutations"]
 Codes = NDArray[np.int8]
 COUNTABLE = 25_000
 """Reassignments that are listed rather than drawn."""
+CELLS = 4_000_000
+"""Random keys held at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,16 +114,22 @@ def permutations(statistic: Statistic, draws: int, rng: Seed | None) -> Referenc
 
 
 def _drawn(codes: Codes, draws: int, source: np.random.Generator) -> Codes:
-    """Permutations at random: the treated codes go, in order, to the blocks with the smallest of random keys."""
+    """Permutations at random: each treated code goes to a block of its own."""
     slots = codes[codes > 0]
-    keys = source.random((draws, len(codes)))
-    if len(slots) < len(codes):
-        near = np.argpartition(keys, len(slots) - 1, axis=1)[:, : len(slots)]
-    else:
-        near = np.tile(np.arange(len(codes)), (draws, 1))
-    order = np.argsort(np.take_along_axis(keys, near, axis=1), axis=1)
-    drawn = np.zeros(keys.shape, dtype=np.int8)
-    np.put_along_axis(drawn, np.take_along_axis(near, order, axis=1), slots[None, :], axis=1)
+    size, pool = len(slots), len(codes)
+    drawn = np.zeros((draws, pool), dtype=np.int8)
+    if size * size < pool:
+        # so few that blocks drawn twice are rare: those draws are made again
+        picks = source.integers(0, pool, (draws, size))
+        while (twice := (np.diff(np.sort(picks, axis=1), axis=1) == 0).any(axis=1)).any():
+            picks[twice] = source.integers(0, pool, (int(twice.sum()), size))
+        np.put_along_axis(drawn, picks, slots[None, :], axis=1)
+        return drawn
+    step = max(1, CELLS // pool)
+    for start in range(0, draws, step):
+        part = drawn[start : start + step]
+        order = np.argsort(source.random(part.shape), axis=1)[:, :size]
+        np.put_along_axis(part, order, slots[None, :], axis=1)
     return drawn
 
 
