@@ -332,6 +332,11 @@ def test_few_treated_units_are_said_beside_every_estimate_that_rests_on_them():
     assert math.isnan(alone.overall.se)
     assert early.se > 0
     assert any("no leave-one-out error" in note for note in alone.notes)
+    one = panel_of(lone[~lone["la"].isin(first.index[first == 2014])])
+    void = we.did.two_way_fixed_effects(one, vcov="CR3").overall
+    assert "CR3 does not identify" in " ".join(void.warnings)
+    assert math.isnan(void.se)
+    assert len(we.did.two_way_fixed_effects(one).overall.warnings) == 1
     few = lone[~lone["la"].isin(first.index[first == 2014][1:])]
     assert (
         "2 treated clusters: conventional errors are far too small"

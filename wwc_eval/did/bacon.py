@@ -138,7 +138,7 @@ def bacon_decomposition(panel: Panel, vcov: str = "CR1S") -> BaconDecomposition:
     >>> data = pd.DataFrame(rows, columns=["la", "year", "rate"]).assign(start=lambda d: 3 * (d.la < 3) + (d.la == 3) * 5)
     >>> found = bacon_decomposition(Panel(data, unit="la", period="year", outcome="rate", cohort="start"))
     >>> [round(weight, 3) for weight in found.estimates.column("weight")]
-    [0.645, 0.215, 0.086, 0.054]
+    [0.652, 0.217, 0.087, 0.043]
     """
     sample = sample_of(panel, "bacon_decomposition", keep_always=True)
     if not panel.balanced or panel.cell_weights is not None:
