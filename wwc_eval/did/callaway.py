@@ -98,7 +98,7 @@ def callaway_santanna(
     >>> panel = we.Panel(data, unit="local_authority", period="year", outcome="cla_starts_rate", cohort="programme_from")
     >>> result = callaway_santanna(panel)
     >>> round(result.overall.estimate, 2), len(result.estimates)
-    (-1.78, 36)
+    (-3.33, 36)
     """
     if not isinstance(panel, Panel):
         raise DesignError(
