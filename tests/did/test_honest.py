@@ -405,6 +405,21 @@ class TestDoor:
 
         assert we.did.honest(Result()).to_dicts() == we.did.honest(Result.path).to_dicts()
 
+    def test_estimators_hand_their_path_on(self):
+        from did_data import la_panel
+
+        data = la_panel()
+        panel = we.Panel(data[data["t"] <= 24], unit="la", period="t", outcome="y", cohort="g")
+        study = we.did.event_study(panel)
+        found = we.did.honest(study, values=[0.0], window=(-5, 3))
+        first = next(
+            row for row, key in zip(study.estimates, study.estimates.keys, strict=True) if key["event"] == 0
+        )
+        assert found.overall.estimate == pytest.approx(first.estimate, rel=1e-12)
+        assert found.overall.se == pytest.approx(first.se, rel=1e-12)
+        with pytest.raises(DesignError, match="common reference"):
+            we.did.honest(we.did.imputation(panel))
+
     def test_refusals(self):
         path = random_path(43)
         with pytest.raises(DesignError, match="no effects by event"):

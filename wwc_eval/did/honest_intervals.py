@@ -31,9 +31,9 @@ RESTRICTIONS = ("relative_magnitudes", "smoothness")
 CITATION = "Rambachan and Roth 2023, doi:10.1093/restud/rdad018"
 DEFAULT_MAGNITUDES = (0.0, 0.5, 1.0, 1.5, 2.0)
 DEFAULT_STEPS = 6
-SECTIONS = 25
+SECTIONS, FINER_SECTIONS = 25, 9
 WIDENINGS = 12
-REFINEMENTS = 6
+REFINEMENTS = 9
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -139,7 +139,7 @@ def honest(
     last event before treatment. Smoothness: the shortest fixed-length interval ``v'b -+ cv(M B(v) / sd(v)) sd(v)``; its length grows with M
     while its centre moves, so its ends need not. Errors are taken as normal with the covariance as known: with few treated
     units it is not, and neither are these intervals. Sources: Rambachan and Roth 2023, doi:10.1093/restud/rdad018; Andrews, Roth and
-    Pakes 2023, doi:10.1093/restud/rdad008; Armstrong and Kolesar 2018, doi:10.3982/ECTA14434.
+    Pakes 2023, doi:10.1093/restud/rdad004; Armstrong and Kolesar 2018, doi:10.3982/ECTA14434.
 
     Examples
     --------
@@ -172,7 +172,7 @@ def honest(
 
     def keeps(tried: Floats) -> np.ndarray:
         if edge is None:
-            return _kept(at, tried, null, alpha)
+            return magnitudes.keeps(at, tried, null, alpha)
         ends = smoothness.intervals(at, tried, alpha, edge)
         return np.asarray((ends[:, 0] <= null) & (null <= ends[:, 1]))
 
@@ -187,13 +187,6 @@ def honest(
         units=path.units,
         notes=_notes(at, path.df, largest[0], smooth=smooth),
     )
-
-
-def _kept(at: Setting, values: Floats, null: float, alpha: float) -> np.ndarray:
-    """Whether the relative-magnitudes interval of each M holds the null, without its ends."""
-    tests = magnitudes.tests_of(at, values, alpha / 10.0)
-    kept = magnitudes.accepted(tests, np.full((len(tests.rows), 1), null), alpha, alpha / 10.0)[:, 0]
-    return np.bincount(tests.rows[kept], minlength=len(values)) > 0
 
 
 def least_kept(keeps: Callable[[Floats], np.ndarray], start: float) -> float:
@@ -212,7 +205,7 @@ def least_kept(keeps: Callable[[Floats], np.ndarray], start: float) -> float:
     for _ in range(REFINEMENTS):
         place = int(kept.argmax())
         low, high = (float(tried[place - 1]) if place else low), float(tried[place])
-        tried = np.linspace(low, high, SECTIONS)[1:]
+        tried = np.linspace(low, high, FINER_SECTIONS)[1:]
         kept = keeps(tried)
         kept[-1] = True
     return float(tried[int(kept.argmax())])

@@ -8,15 +8,15 @@ need neither linear programmes nor simulation. All values of M and all changes a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import log_ndtr, ndtr, ndtri_exp
+from scipy.special import log_ndtr, ndtr, ndtri, ndtri_exp
 
 from wwc_eval.did.honest_setting import Setting
 from wwc_eval.inference.families import Floats
 
-__all__ = ["Tests", "accepted", "critical_values", "identified", "intervals", "tests_of"]
+__all__ = ["Tests", "accepted", "critical_values", "identified", "intervals", "keeps", "tests_of"]
 
 POINTS = 65
 HALVINGS = 44
@@ -73,6 +73,20 @@ def identified(at: Setting, values: Floats) -> Floats:
 
 def tests_of(at: Setting, values: Floats, first_stage: float) -> Tests:
     """Every test of every M, with critical values of level ``first_stage``."""
+    return _sharpened(_bounded(at, values, first_stage), first_stage)
+
+
+def _sharpened(tests: Tests, first_stage: float) -> Tests:
+    """The same tests with their least-favourable critical values."""
+    return replace(tests, critical=critical_values(tests.vertices, tests.vcov, 1.0 - first_stage))
+
+
+def _bounded(at: Setting, values: Floats, first_stage: float) -> Tests:
+    """Every test of every M, with an upper bound of its critical value.
+
+    No vertex has a standard deviation above one, and those on the change alone are multiples of each other: three values at
+    most can exceed.
+    """
     steps = at.changes
     before, after, reach = steps[: at.anchor], steps[at.anchor :], at.reach
     spread = np.einsum("jk,kl,jl->j", after, at.vcov, after)
@@ -105,7 +119,7 @@ def tests_of(at: Setting, values: Floats, first_stage: float) -> Tests:
         vertices=vertices,
         point=point,
         vcov=vcov,
-        critical=critical_values(vertices, vcov, 1.0 - first_stage),
+        critical=np.full(m * s * 2, float(ndtri(1.0 - first_stage / 3.0))),
         rows=np.repeat(np.arange(m), 2 * s),
     )
 
@@ -205,23 +219,40 @@ def intervals(at: Setting, values: Floats, alpha: float) -> Floats:
     """
     values = np.asarray(values, dtype=float)
     first_stage = alpha / 10.0
-    tests = tests_of(at, values, first_stage)
+    tests = _bounded(at, values, first_stage)
+    low, high, possible = _reach(tests)
+    # the test of the largest change keeps the identified set, so those that reach no further do not matter
+    sets = identified(at, values)[tests.rows]
+    tests = _sharpened(tests[possible & ((low < sets[:, 0]) | (high > sets[:, 1]))], first_stage)
+    low, high, possible = _reach(tests)
+    found = identified(at, values)
+    edges = _edges(tests[possible], low[possible], high[possible], alpha, first_stage)
+    for row in range(values.size):
+        mine = edges[tests.rows[possible] == row]
+        mine = mine[np.isfinite(mine[:, 0])]
+        if len(mine):
+            found[row] = min(found[row, 0], mine[:, 0].min()), max(found[row, 1], mine[:, 1].max())
+    return found
+
+
+def _reach(tests: Tests) -> tuple[Floats, Floats, np.ndarray]:
+    """Values beyond which the first stage rejects, and whether it keeps any."""
     centre = -tests.vertices[:, 0, 1] * tests.point[:, 1] / tests.vertices[:, 0, 0]  # M a d
     low = tests.point[:, 0] - centre - tests.critical / tests.vertices[:, 0, 0]
     high = tests.point[:, 0] + centre - tests.critical / tests.vertices[:, 1, 0]
-    possible = (tests.vertices[:, 2:, 1] * tests.point[:, 1, None]).max(axis=1) <= tests.critical
-    possible &= low < high
-    found = np.full((values.size, 2), np.nan)
-    kept = np.flatnonzero(possible)
-    if not kept.size:
-        return found
-    edges = _edges(tests[kept], low[kept], high[kept], alpha, first_stage)
-    for row in range(values.size):
-        mine = edges[tests.rows[kept] == row]
-        mine = mine[np.isfinite(mine[:, 0])]
-        if len(mine):
-            found[row] = mine[:, 0].min(), mine[:, 1].max()
-    return found
+    alone = (tests.vertices[:, 2:, 1] * tests.point[:, 1, None]).max(axis=1)
+    return low, high, np.asarray((alone <= tests.critical) & (low < high))
+
+
+def keeps(at: Setting, values: Floats, theta: float, alpha: float) -> np.ndarray:
+    """Whether the interval of each M holds one value, without its ends."""
+    first_stage = alpha / 10.0
+    values = np.asarray(values, dtype=float)
+    tests = _bounded(at, values, first_stage)
+    low, high, possible = _reach(tests)
+    tests = _sharpened(tests[possible & (low <= theta) & (theta <= high)], first_stage)
+    kept = accepted(tests, np.full((len(tests.rows), 1), theta), alpha, first_stage)[:, 0]
+    return np.bincount(tests.rows[kept], minlength=values.size) > 0
 
 
 def _edges(tests: Tests, low: Floats, high: Floats, alpha: float, first_stage: float) -> Floats:

@@ -122,7 +122,7 @@ def setting(
         raise DesignError(
             "the effects have no common reference event",
             rule="sensitivity to trends needs effects that are all relative to one event",
-            fix='aggregate effects of base="universal"',
+            fix='take we.did.event_study, sun_abraham, or callaway_santanna(panel, base="universal").aggregate("event")',
         )
     reference = int(path.reference)
     if reference >= -path.anticipation:

@@ -155,9 +155,10 @@ def interrupted_time_series(
     fits = {name: fit_series(y, design, data.times, errors, chosen) for name, y in data.outcomes.items()}
     main = next(iter(fits))
     how = f"Newey-West errors with {chosen} lags" if errors == "newey_west" else "AR(1) errors by REML"
-    seasonal = (
-        "" if season is None else f", {'dummies' if harmonics is None else f'{harmonics} harmonics'} of {season}"
-    )
+    seasonal = ""
+    if season is not None:
+        terms = "dummies" if harmonics is None else f"{harmonics} pairs of harmonics"
+        seasonal = f", {terms} of {season}"
     method = f"{'Controlled i' if data.controlled else 'I'}nterrupted time series{seasonal}, {how}"
     shared = {
         "level": level,
