@@ -11,6 +11,7 @@ from few_panels import la_frame, ols, panel_of
 
 import wwc_eval as we
 from wwc_eval.did.comparison import frozen_sample
+from wwc_eval.did.few_permutation import p_words
 from wwc_eval.did.guard import cohort_p_values, guard_of, guarded
 from wwc_eval.errors import DataError, DesignError
 from wwc_eval.estimate import Estimate
@@ -177,7 +178,7 @@ def test_the_guard_puts_a_permutation_beside_every_conventional_error():
     found = guarded(estimate, panel)
     assert found.details["permutation_p"] == exact
     assert found.warnings == (guard_of(panel).words,)
-    assert f"p = {exact:.3f}" in found.warnings[0]
+    assert p_words(exact) in found.warnings[0]
     many = panel_of(la_frame(n=30, treated=tuple((k, 4) for k in range(5))))
     assert guard_of(many) is None
     assert guarded(estimate, many) is estimate

@@ -96,6 +96,7 @@ class Check(Rendered):
         ax.set_yticks(places, [str(key[self.key]) for key in self.estimates.keys])
         for tick in ax.get_yticklabels():
             tick.set_parse_math(False)
+        ax.set_ylim(-0.6, len(self.estimates) - 0.4)
         ax.set_ylabel(self.key.replace("_", " "))
         ax.set_xlabel(f"effect on {self.panel.columns['outcome']} ({100 * self.overall.level:g}% interval)")
         return ax

@@ -12,8 +12,9 @@ from wwc_eval.did.few_scores import Reassigned
 from wwc_eval.did.few_statistic import Statistic
 from wwc_eval.inference.families import Floats
 from wwc_eval.inference.inversion import bisected_interval, linear_interval, p_value
+from wwc_eval.table import format_p_value
 
-__all__ = ["Permuted", "permuted"]
+__all__ = ["Permuted", "p_words", "permuted"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,3 +94,15 @@ def _over(found: Reassigned, effect: float) -> Floats:
         over = top / np.sqrt(np.maximum(square, 0.0))
     # an effect without error is as extreme as can be
     return np.where(square > 0, over, np.where(np.isnan(top), math.nan, np.copysign(math.inf, top)))
+
+
+def p_words(value: float) -> str:
+    """A p-value in a sentence.
+
+    Examples
+    --------
+    >>> p_words(0.0421), p_words(0.0002)
+    ('p = 0.042', 'p < 0.001')
+    """
+    text = format_p_value(value)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wwc_eval.did.few_permutation import p_words
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -31,7 +33,7 @@ def plot_reassigned(result: FewTreated, ax: Axes | None = None) -> Axes:
     label = "effect over its error" if studentised else "effect"
     ax.set_xlabel(f"{label} on {result.panel.columns['outcome']} had others been treated (line: actual)")
     ax.set_ylabel("reassignments")
-    ax.set_title(f"p = {test.p_value:.3f}", loc="left", fontsize=10)
+    ax.set_title(p_words(test.p_value), loc="left", fontsize=10)
     return ax
 
 

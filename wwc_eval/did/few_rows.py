@@ -201,7 +201,7 @@ def _wild(asked: Asked, *, imposed: bool) -> Estimate:
         p_value=test.p_value,
         ci_low=test.ci_low,
         ci_high=test.ci_high,
-        method=f"Wild cluster bootstrap, {kind} weights, {every}, {name}",
+        method=f"Wild cluster bootstrap, {kind.capitalize()} weights, {every}, {name}",
         warnings=tuple(warnings),
         citation=CITATIONS["wild"],
         details={"weights": kind, "complete": drawn.complete, "imposed": imposed, "smallest_p_value": smallest},

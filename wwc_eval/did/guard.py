@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from wwc_eval.did.few_permutation import permuted
+from wwc_eval.did.few_permutation import p_words, permuted
 from wwc_eval.did.few_reference import permutations
 from wwc_eval.did.few_statistic import Statistic
 from wwc_eval.did.panel import Panel
@@ -86,7 +86,7 @@ def _guard(panel: Panel) -> Guard | None:
     except WwcError as error:
         words = f"{small}, and treatment cannot be permuted ({error}); do not use them"
         return Guard(treated=treated, clusters=panel.n_clusters, p_value=math.nan, words=words)
-    words = f"{small}; permutation of the {name} effect over clusters: p = {found.p_value:.3f} (see few_treated)"
+    words = f"{small}; permutation of the {name} effect over clusters: {p_words(found.p_value)} (see few_treated)"
     return Guard(treated=treated, clusters=panel.n_clusters, p_value=found.p_value, words=words)
 
 

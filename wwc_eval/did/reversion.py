@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wwc_eval.did.effects import EffectEstimates
-from wwc_eval.did.few_permutation import Permuted
+from wwc_eval.did.few_permutation import Permuted, p_words
 from wwc_eval.did.few_reference import Reference, lottery, permutations
 from wwc_eval.did.few_statistic import Statistic
 from wwc_eval.did.panel import Panel
@@ -90,7 +90,7 @@ class RegressionToMean(Rendered):
         return (
             (
                 f"On average joiners were {way} by {abs(one.estimate):.3g} a period against the national trend "
-                f"(permutation p = {one.p_value:.3f})."
+                f"(permutation, {p_words(one.p_value)})."
             ),
             (
                 f"Change expected without treatment, from others after such a rise: {back.estimate:.3g} "
@@ -100,22 +100,24 @@ class RegressionToMean(Rendered):
         )
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Joiners less the national trend by periods since they joined."""
+        """Joiners less the national trend, and less their own mean before joining, by periods since they joined."""
         if ax is None:
             from matplotlib.figure import Figure
 
             ax = Figure(figsize=(6.8, 3.8), layout="constrained").subplots()
         joins = (self.panel.adopted < self.panel.n_periods) & (self.panel.adopted > 0)
         events = self.panel.events[joins]
+        before = np.where(events < 0, self.gaps[joins], np.nan)
+        gaps = self.gaps[joins] - _mean(before)[:, None]
         ax.axhline(0.0, color="0.6", linewidth=0.8)
         ax.axvspan(-self.window - 0.5, -0.5, color="#e8f0f6", linewidth=0, zorder=0)
-        for event, gap in zip(events, self.gaps[joins], strict=True):
+        for event, gap in zip(events, gaps, strict=True):
             ax.plot(event, gap, color="#9db7d1", linewidth=0.9, zorder=1)
         every = np.unique(events)
-        means = [float(np.nanmean(self.gaps[joins][events == at])) for at in every.tolist()]
+        means = _mean(np.stack([np.where(events == at, gaps, np.nan).ravel() for at in every.tolist()]))
         ax.plot(every, means, "o-", color="#D55E00", markersize=3.5, label="mean of joiners", zorder=2)
         ax.set_xlabel("periods since joining (shaded: the window)")
-        ax.set_ylabel(f"{self.panel.columns['outcome']} less national trend")
+        ax.set_ylabel(f"{self.panel.columns['outcome']} less national trend\nand own mean before")
         ax.legend(frameon=False)
         return ax
 
