@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from wwc_eval.power.outcomes import Binary, Continuous, Outcome
 from wwc_eval.power.solving import Anatomy, Solvable
 
 if TYPE_CHECKING:
+    from wwc_eval.power.results import RequiredResult
     from wwc_eval.power.simulation.result import Simulation
 
 __all__ = ["PanelDiD", "placebo_power"]
@@ -214,6 +215,47 @@ class PanelDiD(Solvable):
                     "df='clusters'."
                 )
         return tuple(notes)
+
+    def required(
+        self,
+        level: Literal["treated", "control"],
+        effect: float,
+        power: float = 0.8,
+        *,
+        alpha: float = 0.05,
+        sides: int = 2,
+        convention: str | Convention = "exact",
+    ) -> RequiredResult:
+        """Smallest number of LAs of one kind that reaches a power, the others as they are.
+
+        Parameters
+        ----------
+        level : {"treated", "control"}
+            ``treated`` repeats the design's cohorts whole; ``control`` adds LAs that are never treated.
+        effect : float
+            Effect to detect, in the outcome's units.
+        power, alpha, sides, convention
+            As in :meth:`mdes`.
+
+        Returns
+        -------
+        RequiredResult
+            ``int()`` gives it; ``.arms`` holds treated and control LAs, ``.short`` the power of one step fewer.
+
+        Raises
+        ------
+        DesignError
+            If no number reaches the power, or populations are given LA by LA.
+
+        Examples
+        --------
+        >>> design = PanelDiD.standard(treated=6, control=60, pre=5, post=3, noise_sd=4.0, rho=0.6)
+        >>> int(design.required("treated", 3.5))
+        11
+        """
+        from wwc_eval.power.panel_solve import required_las
+
+        return required_las(self, level, effect, power=power, alpha=alpha, sides=sides, convention=convention)
 
     def describe(self) -> str:
         """The design in one line."""

@@ -294,7 +294,11 @@ class RequiredResult(_Result):
 
 
 def _required_label(level: str) -> str:
-    return "cell size required" if level == "cell_size" else f"{level}s required"
+    from wwc_eval.power.checks import plural
+
+    if level == "cell_size":
+        return "cell size required"
+    return f"{level}s required" if level.endswith("LA") else f"{plural(level)} required"
 
 
 def joined(warnings: Sequence[str]) -> tuple[str, ...]:
