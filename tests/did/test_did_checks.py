@@ -210,6 +210,33 @@ def test_every_result_with_few_treated_shows_the_permutation():
         assert "p (permutation)" in str(found), name
 
 
+def test_events_of_few_are_shown_with_their_permutation():
+    panel = panel_of(la_frame(n=14, treated=((3, 4), (5, 6)), missing=0.04))
+    y, T = panel.outcomes, panel.n_periods
+    places = np.flatnonzero(panel.adopted < T)
+
+    def effect(first, second, event):
+        rest = np.ones(14, dtype=bool)
+        rest[[first, second]] = False
+        gaps = []
+        for unit, date in ((first, 4), (second, 6)):
+            if 0 <= date + event < T:
+                change = y[:, date + event] - y[:, date - 1]
+                if np.isfinite(change[unit]):
+                    gaps.append(change[unit] - np.nanmean(change[rest]))
+        return np.mean(gaps) if gaps else math.inf
+
+    rows = we.did.event_study(panel).estimates
+    for event in (-3, 0, 1, 3):
+        actual = effect(*places, event)
+        values = [effect(a, b, event) for a in range(14) for b in range(14) if a != b]
+        p = np.mean(np.abs(values) >= abs(actual) * (1 - 1e-9))
+        item = next(i for key, i in zip(rows.keys, rows, strict=True) if key["event"] == event)
+        assert item.details["permutation_p"] == pytest.approx(p)
+    by_event = we.did.callaway_santanna(panel).aggregate("event").estimates
+    assert all("permutation_p" in item.details for item in by_event)
+
+
 def test_cohorts_of_few_are_shown_with_their_permutation():
     panel = we.Panel(castle(), unit="sid", period="year", outcome="l_homicide", cohort="g")
     result = we.did.callaway_santanna(panel)

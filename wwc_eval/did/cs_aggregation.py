@@ -13,6 +13,7 @@ from wwc_eval.did.cs_averages import Averages
 from wwc_eval.did.cs_tables import BandedEstimates, Spread, banded_grid, estimates_of, spread_of
 from wwc_eval.did.event_path import EventPath
 from wwc_eval.did.guard import guarded
+from wwc_eval.did.guard_events import guarded_events
 from wwc_eval.estimate import Estimate, Estimates
 from wwc_eval.table import Grid, Rendered
 
@@ -91,6 +92,8 @@ class Aggregation(Rendered):
         if self.kind == "cohort":
             dates = [int(self.result.group_times.cohorts[key]) for key in self.averages.keys]
             items = [guarded(one, self.panel, cohort=date) for one, date in zip(items, dates, strict=True)]
+        if self.kind == "event":
+            items = guarded_events(items, [int(key) for key in self.averages.keys], self.panel)
         return BandedEstimates(items, keys, title=self.method, notes=self.notes)
 
     def _label(self, key: int) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wwc_eval.did.event_path import EventPath
-from wwc_eval.did.guard import guarded
+from wwc_eval.did.guard import guard_of, guarded
 from wwc_eval.did.panel import Panel
 from wwc_eval.estimate import Estimate, Estimates
 from wwc_eval.inference.families import Floats
@@ -164,6 +164,13 @@ class DidResult(Rendered):
     def __post_init__(self) -> None:
         """With few treated the permutation stands beside the conventional error."""
         object.__setattr__(self, "overall", guarded(self.overall, self.panel))
+        table = self.estimates
+        if guard_of(self.panel) is not None and any("event" in key for key in table.keys):
+            from wwc_eval.did.guard_events import guarded_events
+
+            items = guarded_events(table.items, [key.get("event") for key in table.keys], self.panel)
+            changed = EffectEstimates(items, table.keys, title=table.title, notes=table.notes)
+            object.__setattr__(self, "estimates", changed)
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """The overall effect, then the rows of ``estimates``."""

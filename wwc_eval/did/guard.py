@@ -19,7 +19,17 @@ from wwc_eval.errors import WwcError
 from wwc_eval.estimate import Estimate
 from wwc_eval.inference.families import Floats
 
-__all__ = ["FEW", "Guard", "cohort_guard", "cohort_p_values", "guard_of", "guard_warnings", "guarded"]
+__all__ = [
+    "FEW",
+    "Guard",
+    "cohort_guard",
+    "cohort_p_values",
+    "guard_of",
+    "guard_warnings",
+    "guarded",
+    "reference_draws",
+    "seed_of",
+]
 
 FEW = 5
 """Fewer treated clusters than these, and conventional errors are not shown alone."""
@@ -81,8 +91,7 @@ def _guard(panel: Panel) -> Guard | None:
     small = f"{counted}: conventional errors are far too small with so few"
     try:
         statistic, name = _statistic(panel)
-        draws = max(FEWEST, min(DRAWS, CELLS // panel.n_clusters))
-        found = permuted(statistic, permutations(statistic, draws, _seed(panel)), 0.95)
+        found = permuted(statistic, permutations(statistic, reference_draws(panel), seed_of(panel)), 0.95)
     except WwcError as error:
         words = f"{small}, and treatment cannot be permuted ({error}); do not use them"
         return Guard(treated=treated, clusters=panel.n_clusters, p_value=math.nan, words=words)
@@ -97,7 +106,12 @@ def _statistic(panel: Panel) -> tuple[Statistic, str]:
     return two_way, "two-way"
 
 
-def _seed(panel: Panel) -> np.random.Generator:
+def reference_draws(panel: Panel) -> int:
+    """Permutations drawn where there are too many to list."""
+    return max(FEWEST, min(DRAWS, CELLS // panel.n_clusters))
+
+
+def seed_of(panel: Panel) -> np.random.Generator:
     """Random numbers that are a function of the data."""
     digest = hashlib.sha256()
     for array in (panel.outcomes, panel.adopted, panel.weights):
@@ -200,7 +214,7 @@ def cohort_p_values(result: Any) -> list[float | None]:
         pool = np.r_[used[mine], used[~mine]]
         key = (int(mine.sum()), len(pool))
         if key not in chosen:
-            chosen[key] = _choices(*key, _seed(panel))
+            chosen[key] = _choices(*key, seed_of(panel))
         picks, exact = chosen[key]
         values = np.stack([changes[k][pool] for k in effects], axis=1)
         found |= dict(zip(effects, _shares(values, panel.weights[pool], picks, exact=exact), strict=True))
