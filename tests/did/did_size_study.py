@@ -85,7 +85,7 @@ def robust(q, n1):
     return found
 
 
-def two_groups(total, first, squares, first_squares, n1, n):
+def two_groups(total, first, squares, first_squares, *, n1, n):
     """Effect and squared error (CR0) from sums over everybody and over the treated."""
     n0 = n - n1
     rest, rest_squares = total - first, squares - first_squares
@@ -96,7 +96,7 @@ def two_groups(total, first, squares, first_squares, n1, n):
 
 def permutation(q, n1, draws, rng):
     """p of the plain and the studentised permutation."""
-    reps, n = q.shape
+    n = q.shape[1]
     if n1 == 1:
         picks = np.broadcast_to(np.arange(n)[:, None], (n, 1))
     else:
@@ -104,10 +104,8 @@ def permutation(q, n1, draws, rng):
     chosen = np.zeros((len(picks), n))
     np.put_along_axis(chosen, picks, 1.0, axis=1)
     total, squares = q.sum(axis=1)[:, None], (q**2).sum(axis=1)[:, None]
-    effect, error = two_groups(total, q @ chosen.T, squares, q**2 @ chosen.T, n1, n)
-    own = two_groups(
-        total[:, 0], q[:, :n1].sum(axis=1), squares[:, 0], (q[:, :n1] ** 2).sum(axis=1), n1, n
-    )
+    effect, error = two_groups(total, q @ chosen.T, squares, q**2 @ chosen.T, n1=n1, n=n)
+    own = two_groups(total[:, 0], q[:, :n1].sum(axis=1), squares[:, 0], (q[:, :n1] ** 2).sum(axis=1), n1=n1, n=n)
     found = {}
     for name, values, actual in (
         ("permutation", effect, own[0]),
@@ -125,10 +123,10 @@ def wild(q, n1, draws, rng):
     left = q - q.mean(axis=1, keepdims=True)
     first, second = left @ w.T, left**2 @ (w**2).T
     mine, own = left[:, :n1] @ w[:, :n1].T, left[:, :n1] ** 2 @ (w[:, :n1] ** 2).T
-    effect, error = two_groups(first, mine, second, own, n1, q.shape[1])
+    effect, error = two_groups(first, mine, second, own, n1=n1, n=q.shape[1])
     actual = two_groups(
         left.sum(axis=1), left[:, :n1].sum(axis=1), (left**2).sum(axis=1), (left[:, :n1] ** 2).sum(axis=1),
-        n1, q.shape[1],
+        n1=n1, n=q.shape[1],
     )  # fmt: skip
     t, t0 = effect / np.sqrt(error), actual[0] / np.sqrt(actual[1])
     return (1 + (np.abs(t) >= np.abs(t0)[:, None]).sum(axis=1)) / (1 + draws)
@@ -152,21 +150,26 @@ def ferman_pinto(q, pop, n1, draws, rng):
     n = q.shape[1]
     zero = q[:, n1:] - q[:, n1:].mean(axis=1, keepdims=True)
     inverse, squares = 1.0 / pop[:, n1:], zero**2
-    x = inverse - inverse.mean(axis=1, keepdims=True)
-    b = (x * squares).sum(axis=1) / (x**2).sum(axis=1)
-    a = squares.mean(axis=1) - b * inverse.mean(axis=1)
-    through = (inverse * squares).sum(axis=1) / (inverse**2).sum(axis=1)
-    flat, origin = b < 0, (b >= 0) & (a < 0)
-    a = np.where(flat, squares.mean(axis=1), np.where(origin, 0.0, a))
-    b = np.where(flat, 0.0, np.where(origin, through, b))
+    weight = np.ones_like(squares)
+    for _ in range(4):
+        total = weight.sum(axis=1)
+        centre, level = ((weight * v).sum(axis=1) / total for v in (inverse, squares))
+        x = inverse - centre[:, None]
+        b = (weight * x * squares).sum(axis=1) / (weight * x**2).sum(axis=1)
+        a = level - b * centre
+        through = (weight * inverse * squares).sum(axis=1) / (weight * inverse**2).sum(axis=1)
+        flat, origin = b < 0, (b >= 0) & (a < 0)
+        a = np.where(flat, level, np.where(origin, 0.0, a))
+        b = np.where(flat, 0.0, np.where(origin, through, b))
+        weight = (a[:, None] + b[:, None] * inverse) ** -2.0
     spread = np.sqrt(a[:, None] + b[:, None] / pop)
     scaled = (q - q.mean(axis=1, keepdims=True)) / spread
     effect = q[:, :n1].mean(axis=1) - q[:, n1:].mean(axis=1)
-    weight = spread * np.where(np.arange(n) < n1, 1.0 / n1, -1.0 / (n - n1))
+    share = spread * np.where(np.arange(n) < n1, 1.0 / n1, -1.0 / (n - n1))
     far = np.zeros(len(q))
     for _ in range(draws):
         picks = rng.integers(0, n, n)
-        far += np.abs((scaled[:, picks] * weight).sum(axis=1)) >= np.abs(effect)
+        far += np.abs((scaled[:, picks] * share).sum(axis=1)) >= np.abs(effect)
     return (1 + far) / (1 + draws)
 
 
@@ -181,7 +184,7 @@ def p_values(q, pop, n1, draws, rng):
     }
 
 
-def sizes(rho, n1, where, reps, seed, chunk=250):
+def sizes(rho, n1, where, reps, *, seed, chunk=250):
     """Share of trials in which each method rejects at 5%; None where it gives no p-value."""
     rng = np.random.default_rng([seed, int(10 * rho), n1, WHERE.index(where)])
     counts, done = dict.fromkeys(METHODS, 0.0), 0
@@ -203,11 +206,42 @@ def cells():
                     yield where, n1, rho
 
 
+def percent(value):
+    return "—" if value is None else f"{100 * value:.1f}"
+
+
+def tables(record):
+    """The tables of the page: by autocorrelation for all LAs, and for the smallest and largest tenth."""
+    head = "| " + " | ".join(name.replace("_", " ") for name in METHODS) + " |"
+    first = ["| treated | AR(1) " + head, "| ---: | ---: |" + " ---: |" * len(METHODS)]
+    second = ["| treated | of the " + head, "| ---: | --- |" + " ---: |" * len(METHODS)]
+    for row in record["rows"]:
+        cells = " | ".join(percent(row[name]) for name in METHODS)
+        if row["where"] == "all":
+            first.append(f"| {row['treated']} | {row['rho']:g} | {cells} |")
+    for where in WHERE[1:]:
+        for n1 in TREATED[:-1]:
+            rows = [row for row in record["rows"] if row["where"] == where and row["treated"] == n1]
+            means = [
+                None if rows[0][name] is None else sum(row[name] for row in rows) / len(rows) for name in METHODS
+            ]
+            second.append(f"| {n1} | {where} | " + " | ".join(percent(value) for value in means) + " |")
+    return first, second
+
+
 def main(reps=6_000, tenth_reps=3_000):
     rows = []
     for where, n1, rho in cells():
         count = reps if where == "all" else tenth_reps
-        rows.append({"where": where, "treated": n1, "rho": rho, "reps": count, **sizes(rho, n1, where, count, 20261127)})
+        rows.append(
+            {
+                "where": where,
+                "treated": n1,
+                "rho": rho,
+                "reps": count,
+                **sizes(rho, n1, where, count, seed=20261127),
+            }
+        )
         print(rows[-1], flush=True)
     record = {
         "command": "python tests/did/did_size_study.py",
