@@ -334,9 +334,14 @@ def test_few_treated_units_are_said_beside_every_estimate_that_rests_on_them():
     assert any("no leave-one-out error" in note for note in alone.notes)
     one = panel_of(lone[~lone["la"].isin(first.index[first == 2014])])
     void = we.did.two_way_fixed_effects(one, vcov="CR3").overall
-    assert "CR3 does not identify" in " ".join(void.warnings)
+    assert "fitted exactly, such as the only one of its cohort: no error is given" in " ".join(void.warnings)
     assert math.isnan(void.se)
     assert len(we.did.two_way_fixed_effects(one).overall.warnings) == 1
+    mixed = we.did.sun_abraham(panel_of(lone), vcov="CR2")
+    assert "% of the variance under equal errors" in mixed.overall.warnings[0]
+    assert mixed.overall.se > 0
+    assert [math.isnan(item.se) for item in mixed.by_cohort] == [False, True]
+    assert we.did.sun_abraham(NOISY, vcov="CR2").overall.warnings == ()
     few = lone[~lone["la"].isin(first.index[first == 2014][1:])]
     assert (
         "2 treated clusters: conventional errors are far too small"

@@ -93,10 +93,8 @@ def event_study(
     contrasts[:m, 0] = post / post.sum()
     contrasts[:m, 1:] = np.eye(m)
     method = f"Event study by two-way fixed effects, reference event {reference}; {robust.words}"
-    shared = shared_fields(
-        sample, method=method, citation=CITATION, n_clusters=robust.n_clusters, kind=robust.kind
-    )
-    found = contrasted(sample, robust, contrasts, level, shared)
+    shared = shared_fields(sample, method=method, citation=CITATION, n_clusters=robust.n_clusters)
+    found = contrasted(robust, contrasts, level, shared)
     order = list(range(1, m + 1))
     return DidResult(
         method=method,

@@ -97,11 +97,9 @@ def extended_twfe(
     fit = fit_linear(data, design.tables, design.names)
     robust = robust_of(fit, vcov, df)
     method = f"Extended two-way fixed effects, control: {words}; {robust.words}"
-    shared = shared_fields(
-        sample, method=method, citation=CITATION, n_clusters=robust.n_clusters, kind=robust.kind
-    )
+    shared = shared_fields(sample, method=method, citation=CITATION, n_clusters=robust.n_clusters)
     contrasts = cells.averages(len(fit.beta))
-    found = contrasted(sample, robust, contrasts, level, shared)
+    found = contrasted(robust, contrasts, level, shared)
     return cells.result(found, reference=reference, influence=influence_of(robust, contrasts), notes=design.notes)
 
 

@@ -16,20 +16,14 @@ from wwc_eval.inference.families import Floats
 __all__ = ["contrasted", "influence_of", "shared_fields"]
 
 
+SOME, MOSTLY = 1e-6, 0.5
+"""Share of a contrast fitted exactly that is said, and that leaves no error to give."""
+
+
 def shared_fields(
-    sample: Sample,
-    *,
-    method: str,
-    citation: str,
-    n_clusters: int | None,
-    scale: str = "coefficient",
-    kind: str = "",
+    sample: Sample, *, method: str, citation: str, n_clusters: int | None, scale: str = "coefficient"
 ) -> dict[str, Any]:
-    """Fields that all estimates of a result share; ``kind`` is the covariance."""
-    warnings = guard_warnings(sample.panel)
-    if _void(sample, kind):
-        words = "does not identify the variance of an effect on one treated cluster: no error is given"
-        warnings += (f"{kind} {words}.",)
+    """Fields that all estimates of a result share."""
     return {
         "method": method,
         "citation": citation,
@@ -37,25 +31,31 @@ def shared_fields(
         "scale": scale,
         "n": sample.n_cells,
         "n_clusters": n_clusters,
-        "warnings": warnings,
+        "warnings": guard_warnings(sample.panel),
     }
 
 
-def _void(sample: Sample, kind: str) -> bool:
-    """Whether the one treated cluster is fitted by its own effect, so that nothing tells of its variance."""
-    return kind in ("CR2", "CR3") and sample.treated_clusters == 1
-
-
-def contrasted(
-    sample: Sample, robust: Robust, contrasts: Floats, level: float, shared: dict[str, Any]
-) -> Inference:
-    """Contrasts (K, m) of the coefficients of a fit, without errors where the covariance has none to give."""
+def contrasted(robust: Robust, contrasts: Floats, level: float, shared: dict[str, Any]) -> Inference:
+    """Contrasts (K, m) of the coefficients of a fit, without errors where CR2 or CR3 has none to give."""
     check_number("level", level, above=0, below=1)
-    df = [robust.df(contrasts[:, k]) for k in range(contrasts.shape[1])]
+    columns = range(contrasts.shape[1])
+    vcov = contrasts.T @ robust.matrix @ contrasts
+    exact = np.array([robust.exact_share(contrasts[:, k]) for k in columns])
+    void = exact > MOSTLY
+    if exact[0] > SOME:
+        start = (
+            f"{robust.kind} takes nothing for clusters that are fitted exactly, such as the only one of its cohort"
+        )
+        end = (
+            "no error is given"
+            if void[0]
+            else f"they are {100 * exact[0]:.0f}% of the variance under equal errors"
+        )
+        shared = {**shared, "warnings": (*shared["warnings"], f"{start}: {end}.")}
     return Inference(
         values=contrasts.T @ robust.fit.beta,
-        vcov=contrasts.T @ robust.matrix @ contrasts * (np.nan if _void(sample, robust.kind) else 1.0),
-        df=np.array(df),
+        vcov=np.where(void[:, None] | void, np.nan, vcov),
+        df=np.array([robust.df(contrasts[:, k]) for k in columns]),
         level=level,
         shared=shared,
     )

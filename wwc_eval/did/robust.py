@@ -21,6 +21,7 @@ from wwc_eval.inference.glm import Kernel
 
 __all__ = ["DID_VCOVS", "Robust", "robust_of"]
 
+EXACT = 1e-9
 DID_VCOVS = ("classical", "HC1", *CR_KINDS)
 """Covariances of the regression estimators of this room."""
 
@@ -75,6 +76,14 @@ class Robust:
         if not self.satterthwaite:
             return self.constant_df
         return self._rows.satterthwaite(contrast)
+
+    def exact_share(self, contrast: Floats) -> float:
+        """Share of the variance of a contrast, under equal independent errors, in clusters that are fitted exactly.
+
+        Such a direction leaves no residual, so CR2 and CR3 take nothing for it: a cohort of one cluster with effects
+        of its own, or the one treated cluster. 0 for the other covariances.
+        """
+        return self._rows.exact_share(contrast) if self.kind in ("CR2", "CR3") else 0.0
 
 
 def robust_of(fit: LinearFit, kind: str, df: str | None = None) -> Robust:
@@ -237,6 +246,26 @@ class _Rows:
         if self.kind == "CR3":
             return np.asarray(np.sqrt(self.weight)[:, None] * self.robust.adjusted)
         return self.weighted.plain
+
+    @cached_property
+    def exact(self) -> Floats:
+        """Directions of the coefficients, in the coordinates of Q, that one cluster alone determines, (k, p)."""
+        found = [np.empty((0, self.Q.shape[1]))]
+        for start, size in zip(self.layout.starts, self.layout.sizes, strict=True):
+            part = self.Q[start : start + size]
+            if size <= part.shape[1]:
+                values, vectors = np.linalg.eigh(part @ part.T)
+                found.append(vectors[:, values > 1.0 - EXACT].T @ part)
+            else:
+                values, vectors = np.linalg.eigh(part.T @ part)
+                found.append(vectors[:, values > 1.0 - EXACT].T)
+        return np.concatenate(found)
+
+    def exact_share(self, contrast: Floats) -> float:
+        """Share of a contrast's length in directions that one cluster alone determines."""
+        direction = self.direction(contrast)
+        length = float(direction @ direction)
+        return float(np.sum((self.exact @ direction) ** 2)) / length if length > 0 else 0.0
 
     def influence(self) -> Floats:
         """What each cluster adds to the coefficients, shape (G, K)."""

@@ -113,10 +113,8 @@ def stacked(
         f"Stacked event study, events {window[0]} to {window[1]}, controls {control.replace('_', ' ')} treated, stacks "
         f"{how}; {robust.words}"
     )
-    shared = shared_fields(
-        sample, method=method, citation=CITATION, n_clusters=robust.n_clusters, kind=robust.kind
-    )
-    found = contrasted(sample, robust, contrasts, level, {**shared, "n": data.n_cells})
+    shared = shared_fields(sample, method=method, citation=CITATION, n_clusters=robust.n_clusters)
+    found = contrasted(robust, contrasts, level, {**shared, "n": data.n_cells})
     order = list(range(1, len(kept) + 1))
     return DidResult(
         method=method,

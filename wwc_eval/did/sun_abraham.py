@@ -72,9 +72,7 @@ def sun_abraham(
     fit = fit_linear(data, sample.with_covariates(cells.of_groups(data)), (*cells.terms, *sample.names))
     robust = robust_of(fit, vcov, df)
     method = f"Interaction-weighted event study of Sun and Abraham, reference event {reference}; {robust.words}"
-    shared = shared_fields(
-        sample, method=method, citation=CITATION, n_clusters=robust.n_clusters, kind=robust.kind
-    )
+    shared = shared_fields(sample, method=method, citation=CITATION, n_clusters=robust.n_clusters)
     contrasts = cells.averages(len(fit.beta))
-    found = contrasted(sample, robust, contrasts, level, shared)
+    found = contrasted(robust, contrasts, level, shared)
     return cells.result(found, reference=reference, influence=influence_of(robust, contrasts))

@@ -92,11 +92,9 @@ def triple_difference(
     names += [f"eligible in {sample.label(column)}" for column in range(1, sample.n_periods)]
     robust = robust_of(fit_linear(data, tables, names), vcov, df)
     method = f"Triple difference, eligible: {eligible}, reference event {reference}; {robust.words}"
-    shared = shared_fields(
-        sample, method=method, citation=CITATION, n_clusters=robust.n_clusters, kind=robust.kind
-    )
+    shared = shared_fields(sample, method=method, citation=CITATION, n_clusters=robust.n_clusters)
     contrasts = cells.averages(len(names))
-    found = contrasted(sample, robust, contrasts, level, shared)
+    found = contrasted(robust, contrasts, level, shared)
     return cells.result(found, reference=reference, influence=influence_of(robust, contrasts))
 
 

@@ -163,12 +163,10 @@ def _result(sample: Sample, robust: Robust, name: str, level: float, *, ratio: b
     beside = f", given {', '.join(sample.names)}" if sample.names else ""
     method = f"{name}{beside}; {robust.words}"
     scale = "rate_ratio" if ratio else "coefficient"
-    shared = shared_fields(
-        sample, method=method, citation=CITATION, n_clusters=robust.n_clusters, kind=robust.kind, scale=scale
-    )
+    shared = shared_fields(sample, method=method, citation=CITATION, n_clusters=robust.n_clusters, scale=scale)
     terms = ("treated", *sample.names)
     every = np.eye(len(terms))
-    found = contrasted(sample, robust, every, level, shared)
+    found = contrasted(robust, every, level, shared)
     found = replace(found, values=np.exp(found.values)) if ratio else found
     notes = sample.notes
     if len(sample.cohorts) > 1:
