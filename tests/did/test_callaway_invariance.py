@@ -277,6 +277,17 @@ def test_a_cohort_without_a_base_and_cells_without_units_are_said():
     assert not any(k["cohort"] == 13 and k["event"] >= 0 for k in result.estimates.keys)
 
 
+def test_covariates_that_are_missing_everywhere_and_clusters_too_few():
+    data = did_data.la_panel().assign(z=np.nan)
+    result = we.did.callaway_santanna(la(data), covariates="z")
+    assert "seen in both periods with its covariates" in " ".join(result.notes)
+    assert len(result.estimates) == 0
+    treated = set(data.loc[data["g"] > 0, "la"].unique()[:3])
+    few = data[(data["g"] == 0) | data["la"].isin(treated)]
+    sections = we.Panel(few, unit=None, period="t", outcome="y", cohort="g", cluster="la")
+    assert "3 treated clusters" in we.did.callaway_santanna(sections).overall.warnings[0]
+
+
 def test_results_pickle_render_and_plot(tmp_path):
     result = we.did.callaway_santanna(la(), base="universal").bootstrap(199, rng=1)
     again = pickle.loads(pickle.dumps(result))

@@ -253,7 +253,7 @@ def test_faults_of_several_columns_are_reported_together():
     with pytest.raises(DataError) as error:
         panel(data, period="when", weights="w")
     text = str(error.value)
-    for words in ("row 2, column 'la': the unit is missing", "row 5, column 'rate': the outcome is infinite",
+    for words in ("row 2, column 'la': the unit is missing", "row 5, column 'rate': the outcome is infinite or too large",
                   "row 6, column 'w': the weight is negative", "row 8, column 'when': the period cannot be read"):  # fmt: skip
         assert words in text
 
@@ -340,6 +340,15 @@ def test_counts_below_zero_and_exposures_of_zero():
     with pytest.raises(DataError) as error:
         panel(data, outcome="count", exposure="children")
     assert {problem.place.row for problem in error.value.problems} == {2, 7}
+
+
+def test_numbers_that_cannot_be_analysed():
+    for wrong, words in ((1e200, "too large for sums of squares"), (-np.inf, "infinite"), (1j, "complex number")):
+        with pytest.raises(DataError, match=words):
+            panel(frame().assign(rate=lambda d, wrong=wrong: d["rate"] * wrong))
+    with pytest.raises(DataError) as error:
+        panel(frame().assign(on=lambda d: np.where(d["on"] == 1, "yes", "no")), cohort=None, treated="on")
+    assert len(error.value.problems) == 16
 
 
 def test_arguments_that_are_missing_or_no_names():

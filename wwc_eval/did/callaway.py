@@ -251,7 +251,18 @@ class CallawaySantAnna(Rendered):
 
     @cached_property
     def _warnings(self) -> tuple[str, ...]:
-        return guard_warnings(self.panel)
+        panel = self.panel
+        if panel.cross_sections and panel.clustered:
+            treated = panel.clusters_of(panel.adopted < panel.n_periods)
+            few = (
+                f"{treated} treated clusters: conventional errors are far too small with so few; give unit= to a "
+            )
+            return (
+                (f"{few}table of one row a cluster and period, and use few_treated",)
+                if treated < FEW_TREATED
+                else ()
+            )
+        return guard_warnings(panel)
 
     @cached_property
     def estimates(self) -> BandedEstimates:
@@ -290,6 +301,12 @@ class CallawaySantAnna(Rendered):
         fine = np.isfinite(self.values)
         found = self.functions.by_cluster(replace(every, cells=every.cells[fine], cohorts=every.cohorts[fine]))
         return np.hstack([self.functions.by_cluster(simple.contrasts), found])
+
+    @cached_property
+    def unit_influence(self) -> Floats:
+        """What each unit adds to each of ``estimates``, shape (n, m), in the order of ``panel.units``."""
+        every, fine = every_effect(self.group_times), np.isfinite(self.values)
+        return self.functions.by_unit(replace(every, cells=every.cells[fine], cohorts=every.cohorts[fine]))
 
     def aggregate(
         self,

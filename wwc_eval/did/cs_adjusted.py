@@ -20,6 +20,7 @@ Floats = NDArray[np.float64]
 METHODS = ("dr", "ipw", "or")
 MOST_PROPENSITY = 0.999
 """Above it the treated units have no comparison like them (as in R's did)."""
+UNSEEN = "no unit of the cohort, or none of the comparison, is seen in both periods with its covariates"
 TRIMMED = 0.995
 """Comparison units with a propensity as high as this are left out (as in R's DRDID)."""
 
@@ -54,6 +55,9 @@ def adjusted_effects(
     influence = np.zeros((panel.n_units, len(cells)))
     lost: dict[str, int] = {}
     for members, effects in _shared(panel, cells, covariates, cohort):
+        if not members.size:
+            lost[UNSEEN] = lost.get(UNSEEN, 0) + len(effects)
+            continue
         first = effects[0]
         x = covariates.values[members, min(cells.period[first], cells.base[first])]
         changes = (
@@ -102,7 +106,7 @@ def _unfit(sample: _Sample) -> str:
     width = sample.x.shape[1]
     controls = sample.treated == 0
     if not (sample.treated == 1).any() or not controls.any():
-        return "no unit of the cohort, or none of the comparison, is seen in both periods with its covariates"
+        return UNSEEN
     if controls.sum() < width:
         return "the comparison has fewer units than covariates"
     gram = sample.x[controls].T @ sample.x[controls]

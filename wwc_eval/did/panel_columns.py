@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["check_columns", "kept", "numbers_of"]
 
 Floats = NDArray[np.float64]
+LARGEST = 1e100
 
 
 def check_columns(frame: pd.DataFrame, named: Mapping[str, str | None]) -> None:
@@ -68,6 +69,9 @@ def numbers_of(frame: pd.DataFrame, column: str, faults: Faults, *, what: str) -
     series = frame[column]
     if isinstance(series.dtype, np.dtype) and series.dtype.kind in "fiub":
         values = series.to_numpy().astype(np.float64, copy=False)
+    elif pd.api.types.is_complex_dtype(series):
+        faults.add(f"the {what} is a complex number", column=column, fix="give real numbers")
+        values = np.full(len(series), np.nan)
     elif pd.api.types.is_numeric_dtype(series):
         values = series.to_numpy(dtype=np.float64, na_value=np.nan)
     else:
@@ -77,13 +81,20 @@ def numbers_of(frame: pd.DataFrame, column: str, faults: Faults, *, what: str) -
 
 
 def _refuse_infinite(values: Floats, column: str, faults: Faults, what: str) -> None:
-    # a sum is finite where every value is, which one pass can tell
+    # a sum of squares is small and not missing where every value is fine, which one pass can tell
     with np.errstate(over="ignore", invalid="ignore"):
-        total = values.sum()
-    if not np.isfinite(total):
-        bad = np.flatnonzero(np.isinf(values))
+        total = float(values @ values)
+    if not total < LARGEST**2:
+        bad = np.flatnonzero(np.abs(values) > LARGEST)
         if bad.size:
-            faults.rows(f"the {what} is infinite", bad, column=column, values=values[bad], fix="correct the rows")
+            faults.rows(
+                f"the {what} is infinite or too large for sums of squares",
+                bad,
+                column=column,
+                values=values[bad],
+                rule=f"at most {LARGEST:g}",
+                fix="correct the rows, or use other units",
+            )
 
 
 def _from_text(series: pd.Series, column: str, faults: Faults, what: str) -> Floats:

@@ -103,7 +103,10 @@ def from_cohort(frame: pd.DataFrame, column: str, grid: Grid, scale: PeriodScale
 
 def from_treated(frame: pd.DataFrame, column: str, grid: Grid, faults: Faults) -> Ints:
     """Position of each unit's first treated period, shape (n,); T for never. Reversals are faults."""
+    before = len(faults.problems)
     values = numbers_of(frame, column, faults, what="treatment")
+    if len(faults.problems) > before:
+        return np.full(len(grid.units), len(grid.periods), dtype=np.int64)
     used = np.sort(grid.rows[grid.rows >= 0])
     for bad, message in (
         (used[np.isnan(values[used])], "the treatment is missing"),
