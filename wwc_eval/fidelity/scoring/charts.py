@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from wwc_eval.errors import DataError, DesignError, check_choice, did_you_mean
-from wwc_eval.fidelity.charting import BLUE, GREY, ORANGE, new_axes
+from wwc_eval.fidelity.charting import BLUE, GREY, ORANGE, RED, new_axes
 from wwc_eval.fidelity.scoring.plain import means_of
 
 if TYPE_CHECKING:
@@ -78,24 +78,39 @@ def draw_profile(
     names = _percent_components(scores)
     if not names:
         raise DataError("no component is a percent of its maximum", fix="look at the table of bands")
-    own = [_percents(scores, name)[scores.matrix.places.of_case[at] == place] for name in names]
-    mean = np.array([float(np.nanmean(part)) if (~np.isnan(part)).any() else np.nan for part in own])
+    mean, low, high = _adjusted(scores, names, at, place)
     everyone = np.array([float(np.nanmean(_percents(scores, name))) for name in names])
     labels = [_label(scores, name) for name in names]
     if kind == "radar":
         return _radar(unit, labels, mean, everyone, ax)
-    low, high = _limits(scores, names, at, place)
     axes = new_axes(ax, 6.5, 1.2 + 0.45 * len(names))
     rows = np.arange(len(names))[::-1]
     axes.barh(rows, mean, color=BLUE, height=0.55, label=unit)
     known = np.isfinite(low)
     axes.hlines(rows[known], low[known], high[known], color=GREY, linewidth=2)
     axes.plot(everyone, rows, "D", color=ORANGE, markersize=6, label="mean of all cases")
+    _draw_requirements(scores, names, rows, axes)
     axes.set_yticks(rows, labels)
     axes.set_xlim(0, 100)
     axes.set_xlabel(f"percent of maximum possible, {100 * scores.level:g}% interval")
     axes.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
     return axes
+
+
+def _draw_requirements(scores: FidelityScores, names: list[str], rows: Any, axes: Axes) -> None:
+    """What the specification asks for: the highest band, and components that it requires."""
+    band = scores.spec.document.spec.bands[-1]
+    if band.min is not None:
+        bottom, top = scores.spec.read.score_range
+        least = 100 * (float(band.min) - bottom) / (top - bottom)
+        axes.axvline(least, color=GREY, linestyle="--", linewidth=1, label=f"{band.name}: composite")
+    asked = {name: float(least) for name, least in band.requires.components.items() if name in names}
+    percent = {
+        name: least for name, least in asked.items() if scores.spec.read.components[name].metric == "percent"
+    }
+    if percent:
+        at = [rows[names.index(name)] for name in percent]
+        axes.plot(list(percent.values()), at, "|", color=RED, markersize=16, label=f"{band.name}: component")
 
 
 def _find(scores: FidelityScores, unit: str, level: str | None) -> tuple[str, int]:
@@ -107,15 +122,21 @@ def _find(scores: FidelityScores, unit: str, level: str | None) -> tuple[str, in
     raise DesignError(f"there is no unit '{unit}'", fix=did_you_mean(unit, known))
 
 
-def _limits(scores: FidelityScores, names: list[str], level: str, place: int) -> tuple[Floats, Floats]:
-    """Interval of each component of one unit, where it is in percent and has one."""
-    low, high = np.full(len(names), np.nan), np.full(len(names), np.nan)
+def _adjusted(scores: FidelityScores, names: list[str], level: str, place: int) -> tuple[Floats, Floats, Floats]:
+    """Score of each component of one unit with its interval; as rated where it is not in percent or has no model."""
+    mean, low, high = (np.full(len(names), np.nan) for _ in range(3))
+    mine = scores.matrix.places.of_case[level] == place
     for row, name in enumerate(names):
+        rated = _percents(scores, name)[mine]
+        mean[row] = float(np.nanmean(rated)) if (~np.isnan(rated)).any() else np.nan
         if scores.spec.read.components[name].metric != "percent":
             continue
-        below, above = scores.margin(level, name).interval(scores.level)
-        low[row], high[row] = np.clip(below[place], 0, 100), np.clip(above[place], 0, 100)
-    return low, high
+        margin = scores.margin(level, name)
+        if np.isfinite(margin.se[place]):
+            below, above = margin.interval(scores.level)
+            mean[row] = float(np.clip(margin.estimate[place], 0, 100))
+            low[row], high[row] = np.clip(below[place], 0, 100), np.clip(above[place], 0, 100)
+    return mean, low, high
 
 
 def _radar(unit: str, labels: list[str], mean: Floats, everyone: Floats, ax: Axes | None) -> Axes:

@@ -19,6 +19,7 @@ from wwc_eval.fidelity.scoring.ratings import Ratings, read_ratings
 from wwc_eval.table import Grid, Rendered, Table
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
@@ -70,8 +71,8 @@ def score(
     >>> spec = we.FidelitySpecification.load("sample_data/specifications/safety_planning.yaml")
     >>> ratings = we.read_table("sample_data/fidelity_ratings.csv")
     >>> scores = score(spec, ratings)
-    >>> len(scores.cases), len(scores.by("local_authority"))
-    (720, 12)
+    >>> len(scores.items), len(scores.values("composite"))
+    (12, 720)
     """
     read = read_ratings(spec, ratings, units)
     matrix = build_matrix(spec, read)
@@ -203,6 +204,11 @@ class FidelityScores(Rendered):
         return tables.component_table(self)
 
     @cached_property
+    def dimensions(self) -> Table:
+        """Adherence, exposure, quality and the others apart: weighted means of the components of each."""
+        return tables.dimension_table(self)
+
+    @cached_property
     def cases(self) -> Table:
         """Every case: score as rated, adjusted for the severity of raters and shrunk, and its band."""
         return self.by(self.units[0])
@@ -247,6 +253,32 @@ class FidelityScores(Rendered):
     def variances(self) -> Table:
         """How much of the variance of the composite lies between units, raters and rating sheets."""
         return tables.variance_table(self)
+
+    def exposure(self, unit: str | None = None) -> pd.DataFrame:
+        """What enters the evaluation: the measure that ``outcome_link`` names, for the units of one level.
+
+        Parameters
+        ----------
+        unit : str, optional
+            Level; the cluster that ``outcome_link`` names, or the lowest unit, where missing.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The unit and those above it, the arm of its first case where arms are known, ``exposure`` and ``se``.
+        """
+        link = self.spec.document.outcome_link
+        level = check_choice(
+            "unit", unit or (link.cluster if link and link.cluster else self.units[0]), self.units
+        )
+        table = self.by(level, self._measure(link.exposure if link else self.measures[0])).to_frame()
+        kept = [level, *self.matrix.places.above(level)]
+        found = table[[*kept, "estimate", "se"]].rename(columns={"estimate": "exposure"})
+        if self.matrix.arms is not None:
+            codes, labels = self.matrix.places.of_case[level], self.matrix.places.labels[level]
+            arms = {labels[code]: arm for code, arm in zip(codes[::-1], self.matrix.arms[::-1], strict=True)}
+            found.insert(len(kept), str(self.spec.arm_column), [arms.get(label) for label in found[level]])
+        return found
 
     def league(self, unit: str | None = None, of: str = "composite") -> League:
         """Units in order of their scores, with the uncertainty of their ranks."""

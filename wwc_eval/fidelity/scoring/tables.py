@@ -19,7 +19,15 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["component_table", "item_table", "notes_of", "rater_table", "sensitivity_table", "variance_table"]
+__all__ = [
+    "component_table",
+    "dimension_table",
+    "item_table",
+    "notes_of",
+    "rater_table",
+    "sensitivity_table",
+    "variance_table",
+]
 
 
 def _mean_columns(mean: Mean) -> dict[str, Any]:
@@ -103,6 +111,36 @@ def component_table(scores: FidelityScores) -> Table:
     columns += [Column(name="weight", kind="number", digits=2), Column(name="cases", kind="count")]
     columns += [*_mean_headings(scores), Column(name="gates_closed", kind="count"), Column(name="status")]
     return Table(rows, columns, title="Components", notes=(_clustered(scores),))
+
+
+def dimension_table(scores: FidelityScores) -> Table:
+    """Dimensions over all cases; see :attr:`FidelityScores.dimensions`."""
+    cluster = scores.matrix.places.of_case[scores.units[-1]]
+    components = scores.spec.document.components
+    rows: list[dict[str, Any]] = []
+    for dimension in dict.fromkeys(component.dimension for component in components):
+        places = [c for c, component in enumerate(components) if component.dimension == dimension]
+        percents = scores.scored.percents[:, places]
+        weights = np.array([float(components[c].weight) for c in places])
+        weights = weights if weights.sum() > 0 else np.ones(len(places))
+        used = (~np.isnan(percents) * weights).sum(axis=1)
+        total = (np.nan_to_num(percents) * weights).sum(axis=1)
+        score = np.divide(total, used, out=np.full(len(total), np.nan), where=used > 0)
+        mean = cluster_mean(score, cluster, scores.level)
+        listed = ", ".join(components[c].id for c in places)
+        rows.append(
+            {
+                "dimension": dimension,
+                "components": listed,
+                "cases": mean.n,
+                **_mean_columns(mean),
+                "status": mean.reason or "ok",
+            }
+        )
+    columns = [Column(name="dimension"), Column(name="components"), Column(name="cases", kind="count")]
+    columns += [*_mean_headings(scores), Column(name="status")]
+    note = "Weighted means of components that have a percentage; equal weights where all are 0."
+    return Table(rows, columns, title="Dimensions", notes=(note, _clustered(scores)))
 
 
 def _clustered(scores: FidelityScores) -> str:
