@@ -171,6 +171,16 @@ def test_weak_unbounded_and_empty_sets_say_so():
     )
 
 
+def test_full_compliance_is_intention_to_treat():
+    frame = trial(8).assign(dose=lambda f: f["z0"])
+    found = we.complier_effect("y ~ age", frame, uptake="dose", instrument="z0", cluster="la")
+    assert found.estimate == pytest.approx(found.intention_to_treat.estimate, rel=1e-10)
+    itt = found.intention_to_treat
+    np.testing.assert_allclose(found.anderson_rubin.pieces[0], [itt.ci_low, itt.ci_high], rtol=1e-8)
+    assert math.isinf(found.first_stage.F)
+    assert "everyone took up" in str(found)
+
+
 def test_two_clusters_leave_nothing_to_test_with():
     frame = trial(7).assign(la=lambda f: f["z0"])
     found = we.complier_effect("y ~ 1", frame, uptake="dose", instrument="z0", cluster="la")

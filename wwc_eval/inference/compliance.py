@@ -73,7 +73,8 @@ class ComplierEffect(Estimate):
         first = self.first_stage
         lines = [f"{100 * self.level:g}% Anderson-Rubin set: {self.anderson_rubin.words(self._show)}."]
         if first is not None:
-            lines.append(f"First stage: F({first.df1:g}, {first.df2:.1f}) = {first.F:.1f}.")
+            exact = "everyone took up what was allocated" if math.isinf(first.F) else ""
+            lines.append(f"First stage: {exact or f'F({first.df1:g}, {first.df2:.1f}) = {first.F:.1f}'}.")
         return (*super()._notes(), *lines, self.claims)
 
 

@@ -77,6 +77,8 @@ class ReducedForms:
         The regression of uptake.
     words : str
         Errors in words.
+    usable : bool
+        Whether there are variances and degrees of freedom to test with.
     """
 
     on_outcome: Floats
@@ -88,12 +90,7 @@ class ReducedForms:
     df2: float
     first: FirstStage
     words: str
-
-    @property
-    def usable(self) -> bool:
-        """Whether there are variances and degrees of freedom to test with."""
-        kept = np.concatenate([self.outcome.ravel(), self.uptake.ravel(), self.both.ravel()])
-        return bool(np.all(np.isfinite(kept)) and self.df2 > 0 and self.scale > 0 and np.any(self.outcome))
+    usable: bool
 
     def at(self, value: float) -> tuple[Floats, Floats]:
         """Effect on ``outcome - value * uptake`` and its covariance."""
@@ -133,10 +130,13 @@ def reduced_forms(
     found = [covariance(each) for each in (left[:, 0], left[:, 1], left[:, 0] + left[:, 1])]
     own = slice(p, p + q)
     outcome, uptake, total = (each.matrix[own, own] for each in found)
-    scale, df2 = _reference(found[1], p, q)
+    scale, df2 = _reference(found[0], p, q)
+    # clusters that fit the outcome exactly leave a rounding error, not a variance
+    alive = all(found[0].variance(each) > 0 for each in np.eye(p + q)[p:])
     on_uptake = beta[own, 1]
-    F = float(scale * on_uptake @ np.linalg.solve(uptake, on_uptake)) / q if np.any(uptake) else np.inf
     without = D - X @ np.linalg.lstsq(X, D, rcond=None)[0]
+    exact = float(left[:, 1] @ left[:, 1]) <= 1e-20 * float(without @ without)  # uptake is the allocation itself
+    F = np.inf if exact else float(scale * on_uptake @ np.linalg.solve(uptake, on_uptake)) / q
     first = FirstStage(
         coefficients=on_uptake,
         errors=np.sqrt(np.diag(uptake)),
@@ -156,6 +156,7 @@ def reduced_forms(
         df2=df2,
         first=first,
         words=found[0].words,
+        usable=bool(alive and df2 > 0 and scale > 0 and np.all(np.isfinite(total))),
     )
 
 

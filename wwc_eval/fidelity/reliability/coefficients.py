@@ -37,7 +37,6 @@ COEFFICIENTS = {
 """Coefficients with their names and papers."""
 
 FEW_CLUSTERS = 12
-FEWEST_BOOTSTRAP = 20
 
 
 def agreement(
@@ -75,8 +74,9 @@ def agreement(
     cluster : str or sequence, optional
         Cluster of each subject, such as its local authority: a column of the frame, or one value a subject.
     errors : {"linearised", "jackknife", "bootstrap"}
-        Linearised: Gwet's without clusters, else the sum of influences by cluster with t(K - 1). Jackknife: leaves out
-        each cluster (subject). With clusters the interval of both is formed for ``log(1 - value)``. Bootstrap: draws clusters (subjects); it covers too little below 20 of them.
+        Linearised: Gwet's without clusters, else the sum of influences by cluster. Jackknife: leaves out each cluster
+        (subject). Bootstrap: draws clusters (subjects). With clusters all three take t(K - 1), and the interval is formed
+        for ``log(1 - value)``.
     reps : int
         Replicates of the bootstrap.
     rng : int, Generator or SeedSequence, optional
@@ -129,7 +129,7 @@ def agreement(
     error = error_of(
         parts, kind=errors, clusters=table.clusters, cluster=table.cluster, level=level, reps=reps, rng=rng
     )
-    return _estimate(coefficient, table, parts, error, level=level, credit=_named(weights, metric), errors=errors)
+    return _estimate(coefficient, table, parts, error, level=level, credit=_named(weights, metric))
 
 
 def parts_of(table: Ratings, coefficient: str, *, weights: Any = "identity", metric: str | None = None) -> Parts:
@@ -208,7 +208,7 @@ def _without(coefficient: str, table: Ratings, reason: str, level: float, parts:
 
 
 def _estimate(
-    coefficient: str, table: Ratings, parts: Parts, error: Error, *, level: float, credit: str, errors: str
+    coefficient: str, table: Ratings, parts: Parts, error: Error, *, level: float, credit: str
 ) -> Estimate:
     from scipy import special
 
@@ -220,16 +220,10 @@ def _estimate(
         warnings.append(f"No interval: {error.reason}.")
     if error.replicates is not None:
         details["replicates"] = error.replicates
-    if table.clusters is not None and error.reason is None:
-        few = FEWEST_BOOTSTRAP if errors == "bootstrap" else FEW_CLUSTERS
-        if table.n_clusters < few:
-            warnings.append(
-                f"{table.n_clusters} clusters: the interval covers somewhat less than it says"
-                + ("; linearised or jackknife errors with t cover more" if errors == "bootstrap" else "")
-                + "."
-            )
+    if table.clusters is not None and error.reason is None and table.n_clusters < FEW_CLUSTERS:
+        warnings.append(f"{table.n_clusters} clusters: the interval covers somewhat less than it says.")
     low, high, words = error.low, error.high, error.words
-    if table.clusters is not None and errors != "bootstrap" and error.reason is None:
+    if table.clusters is not None and error.reason is None:
         # disagreement is a ratio, skewed when clusters are few: its logarithm covers where the plain scale falls short
         reach = quantile_t(error.df, level) * error.se / (1.0 - parts.value)
         low, high = (1.0 - (1.0 - parts.value) * math.exp(each) for each in (reach, -reach))

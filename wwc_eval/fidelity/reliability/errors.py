@@ -3,7 +3,8 @@
 - *linearised*: the influences are summed by cluster, ``se^2 = K / (K - 1) sum_k u_k^2``, and the interval has Student's
   t with K - 1 degrees of freedom.
 - *jackknife*: each cluster is left out in turn, ``se^2 = (K - 1) / K sum_k (v_k - mean v)^2``, t with K - 1.
-- *bootstrap*: whole clusters drawn with replacement; percentile interval.
+- *bootstrap*: whole clusters drawn with replacement, ``se`` their standard deviation times ``sqrt(K / (K - 1))``, t with K - 1
+  (percentiles of so few clusters cover far too little); without clusters percentiles.
 
 Without clusters, subjects are the clusters. Sources: Gwet (2014); Efron (1981), doi:10.1093/biomet/68.3.589; Davison and
 Hinkley (1997), doi:10.1017/CBO9780511802843.
@@ -11,7 +12,7 @@ Hinkley (1997), doi:10.1017/CBO9780511802843.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -91,7 +92,8 @@ def error_of(
     table = parts.sums() if clusters is None else by_group(parts.sums(), codes, units)
     if kind == "jackknife":
         return _jackknife(parts, table, level, by, clustered=clusters is not None)
-    return _bootstrap(parts, table, level, by, reps=int(check_number("reps", reps, at_least=99)), rng=rng)
+    count = int(check_number("reps", reps, at_least=99))
+    return _bootstrap(parts, table, level, by, reps=count, rng=rng, clustered=clusters is not None)
 
 
 def _none(reason: str, kind: str, by: str) -> Error:
@@ -139,7 +141,9 @@ def _jackknife(parts: Parts, table: Floats, level: float, by: str, *, clustered:
     return _t(parts.value, se, K - 1.0, level=level, words=words, notes=notes)
 
 
-def _bootstrap(parts: Parts, table: Floats, level: float, by: str, *, reps: int, rng: object) -> Error:
+def _bootstrap(
+    parts: Parts, table: Floats, level: float, by: str, *, reps: int, rng: object, clustered: bool
+) -> Error:
     source = np.random.default_rng(rng)  # type: ignore[arg-type]
     K = len(table)
     values = np.empty(reps)
@@ -156,13 +160,18 @@ def _bootstrap(parts: Parts, table: Floats, level: float, by: str, *, reps: int,
             f"The coefficient is 0 / 0 in {int((~alive).sum()):,} of {reps:,} replicates; they are left out.",
         )
     kept = values[alive]
-    words = f"bootstrap, {by}, percentile interval of {reps:,} replicates"
+    how = f"t with {K - 1:,} df" if clustered else "percentile interval"
+    words = f"bootstrap, {by}, {how}, {reps:,} replicates"
     if len(kept) < 0.9 * reps:
         reason = f"the coefficient is 0 / 0 in {int((~alive).sum()):,} of {reps:,} replicates"
         return Error(se=np.nan, df=np.nan, low=np.nan, high=np.nan, words=words, reason=reason, replicates=values)
+    se = float(kept.std(ddof=1))
     low, high = np.quantile(kept, [0.5 - 0.5 * level, 0.5 + 0.5 * level])
+    if clustered:
+        found = _t(parts.value, float(np.sqrt(K / (K - 1.0))) * se, K - 1.0, level=level, words=words, notes=notes)
+        return replace(found, replicates=values)
     return Error(
-        se=float(kept.std(ddof=1)),
+        se=se,
         df=K - 1.0,
         low=float(low),
         high=float(high),

@@ -57,7 +57,7 @@ def intraclass_correlation(
     interval : {"shrout_fleiss", "irr"}
         Limits of ICC(2,k): Spearman-Brown of those of ICC(2,1), or those that the R package irr gives.
     errors : {"exact", "jackknife", "bootstrap"}, optional
-        Exact (F) without clusters, jackknife with them, where nothing is said.
+        Exact (F) without clusters, jackknife with them, where nothing is said; the last two on the scale of ``log F``.
     reps, rng
         Replicates and source of randomness of the bootstrap.
     level : float
@@ -268,17 +268,14 @@ def _resampled(
     reps: int,
     rng: Any,
 ) -> Error:
-    """Error on the scale of ``log F`` (jackknife), or replicates of the value itself (bootstrap)."""
-    on_log = how == "jackknife"
+    """Error on the scale of ``log F``."""
 
     def of_sums(each: Floats) -> Floats:
         found = squares(each, R)
         with np.errstate(divide="ignore", invalid="ignore"):
             single = value_of(kind, found, 1)
-            if on_log:
-                # log((1 + (k - 1) rho) / (1 - rho)) is log F on a balanced table: its spread hardly depends on rho
-                return np.log((1.0 + (average - 1.0) * single) / (1.0 - single))
-            return value_of(kind, found, average)
+            # log((1 + (k - 1) rho) / (1 - rho)) is log F on a balanced table: its spread hardly depends on rho
+            return np.log((1.0 + (average - 1.0) * single) / (1.0 - single))
 
     blank = np.zeros(len(grouped))
     parts = Parts(
@@ -338,8 +335,8 @@ def _estimate(
             details["reason"] = reason
             extra += (f"No interval: {reason}.",)
         if error.replicates is not None:
-            details["replicates"] = error.replicates
-        elif clusters is not None and clusters.max() + 1 < FEW_CLUSTERS:
+            details["replicates"] = _from_log(error.replicates, average, times)
+        if clusters is not None and clusters.max() + 1 < FEW_CLUSTERS:
             extra = (*extra, f"{clusters.max() + 1} clusters: the interval covers somewhat less than it says.")
     if kind.model == 2 and details["variance_raters"] < 0:
         extra = (*extra, "The component of the raters is negative and enters as it is; ICC(3,.) does without it.")
@@ -363,21 +360,24 @@ def _estimate(
     )
 
 
+def _from_log(z: Floats, average: int, times: int) -> Floats:
+    """The correlation of the mean of ``times`` ratings from its ``log F``."""
+    single = np.expm1(z) / (np.exp(z) + average - 1.0)
+    return np.asarray(times * single / (1.0 + (times - 1.0) * single))
+
+
 def _from_error(
     error: Error, average: int, times: int
 ) -> tuple[float, float, float, str, tuple[str, ...], str | None]:
-    """Limits and error of the correlation from those of its ``log F``; replicates are of the correlation already."""
-    if error.replicates is not None or error.reason is not None:
+    """Limits and error of the correlation from those of its ``log F``."""
+    if error.reason is not None:
         return error.low, error.high, error.se, error.words, error.notes, error.reason
-
-    def back(z: float) -> float:
-        single = math.expm1(z) / (math.exp(z) + average - 1.0)
-        return times * single / (1.0 + (times - 1.0) * single)
-
     middle = 0.5 * (error.low + error.high)
-    slope = (back(middle + 1e-6) - back(middle - 1e-6)) / 2e-6
-    words = error.words + " on the scale of log F"
-    return back(error.low), back(error.high), error.se * slope, words, error.notes, None
+    low, high, down, up = (
+        float(_from_log(np.array(z), average, times))
+        for z in (error.low, error.high, middle - 1e-6, middle + 1e-6)
+    )
+    return low, high, error.se * (up - down) / 2e-6, error.words + " on the scale of log F", error.notes, None
 
 
 def _components(found: Squares) -> dict[str, float]:
