@@ -23,6 +23,8 @@ POWER = (
     "    outcome: {control: 0.45}\n"
 )
 
+FIDELITY = f"fidelity:\n  specification: practice.yaml\n  sha256: {'a' * 64}\n  ratings: judged\n"
+
 # id: (code, edits, piece of text on the line that the problem must name)
 FAILING = {
     "no primary": ("P01", [("role: primary", "role: secondary")], "outcomes:"),
@@ -293,6 +295,7 @@ FAILING = {
         "P19", [("rule: drawn by the data manager and recorded before the first referral", "rule: set.seed(4711)")],
         "rule: set.seed",
     ),
+    "ratings that are not declared": ("P17", [("disclosure:", FIDELITY + "disclosure:")], "  ratings: judged"),
     "rules without a criterion": ("P23", [("disclosure:", "decision_rules: {go: no_red}\ndisclosure:")], "decision_rules:"),
     "an option that no scheme has": ("P21", [("sizes: [2, 4]", "sizes: [2, 4]\n  options: {size: 3}")], "randomisation:"),
 }  # fmt: skip

@@ -165,7 +165,9 @@ def test_a_withdrawn_team_is_tested_both_ways(trial):
     assert "Units without rows to analyse were allocated too" in said
     assert f"p-value {format_p_value(given.p_value)} (all units: {format_p_value(whole.p_value)})" in said
     assert f"interval {given.shown_interval} (all units: {whole.shown_interval}) rate ratio" in said
-    assert "Over only the allocations that agree with the one made" in (folder / "run" / "report.html").read_text(encoding="utf-8")
+    assert "Over only the allocations that agree with the one made" in (folder / "run" / "report.html").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_where_all_units_have_rows_nothing_is_said_of_others(trial):

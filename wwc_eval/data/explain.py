@@ -124,7 +124,9 @@ def _missing_like(text: str, spec: ColumnSpec) -> Fault | None:
             message=f"the declared code for missing is '{near[0]}', and codes are matched exactly",
             fix=f"write '{near[0]}', or declare both: {_with_code(spec, text)}",
         )
-    if text.casefold() in MISSING_LIKE:
+    # a pattern that holds for it says that it is a value, such as a code of ratings
+    told = spec.type == "text" and spec.pattern is not None and re.fullmatch(spec.pattern, text) is not None
+    if text.casefold() in MISSING_LIKE and not told:
         return Fault(
             code="D21",
             message=f"'{text}' looks like a code for missing and is not declared as one",

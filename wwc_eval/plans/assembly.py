@@ -11,6 +11,7 @@ from wwc_eval.data import join_tables, read_table
 from wwc_eval.errors import DataError, Place, Problem, WwcError, shown
 from wwc_eval.plans.document import DataFile as DataFileFields
 from wwc_eval.plans.facts import Facts
+from wwc_eval.plans.scoring import scored
 from wwc_eval.plans.wedge import rows_where, wedge_problems
 from wwc_eval.report.record import DataFile
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
+
+    from wwc_eval.fidelity.scoring.scores import FidelityScores
 
 __all__ = ["Assembled", "assemble", "rows_where"]
 
@@ -38,6 +41,8 @@ class Assembled:
         What was read.
     warnings : tuple of str
         What a reader must know about the data.
+    scores : FidelityScores, optional
+        Practice scored against the plan's specification.
     """
 
     frame: pd.DataFrame
@@ -45,6 +50,7 @@ class Assembled:
     lists: Mapping[str, Mapping[str, Sequence[Any]]]
     files: tuple[DataFile, ...]
     warnings: tuple[str, ...] = ()
+    scores: FidelityScores | None = None
 
     @property
     def included(self) -> NDArray[np.bool_]:
@@ -104,6 +110,7 @@ def assemble(facts: Facts, folder: Path) -> Assembled:
         lists=lists,
         files=tuple(files),
         warnings=(*warnings, *unknown),
+        scores=None if facts.document.fidelity is None else scored(facts, frames, folder),
     )
 
 

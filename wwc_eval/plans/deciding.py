@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from wwc_eval.data.disclosure import DisclosureRule
+from wwc_eval.plans.scoring import fidelity_words
 from wwc_eval.report.record import AnalysisResult, Supplement
 from wwc_eval.table import Column, Table, format_number
 
 if TYPE_CHECKING:
+    from wwc_eval.fidelity.scoring.scores import FidelityScores
     from wwc_eval.pilot.decision import Decision
     from wwc_eval.pilot.judgement import Finding, Judgement
     from wwc_eval.plans.facts import Facts
@@ -19,7 +21,13 @@ __all__ = ["decided_by"]
 WITHHELD = "too few to show"
 
 
-def decided_by(facts: Facts, analyses: Sequence[AnalysisResult], rule: DisclosureRule) -> tuple[Supplement, ...]:
+def decided_by(
+    facts: Facts,
+    analyses: Sequence[AnalysisResult],
+    rule: DisclosureRule,
+    *,
+    scores: FidelityScores | None = None,
+) -> tuple[Supplement, ...]:
     """The recommendation, then each heading's criteria with what stands beside them; nothing without decision rules.
 
     Parameters
@@ -30,6 +38,8 @@ def decided_by(facts: Facts, analyses: Sequence[AnalysisResult], rule: Disclosur
         Results as they may be shown: of one that is withheld only the tier is.
     rule : DisclosureRule
         Which counts may be shown.
+    scores : FidelityScores, optional
+        Practice scored against the plan's specification: stands beside the criteria.
     """
     if facts.document.decision_rules is None:
         return ()
@@ -47,7 +57,7 @@ def decided_by(facts: Facts, analyses: Sequence[AnalysisResult], rule: Disclosur
     from wwc_eval.pilot.judgement import HEADING_QUESTIONS, HEADING_TITLES, Rules, judge
 
     rules = Rules(**facts.document.decision_rules.model_dump())
-    judgement = judge(list(decided.values()), rules=rules, findings=_findings(facts, planned.values()))
+    judgement = judge(list(decided.values()), rules=rules, findings=_findings(facts, planned.values(), scores))
     hidden = {id(result.verdict) for result in planned.values() if result.status == "withheld"}
     sentences: tuple[str, ...] = (judgement.reason(), rules.words())
     if failed:
@@ -115,7 +125,7 @@ def _table(judgement: Judgement, heading: str, hidden: set[int], rule: Disclosur
     return Table(rows, columns) if rows else None
 
 
-def _findings(facts: Facts, results: Any) -> list[Finding]:
+def _findings(facts: Facts, results: Any, scores: FidelityScores | None) -> list[Finding]:
     """Early outcomes and scores with their intervals, and costs."""
     from wwc_eval.pilot.judgement import Finding
 
@@ -128,6 +138,9 @@ def _findings(facts: Facts, results: Any) -> list[Finding]:
         for result in results
         if result.verdict is None and result.estimates
     ]
+    if scores is not None:
+        words = " ".join(fidelity_words(facts, scores)).rstrip(".")
+        found.append(Finding(heading="readiness_for_trial", what="Fidelity", figure=words))
     for cost in facts.document.costs:
         words = f"£{format_number(float(cost.amount), 0)} a {cost.per} ({cost.year} prices; {cost.source})"
         found.append(Finding(heading="readiness_for_trial", what=f"Cost, {cost.what}", figure=words))

@@ -6,9 +6,9 @@ an analysis may ask of a room stands in ``vocabulary/<room>.py``.
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, ValidationInfo, field_validator, model_validator
 
 from wwc_eval.plans.fields import Block, ColumnName, DateText, Identifier, Number, OneOrMany, Text
 from wwc_eval.plans.power_fields import PlannedPower
@@ -23,6 +23,7 @@ __all__ = [
     "Disclosure",
     "Estimand",
     "Exclusion",
+    "Fidelity",
     "Outcome",
     "PanelDesign",
     "Population",
@@ -319,6 +320,22 @@ class Multiplicity(Block):
     families: dict[Identifier, list[Identifier]] = Field(default_factory=dict)
 
 
+class Fidelity(Block):
+    """Practice scored against a specification of high-quality practice."""
+
+    specification: Text = Field(description="Path of the specification (YAML), relative to the plan")
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] = Field(
+        description="Hash of its content, as wwc-eval fidelity SPEC shows it (P17)"
+    )
+    ratings: Identifier = Field(description="Name of the data file with one row a rating")
+    units: list[ColumnName] = Field(
+        default_factory=list,
+        description="Columns of the units, the lowest first; the specification's names if empty",
+    )
+    by: ColumnName | None = Field(None, description="Level that is shown; the highest where missing")
+    band: Text | None = Field(None, description="Band of high-quality practice that units are to reach")
+
+
 class DecisionRules(Block):
     """How the tiers of a pilot's criteria add up to stop, amend or go; a stop comes before a go."""
 
@@ -392,6 +409,7 @@ class PlanFields(Block):
     sensitivity: list[Change] = Field(default_factory=list)
     subgroups: list[Subgroup] = Field(default_factory=list)
     multiplicity: Multiplicity = Multiplicity()
+    fidelity: Fidelity | None = Field(None, description="Practice scored against a specification")
     decision_rules: DecisionRules | None = Field(None, description="Of a pilot: how its criteria decide")
     costs: list[Cost] = Field(default_factory=list, description="Costs shown beside a pilot's criteria")
     disclosure: Disclosure = Disclosure()

@@ -110,6 +110,8 @@ class Facts:
         used = {join.file for join in self.document.data.joins}
         if self.main_file is not None:
             used.add(self.main_file[0])
+        if self.document.fidelity is not None:
+            used.add(self.document.fidelity.ratings)
         return {name: file for name, file in self.document.data.files.items() if name not in used}
 
     @functools.cached_property

@@ -66,6 +66,7 @@ def results_document(record: RunRecord) -> dict[str, Any]:
         },
         "design": {item.key: _supplement(item) for item in record.design},
         "decision": {item.key: _supplement(item) for item in record.decision},
+        "fidelity": {item.key: _supplement(item) for item in record.fidelity},
         "analyses": {result.id: _analysis(result) for result in record.analyses},
         "flow": plain(record.flow.boxes),
         "baseline": record.baseline.to_dicts() and plain(record.baseline.to_dicts()),

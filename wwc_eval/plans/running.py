@@ -23,6 +23,7 @@ from wwc_eval.plans.locking import Lock
 from wwc_eval.plans.outputs import run_folder, write_run
 from wwc_eval.plans.permitting import permitted_by
 from wwc_eval.plans.run_log import RunLog, Started
+from wwc_eval.plans.scoring import shown_scores
 from wwc_eval.plans.sized_for import sized_for
 from wwc_eval.plans.vocabulary.base import INTENTION_TO_TREAT, Context
 from wwc_eval.plans.wording import guarded, reason_of
@@ -183,7 +184,8 @@ def compute(plan: Plan, lock: Lock | None, assembled: Assembled, *, progress: bo
             "rule": rule.words,
         },
         design=(*sized_for(facts, shown.analyses, rule), *permitted),
-        decision=decided_by(facts, shown.analyses, rule),
+        fidelity=() if assembled.scores is None else shown_scores(facts, assembled.scores, rule),
+        decision=decided_by(facts, shown.analyses, rule, scores=assembled.scores),
     )
 
 

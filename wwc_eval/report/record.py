@@ -186,6 +186,8 @@ class RunRecord:
         fact and its value.
     decision : tuple of Supplement
         What the plan's decision rules say of a pilot; empty for a trial.
+    fidelity : tuple of Supplement
+        Practice scored against the plan's specification; empty where there is none.
     """
 
     plan: Mapping[str, Any]
@@ -208,3 +210,4 @@ class RunRecord:
     disclosure: Mapping[str, Any] = field(default_factory=dict)
     design: tuple[Supplement, ...] = ()
     decision: tuple[Supplement, ...] = ()
+    fidelity: tuple[Supplement, ...] = ()

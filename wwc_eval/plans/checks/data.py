@@ -13,7 +13,7 @@ from wwc_eval.plans.checks.registry import check, conditions_of, formulas_of, na
 from wwc_eval.plans.facts import Facts, condition_or_error, formula_or_error
 from wwc_eval.plans.yaml_text import Path
 
-__all__ = ["project_root"]
+__all__ = ["path_fault", "project_root"]
 
 MARKERS = ("pyproject.toml", ".git", ".hg")
 PLAN_FOLDERS = frozenset({"analysis_plans", "plans", "protocols"})
@@ -118,14 +118,15 @@ def _condition_columns(facts: Facts) -> Iterator[Problem]:
 def _paths(facts: Facts, plan_file: FilePath | None) -> Iterator[Problem]:
     for name, file in facts.document.data.files.items():
         path: Path = ("data", name, "file")
-        fault = _path_fault(file.file, plan_file)
+        fault = path_fault(file.file, plan_file)
         if fault:
             yield problem_at(
                 facts, "P15", path, f"{shown(file.file)} {fault}", "keep data below the project's folder"
             )
 
 
-def _path_fault(text: str, plan_file: FilePath | None) -> str | None:
+def path_fault(text: str, plan_file: FilePath | None) -> str | None:
+    """What is wrong with a path of the plan, as the end of a sentence; None where it stays inside the project."""
     if "\\" in text:
         return "uses backslashes; write / between folders"
     if text.startswith(("/", "~")) or (len(text) > 1 and text[1] == ":") or "://" in text:
