@@ -442,6 +442,58 @@ def test_any_label_is_read_or_refused(value):
     assert scale.position(value) == 0.0
 
 
+def reorganised():
+    rows = [("Cumbria", 2021, 60, 1000), ("Cumbria", 2022, 61, 1010), ("Cumberland", 2023, 40, 600), ("Westmorland", 2023, 30, 500),
+            *(("Kent", year, 90, 3000) for year in (2021, 2022, 2023)), *(("Bury", year, 20, 400) for year in (2021, 2023))]  # fmt: skip
+    return pd.DataFrame(rows, columns=["la", "year", "starts", "children"]).assign(
+        joined=lambda d: np.where(d["la"] == "Kent", 2022, 0),
+        region=lambda d: np.where(d["la"] == "Kent", "south", "north"),
+    )
+
+
+def test_merged_areas_keep_every_count_once():
+    options = {"outcome": "starts", "exposure": "children"}
+    found = panel(reorganised(), **options)
+    one = we.did.merge_areas(found, {"Cumbria": ["Cumbria", "Cumberland", "Westmorland"]})
+    assert one.units.tolist() == ["Bury", "Cumbria", "Kent"]
+    np.testing.assert_array_equal(one.counts[1], [60, 61, 70])
+    np.testing.assert_allclose(one.outcomes[1], [0.06, 61 / 1010, 70 / 1100])
+    np.testing.assert_array_equal(np.nansum(one.counts, axis=0), np.nansum(found.counts, axis=0))
+    np.testing.assert_array_equal(np.nansum(one.exposures, axis=0), np.nansum(found.exposures, axis=0))
+    assert np.isnan(one.outcomes[0, 1])
+    assert one.adopted.tolist() == [3, 3, 1]
+    assert np.isnan(one.covariate("children")[1]).all()
+    assert one.covariate("children")[2].tolist() == [3000] * 3
+    assert (
+        "'Cumbria' adds up Cumberland (2023 to 2023), Cumbria (2021 to 2022) and Westmorland (2023 to 2023)"
+        in said(one)
+    )
+    assert (
+        we.did.merge_areas(
+            panel(reorganised(), cluster="region", **options), {"C": ["Cumbria", "Cumberland"]}
+        ).n_clusters
+        == 2
+    )
+
+
+def test_areas_that_cannot_be_merged():
+    options = {"outcome": "starts", "exposure": "children"}
+    found = panel(reorganised(), **options)
+    with pytest.raises(DataError) as error:
+        we.did.merge_areas(found, {"Kent": ["Cumbria"], "other": ["Cumbria", "Burry"]})
+    text = str(error.value)
+    for words in (
+        "area 'Kent' has the name of a unit outside it",
+        "'Cumbria' stands in 'Kent' and in 'other'",
+        "did you mean 'Bury'",
+    ):
+        assert words in text
+    with pytest.raises(DesignError, match="join at different times"):
+        we.did.merge_areas(found, {"area": ["Kent", "Bury"]})
+    with pytest.raises(DesignError, match="rates cannot be added up"):
+        we.did.merge_areas(panel(), {"area": ["Kent", "Hull"]})
+
+
 # --- cross-sections
 
 

@@ -47,6 +47,7 @@ _HOMES = {
     "mask_periods": "wwc_eval.did.masks",
     "placebo_dates": "wwc_eval.did.placebo",
     "placebo_outcomes": "wwc_eval.did.placebo",
+    "merge_areas": "wwc_eval.did.panel_merging",
     "pre_trend_power": "wwc_eval.did.pre_trends",
     "propensity_matching": "wwc_eval.did.matching",
     "regression_to_mean": "wwc_eval.did.reversion",

@@ -120,5 +120,5 @@ def note_spellings(units: NDArray[Any], observed: NDArray[np.bool_], faults: Fau
             faults.note(
                 f"reorganised in April {year}: {listed(old)} gave way to {listed(new)}; their series are kept apart",
                 code="reorganised",
-                fix="add up counts and denominators of the same area over all periods, or leave these units out",
+                fix="add up counts and denominators of the same area with merge_areas, or leave these units out",
             )
