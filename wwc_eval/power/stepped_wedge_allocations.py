@@ -20,6 +20,9 @@ __all__ = ["exchangeable", "n_permitted", "permitted", "permitted_orders", "smal
 
 ENUMERATED = 50_000
 """Allocations up to which they are listed one by one."""
+KEPT = 32
+_LEAST: dict[tuple[object, ...], float] = {}
+"""Smallest p-values of the designs asked for last."""
 
 
 def _strata(design: SteppedWedge) -> list[list[int]]:
@@ -141,6 +144,18 @@ def smallest_p(design: SteppedWedge) -> float:
     An allocation and its mirror image have estimates of one size, so a design with mirror images cannot go below
     ``2 / n``; without them the limit is ``1 / n``.
     """
+    # warnings ask for it whenever power is computed, and changes of effect, ICC or outcome leave it as it is
+    strata = None if design.strata is None else tuple(map(repr, design.strata))
+    key = (design.treatment.shape, design.treatment.tobytes(), design.sizes.tobytes(), strata)
+    if key not in _LEAST:
+        if len(_LEAST) >= KEPT:
+            _LEAST.pop(next(iter(_LEAST)), None)
+        _LEAST[key] = _least(design)
+    return _LEAST[key]
+
+
+def _least(design: SteppedWedge) -> float:
+    """Least p-value, by listing the allocations where they are not too many."""
     count = n_permitted(design)
     if count == 1 or np.isnan(design.treatment).any():
         return 1.0 / count
