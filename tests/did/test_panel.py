@@ -464,6 +464,9 @@ def test_merged_areas_keep_every_count_once():
     assert one.adopted.tolist() == [3, 3, 1]
     assert np.isnan(one.covariate("children")[1]).all()
     assert one.covariate("children")[2].tolist() == [3000] * 3
+    assert "gaps: Bury (2022)" in said(one)
+    assert "begin after" in said(found)
+    assert "begin after" not in said(one)
     assert (
         "'Cumbria' adds up Cumberland (2023 to 2023), Cumbria (2021 to 2022) and Westmorland (2023 to 2023)"
         in said(one)

@@ -10,11 +10,15 @@ from numpy.typing import NDArray
 
 from wwc_eval.did.panel import Panel
 from wwc_eval.did.panel_faults import Faults, listed
+from wwc_eval.did.panel_findings import note_cells, note_cohorts, note_spellings
+from wwc_eval.did.panel_treatment import Grid
 from wwc_eval.errors import DataError, DesignError, Problem, did_you_mean, shown
 
 __all__ = ["merge_areas"]
 
 Floats = NDArray[np.float64]
+OF_READING = ("symbols", "exposure", "empty", "weights", "adoption", "merged")
+"""Codes of findings that stay true when units are added up."""
 
 
 def merge_areas(panel: Panel, areas: Mapping[str, Sequence[Any]]) -> Panel:
@@ -77,7 +81,7 @@ def merge_areas(panel: Panel, areas: Mapping[str, Sequence[Any]]) -> Panel:
     rows = panel.rows[first].copy()
     rows[[unit in members for unit in units]] = -1
     used, clusters = np.unique(panel.clusters[first], return_inverse=True)
-    return panel._changed(
+    merged = panel._changed(
         units=units,
         outcomes=counts / exposures,
         counts=counts,
@@ -87,8 +91,8 @@ def merge_areas(panel: Panel, areas: Mapping[str, Sequence[Any]]) -> Panel:
         clusters=clusters.astype(np.int64) if panel.clustered else np.arange(len(units), dtype=np.int64),
         cluster_labels=panel.cluster_labels[used] if panel.clustered else units,
         rows=rows,
-        findings=(*panel.findings, *_findings(panel, members)),
     )
+    return merged._changed(findings=_findings(panel, merged, members))
 
 
 def _members(panel: Panel, areas: Mapping[str, Sequence[Any]]) -> dict[str, list[int]]:
@@ -139,12 +143,19 @@ def _added(values: Floats, codes: NDArray[np.intp], n: int) -> Floats:
     return np.where(count > 0, total, np.nan)
 
 
-def _findings(panel: Panel, members: Mapping[str, list[int]]) -> list[Problem]:
+def _findings(panel: Panel, merged: Panel, members: Mapping[str, list[int]]) -> tuple[Problem, ...]:
+    """What was found in reading, what was added up, and what is odd about the series that there are now."""
     faults = Faults()
+    faults.findings = [one for one in panel.findings if one.code in OF_READING]
     for name, indices in members.items():
         parts = []
         for index in indices:
             seen = np.flatnonzero(panel.observed[index])
             parts.append(f"{panel.units[index]} ({panel.periods[seen[0]]} to {panel.periods[seen[-1]]})")
         faults.note(f"'{name}' adds up {listed(parts)}", code="merged")
-    return faults.findings
+    assert merged.rows is not None
+    grid = Grid(rows=merged.rows, units=merged.units, periods=merged.periods, full=False)
+    note_cells(grid, merged.times, merged.observed, faults)
+    note_cohorts(grid, merged.adopted, faults)
+    note_spellings(merged.units, merged.observed, faults)
+    return tuple(faults.findings)
