@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -79,6 +79,8 @@ class Inference:
         Coverage of the intervals.
     shared : mapping
         Fields that all estimates share: method, units, n, n_clusters, warnings, citation, scale.
+    cautions : mapping
+        What must be said of single ones, by their position.
     """
 
     values: Floats
@@ -86,6 +88,7 @@ class Inference:
     df: Floats
     level: float
     shared: Mapping[str, Any]
+    cautions: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def se(self) -> Floats:
@@ -94,6 +97,7 @@ class Inference:
 
     def one(self, index: int, term: str, **details: Any) -> Estimate:
         """One of them as an Estimate."""
+        caution = (self.cautions[index],) if index in self.cautions else ()
         return Estimate.from_normal(
             term=term,
             estimate=float(self.values[index]),
@@ -101,7 +105,7 @@ class Inference:
             df=float(self.df[index]),
             level=self.level,
             details=details,
-            **self.shared,
+            **{**self.shared, "warnings": (*self.shared.get("warnings", ()), *caution)},
         )
 
     def table(

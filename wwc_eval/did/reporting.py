@@ -42,22 +42,19 @@ def contrasted(robust: Robust, contrasts: Floats, level: float, shared: dict[str
     vcov = contrasts.T @ robust.matrix @ contrasts
     exact = np.array([robust.exact_share(contrasts[:, k]) for k in columns])
     void = exact > MOSTLY
-    if exact[0] > SOME:
-        start = (
-            f"{robust.kind} takes nothing for clusters that are fitted exactly, such as the only one of its cohort"
-        )
-        end = (
-            "no error is given"
-            if void[0]
-            else f"they are {100 * exact[0]:.0f}% of the variance under equal errors"
-        )
-        shared = {**shared, "warnings": (*shared["warnings"], f"{start}: {end}.")}
+    start = f"{robust.kind} takes nothing for clusters that are fitted exactly, such as the only one of its cohort"
+    cautions = {
+        k: f"{start}: " + ("no error is given." if void[k] else f"they are {100 * exact[k]:.0f}% of the variance.")
+        for k in columns
+        if exact[k] > SOME
+    }
     return Inference(
         values=contrasts.T @ robust.fit.beta,
         vcov=np.where(void[:, None] | void, np.nan, vcov),
         df=np.array([robust.df(contrasts[:, k]) for k in columns]),
         level=level,
         shared=shared,
+        cautions=cautions,
     )
 
 
