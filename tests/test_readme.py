@@ -21,6 +21,7 @@ def examples() -> list[str]:
     ("number", "shown"),
     [
         (0, ["arm[conference]", "percentage points"]),
+        (2, ["ferman_pinto", "indeterminate", "83 participants", "event 5"]),
         (1, ["343000", "percentage points", "rate ratio", "arm[social worker]"]),
     ],
 )
