@@ -204,6 +204,7 @@ def _cells(
     size = len(keys) * length
 
     def total(x: Floats) -> Floats:
+        """Sums by cell."""
         return np.asarray(np.bincount(place, x, minlength=size), dtype=np.float64).reshape(-1, length)
 
     w = np.ones(len(used)) if weights is None else weights
