@@ -80,7 +80,7 @@ def guard_of(panel: Panel) -> Guard | None:
     return _FOUND[panel]
 
 
-def _guard(panel: Panel) -> Guard | None:
+def _guard(panel: Panel, draws: int | None = None) -> Guard | None:
     if panel.cross_sections:
         return None
     joins = (panel.adopted < panel.n_periods) & (panel.adopted > 0)
@@ -91,7 +91,7 @@ def _guard(panel: Panel) -> Guard | None:
     small = f"{counted}: conventional errors are far too small with so few"
     try:
         statistic, name = _statistic(panel)
-        found = permuted(statistic, permutations(statistic, reference_draws(panel), seed_of(panel)), 0.95)
+        found = permuted(statistic, permutations(statistic, draws or reference_draws(panel), seed_of(panel)), 0.95)
     except WwcError as error:
         words = f"{small}, and treatment cannot be permuted ({error}); do not use them"
         return Guard(treated=treated, clusters=panel.n_clusters, p_value=math.nan, words=words)
@@ -142,7 +142,7 @@ def cohort_guard(panel: Panel, cohort: int) -> Guard | None:
         mine = panel.adopted == cohort
         few = 0 < len(np.unique(panel.clusters[mine])) < FEW
         others = panel.units[~mine & (panel.adopted < panel.n_periods)].tolist()
-        found[cohort] = guard_of(panel.without(others) if others else panel) if few else None
+        found[cohort] = _guard(panel.without(others) if others else panel, CELL_DRAWS) if few else None
     return found[cohort]
 
 

@@ -102,7 +102,8 @@ def draw_weights(kind: str, groups: int, reps: int, source: np.random.Generator)
     """Rademacher or Webb weights; every sign change where there are at most ``reps`` of them."""
     if kind == "rademacher" and groups < 30 and 2**groups <= reps:
         bits = np.arange(2**groups)[:, None] >> np.arange(groups)[::-1]
-        return Draws(values=2.0 * (bits & 1) - 1.0, complete=True)
+        return Draws(values=np.asarray(2.0 * (bits & 1) - 1.0, dtype=np.float64), complete=True)
+    points: Floats
     if kind == "rademacher":
         points = np.array([-1.0, 1.0])
     else:
@@ -153,7 +154,7 @@ def wild_test(moments: Moments, null: float, draws: Draws, level: float, *, impo
 
     def p_of(value: float) -> float:
         gap = (moments.estimate - value) / moments.scale
-        return _share(moves.at(gap), gap / se, draws)
+        return _p_of(moves.far(gap, gap / se), draws)
 
     low = _limit(p_of, moments.estimate, -se * moments.scale, 1.0 - level)
     high = _limit(p_of, moments.estimate, se * moments.scale, 1.0 - level)
@@ -200,19 +201,34 @@ class _Terms:
             t = top / np.sqrt(np.maximum(square, 0.0))
         return np.where(np.isnan(t), 0.0, t)
 
+    def far(self, gap: float, observed: float) -> int:
+        """Draws whose statistic is at least as far from zero as the observed one: squares, without roots or quotients."""
+        top = self.top[0] + gap * self.top[1]
+        square = self.square[0] + gap * (self.square[1] + gap * self.square[2])
+        left, right = top * top, (observed * (1.0 - TIE)) ** 2 * np.maximum(square, 0.0)
+        count = int(np.count_nonzero(left >= right))
+        if observed and float(right.min()) == 0.0:
+            # a draw without any variation has the statistic 0
+            count -= int(np.count_nonzero((left == 0.0) & (right == 0.0)))
+        return count
+
 
 def _scored(values: Floats, scores: Floats, pull: Floats, M: Floats, b: Floats) -> tuple[Floats, Floats]:
     """Scores of the clusters in every draw (R, G), and their coefficient (R,)."""
     own = scores @ b
-    each = values * own - values @ (scores @ M @ pull.T)
+    each = values @ (np.diag(own) - scores @ M @ pull.T)
     return each, values @ own
 
 
 def _share(t: Floats, observed: float, draws: Draws) -> float:
     """p-value: draws at least as far from zero."""
     # ties with the observed statistic (the identity among the sign changes) must count
-    far = float((np.abs(t) >= abs(observed) * (1.0 - TIE)).sum())
-    return far / len(t) if draws.complete else (1.0 + far) / (1.0 + len(t))
+    return _p_of(int(np.count_nonzero(np.abs(t) >= abs(observed) * (1.0 - TIE))), draws)
+
+
+def _p_of(far: int, draws: Draws) -> float:
+    count = len(draws.values)
+    return far / count if draws.complete else (1.0 + far) / (1.0 + count)
 
 
 def _reach(sizes: Floats, alpha: float, draws: Draws) -> float:
