@@ -260,7 +260,7 @@ def _edges(tests: Tests, low: Floats, high: Floats, alpha: float, first_stage: f
     share = np.linspace(0.0, 1.0, POINTS)
     theta = low[:, None] + (high - low)[:, None] * share
     keep = accepted(tests, theta, alpha, first_stage)
-    some = keep.any(axis=1)
+    some = np.asarray(keep.any(axis=1))
     first, last = keep.argmax(axis=1), POINTS - 1 - keep[:, ::-1].argmax(axis=1)
     rows = np.arange(len(low))
     inside = np.column_stack([theta[rows, first], theta[rows, last]])

@@ -9,6 +9,9 @@ from wwc_eval.inference.families import Floats
 
 __all__ = ["frank_wolfe", "objective", "simplex_fit"]
 
+MUCH = 1e-6
+"""Penalty, as a share of the largest column's square, from which equations in the products of columns are accurate."""
+EXCHANGES = 40
 FIRST_ROUND, LAST_ROUND = 100, 10_000
 """Iterations of synthdid before and after small weights are set to zero."""
 
@@ -55,11 +58,8 @@ def simplex_fit(columns: Floats, target: Floats, ridge: float = 0.0) -> Floats:
     n, p = columns.shape
     penalty = n * ridge**2
     square = np.einsum("ij,ij->j", columns, columns)
-    start = int((square + penalty - 2.0 * columns.T @ target).argmin())
-    weights = np.zeros(p)
-    weights[start] = 1.0
-    active = [start]
     scale = float(square.max() + target @ target) + penalty
+    weights, active = _start(columns, target, penalty, square)
     for _ in range(20 * (p + n) + 50):
         gradient = columns.T @ (target - columns @ weights) - penalty * weights
         level = float(gradient[active] @ weights[active])
@@ -74,6 +74,37 @@ def simplex_fit(columns: Floats, target: Floats, ridge: float = 0.0) -> Floats:
     raise ConvergenceError(
         "the weights on the simplex did not converge", fix="look for values that are not finite"
     )
+
+
+def _start(columns: Floats, target: Floats, penalty: float, square: Floats) -> tuple[Floats, list[int]]:
+    """Weights to begin with: all exchanges at once where the penalty keeps many in use, else the best single column."""
+    p = columns.shape[1]
+    weights = np.zeros(p)
+    if penalty > MUCH * float(square.max()):
+        gram = columns.T @ columns + penalty * np.eye(p)
+        pull = columns.T @ target
+        used = np.ones(p, dtype=bool)
+        for _ in range(EXCHANGES):
+            both = np.linalg.solve(
+                gram[np.ix_(used, used)], np.column_stack([pull[used], np.ones(int(used.sum()))])
+            )
+            price = (both[:, 0].sum() - 1.0) / both[:, 1].sum()
+            weights[:] = 0.0
+            weights[used] = both[:, 0] - price * both[:, 1]
+            wanted = np.where(used, weights > 0.0, pull - gram @ weights - price > 0.0)
+            if (wanted == used).all() or not wanted.any():
+                break
+            used = wanted
+        found = np.flatnonzero(weights > 0.0).tolist()
+        best = _on_the_plane(columns, target, penalty, found) if found else np.zeros(0)
+        if found and (best > 0.0).all():
+            weights[:] = 0.0
+            weights[found] = best
+            return weights, found
+    first = int((square + penalty - 2.0 * columns.T @ target).argmin())
+    weights[:] = 0.0
+    weights[first] = 1.0
+    return weights, [first]
 
 
 def _inward(
