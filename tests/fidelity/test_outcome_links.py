@@ -37,7 +37,7 @@ ARMS = ["usual", "programme"]
 
 def test_relative_strength_of_both_arms():
     frame = trial()
-    found = we.relative_strength(frame, ["quality", "planning"], arm="arm", threshold=4, cluster="la", levels=ARMS)
+    found = we.relative_strength(frame, ["quality", "planning"], arm="arm", threshold=4, cluster="la", arms=ARMS)
     y, z = frame["quality"], frame["arm"] == "programme"
     difference = y[z].mean() - y[~z].mean()
     assert found["quality: difference"].estimate == pytest.approx(difference)
@@ -58,16 +58,16 @@ def test_relative_strength_of_both_arms():
     assert found["quality: difference"].df == 15
     assert found.tables["arms"].to_frame()["n"].sum() == 2 * len(frame)
     with pytest.raises(DesignError, match="both arms"):
-        we.relative_strength(frame.assign(quality=y.where(z)), "quality", arm="arm", levels=ARMS)
+        we.relative_strength(frame.assign(quality=y.where(z)), "quality", arm="arm", arms=ARMS)
     with pytest.raises(DesignError, match="reference"):
         we.relative_strength(frame, "quality", arm="arm")
-    flat = we.relative_strength(frame.assign(quality=3.0), "quality", arm="arm", levels=ARMS)
+    flat = we.relative_strength(frame.assign(quality=3.0), "quality", arm="arm", arms=ARMS)
     assert any("do not vary" in warning for warning in flat["quality: strength"].warnings)
 
 
 def test_dose_response_is_the_regression_and_warns():
     frame = trial()
-    found = we.dose_response("score ~ caseload", frame, fidelity="quality", arm="arm", cluster="la", levels=ARMS)
+    found = we.dose_response("score ~ caseload", frame, fidelity="quality", arm="arm", cluster="la", arms=ARMS)
     own = frame[frame["arm"] == "programme"]
     fit = we.regression("score ~ caseload + quality", own, vcov="CR2", cluster="la")
     sd = own["quality"].std()
@@ -169,7 +169,7 @@ def test_principal_scores_balance_sensitivity_and_definition():
 def test_every_result_says_what_it_cannot_claim():
     frame = trial()
     results = (
-        we.relative_strength(frame, "quality", arm="arm", levels=ARMS),
+        we.relative_strength(frame, "quality", arm="arm", arms=ARMS),
         we.dose_response("score ~ 1", frame, fidelity="quality"),
         we.fidelity_moderation("score ~ 1", frame, arm="arm", fidelity="quality", arms=ARMS),
         we.principal_score_effects("score ~ x", principal(1), **OPTIONS),

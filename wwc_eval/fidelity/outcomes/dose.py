@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,8 @@ def dose_response(
     arm: str | None = None,
     cluster: str | None = None,
     family: str = "gaussian",
-    levels: Sequence[Any] | None = None,
+    arms: Sequence[Any] | None = None,
+    levels: Mapping[str, Sequence[Any]] | None = None,
     level: float = 0.95,
 ) -> OutcomeLink:
     """How outcomes go with fidelity, given covariates; straight, and bent.
@@ -52,8 +53,10 @@ def dose_response(
         Column of the clusters (CR2 errors with Satterthwaite's degrees of freedom); HC2 where it is missing.
     family : {"gaussian", "binomial", "poisson", "quasipoisson"}
         Of the outcome.
-    levels : sequence, optional
+    arms : sequence, optional
         The two arms, the reference first.
+    levels : mapping, optional
+        Levels of factors among the covariates.
     level : float
         Coverage.
 
@@ -99,7 +102,7 @@ def dose_response(
     scores = numbers_of(frame, fidelity)
     notes = []
     if arm is not None:
-        side, pair = arm_of(frame, arm, levels)
+        side, pair = arm_of(frame, arm, arms)
         frame, scores = frame.loc[side == 1], scores[side == 1]
         notes.append(f"Of arm {pair[1]!r} alone.")
     seen = scores[~np.isnan(scores)]
@@ -116,6 +119,7 @@ def dose_response(
         "vcov": "HC2" if cluster is None else "CR2",
         "cluster": cluster,
         "level": level,
+        "levels": levels,
     }
     straight = regression(f"{parsed.text} + {name}", frame, **options)
     rows = [_renamed(straight.estimates[name], fidelity, f" per standard deviation ({sd:.3g})")]

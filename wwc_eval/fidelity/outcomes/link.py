@@ -107,7 +107,7 @@ def numbers_of(frame: pd.DataFrame, name: str) -> Any:
     return values.to_numpy(dtype=float, na_value=np.nan)
 
 
-def arm_of(frame: pd.DataFrame, name: str, levels: Sequence[Any] | None) -> tuple[Any, tuple[Any, Any]]:
+def arm_of(frame: pd.DataFrame, name: str, arms: Sequence[Any] | None) -> tuple[Any, tuple[Any, Any]]:
     """1 in the programme arm, 0 in the other, NaN where missing; and the two levels, the reference first.
 
     Raises
@@ -117,12 +117,12 @@ def arm_of(frame: pd.DataFrame, name: str, levels: Sequence[Any] | None) -> tupl
     """
     values = frame[name]
     present = list(dict.fromkeys(values.dropna().tolist()))
-    if levels is not None:
-        listed = list(levels)
+    if arms is not None:
+        listed = list(arms)
         odd = [value for value in present if value not in listed]
         if len(listed) != 2 or odd:
             raise DesignError(
-                f"levels == {shown(listed)} do not fit '{name}', which holds {shown(present[:6])}",
+                f"arms == {shown(listed)} do not fit '{name}', which holds {shown(present[:6])}",
                 rule="two levels, the reference first",
             )
     else:
@@ -131,7 +131,7 @@ def arm_of(frame: pd.DataFrame, name: str, levels: Sequence[Any] | None) -> tupl
         if any(isinstance(value, str) for value in present):
             raise DesignError(
                 f"'{name}' holds words, so which arm is the reference must be said",
-                fix=f"levels=[{present[0]!r}, {present[1]!r}], the reference first",
+                fix=f"arms=[{present[0]!r}, {present[1]!r}], the reference first",
             )
         listed = sorted(present)
     found = np.full(len(values), np.nan)

@@ -33,7 +33,7 @@ def relative_strength(
     arm: str,
     threshold: float | None = None,
     cluster: str | None = None,
-    levels: Sequence[Any] | None = None,
+    arms: Sequence[Any] | None = None,
     level: float = 0.95,
 ) -> OutcomeLink:
     """Achieved relative strength: how much more of the practice the programme arm had than the other, by component.
@@ -45,13 +45,13 @@ def relative_strength(
     fidelity : str or sequence of str
         Columns of fidelity scores: the whole, or several components.
     arm : str
-        Column of the arm: 0/1, or two words with ``levels``.
+        Column of the arm: 0/1, or two words with ``arms``.
     threshold : float, optional
         Score from which practice counts as delivered: adds the binary index, the difference of the shares that reach it, and
         ``contamination``, the share of the usual arm that does.
     cluster : str, optional
         Column of the clusters, such as local authorities: errors leave out each in turn.
-    levels : sequence, optional
+    arms : sequence, optional
         The two arms, the reference first.
     level : float
         Coverage.
@@ -88,9 +88,9 @@ def relative_strength(
     check_number("level", level, above=0, below=1)
     names = [fidelity] if isinstance(fidelity, str) else list(fidelity)
     frame = columns_of(data, [*names, arm, *([cluster] if cluster else [])])
-    side, pair = arm_of(frame, arm, levels)
+    side, pair = arm_of(frame, arm, arms)
     rows: list[Estimate] = []
-    arms: list[dict[str, Any]] = []
+    sides: list[dict[str, Any]] = []
     for name in names:
         scores = numbers_of(frame, name)
         kept = ~(np.isnan(scores) | np.isnan(side))
@@ -106,9 +106,9 @@ def relative_strength(
                 )
         groups = None if cluster is None else frame[cluster].to_numpy()[kept]
         rows += _estimates(name, y, z, groups=groups, threshold=threshold, cluster=cluster, level=level)
-        arms += [_arm(name, label, y[z == k], threshold) for k, label in enumerate(pair)]
+        sides += [_arm(name, label, y[z == k], threshold) for k, label in enumerate(pair)]
     title = f"Differentiation: {pair[1]} against {pair[0]}"
-    table = Table(arms, _columns(threshold), title="Fidelity by arm")
+    table = Table(sides, _columns(threshold), title="Fidelity by arm")
     return OutcomeLink(estimates=Estimates(rows, title=title), claims=CLAIMS, tables={"arms": table})
 
 

@@ -50,9 +50,8 @@ class Centred:
         n, R = y.shape
         missing = np.isnan(y)
         if not missing.any():
-            flat = not y.size or float(y.max()) == float(y.min())
             filled = y - y.mean() if y.size else y
-            return cls(filled=filled, present=None, r=np.full(n, float(R)), flat=flat)
+            return cls(filled=filled, present=None, r=np.full(n, float(R)), flat=_flat(filled, y))
         present = np.logical_not(missing).astype(float)
         each = np.ones(n) @ present
         if not each.all():
@@ -63,8 +62,7 @@ class Centred:
         mean = float(filled.sum()) / count if count else 0.0
         # sums of squares keep their digits around 0
         filled -= mean * present
-        flat = count == 0 or float(np.fmax.reduce(y, axis=None)) == float(np.fmin.reduce(y, axis=None))
-        return cls(filled=filled, present=present, r=r, flat=flat)
+        return cls(filled=filled, present=present, r=r, flat=_flat(filled, y))
 
     @property
     def raters(self) -> int:
@@ -106,6 +104,17 @@ class Centred:
         head = [np.minimum(r, 1.0), r, (y**2).sum(axis=1), total**2 * over, total, r**2]
         table = (m[:, :, None] * (m * over[:, None])[:, None, :]).reshape(len(y), R * R)
         return np.column_stack([*head, m, y, m * (total * over)[:, None], table])
+
+
+def _flat(filled: Floats, y: Floats) -> bool:
+    """Whether all ratings are one; looked at closely only where next to nothing is left of them."""
+    if not y.size:
+        return True
+    first = y[0, 0] if not np.isnan(y[0, 0]) else 0.0
+    square = float(np.einsum("ij,ij->", filled, filled))
+    if square > 1e-16 * y.size * (first * first + 1.0):
+        return False
+    return bool(np.isnan(y).all()) or float(np.nanmax(y)) == float(np.nanmin(y))
 
 
 @dataclass(frozen=True, kw_only=True)
