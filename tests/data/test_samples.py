@@ -22,6 +22,7 @@ from wwc_eval.data.samples.fidelity_page import RATING_COLUMNS
 from wwc_eval.data.samples.panel import EFFECT
 from wwc_eval.data.samples.pilot_page import PILOT_COLUMNS
 from wwc_eval.data.samples.places import LOCAL_AUTHORITIES, REGION_OF, TRIAL_AUTHORITIES
+from wwc_eval.data.samples.rollout import ROLLOUT_COLUMNS
 from wwc_eval.data.samples.schools_page import SCHOOL_COLUMNS
 from wwc_eval.data.samples.wedge_page import WEDGE_COLUMNS
 from wwc_eval.errors import DataError, DesignError
@@ -80,7 +81,15 @@ def test_the_files_are_plain_text_with_line_feeds(name):
 @pytest.mark.parametrize(
     ("entries", "name"),
     zip(
-        (TRIAL_COLUMNS, PANEL_COLUMNS, SCHOOL_COLUMNS, WEDGE_COLUMNS, PILOT_COLUMNS, RATING_COLUMNS),
+        (
+            TRIAL_COLUMNS,
+            PANEL_COLUMNS,
+            SCHOOL_COLUMNS,
+            WEDGE_COLUMNS,
+            PILOT_COLUMNS,
+            ROLLOUT_COLUMNS,
+            RATING_COLUMNS,
+        ),
         FILES[::2],
         strict=True,
     ),
