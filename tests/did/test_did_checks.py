@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -318,3 +319,32 @@ def test_the_panel_of_the_department_goes_through_without_editing():
     assert math.isfinite(we.did.two_way_fixed_effects(masked).overall.estimate)
     assert math.isfinite(we.did.regression_to_mean(panel, 3, rng=1, draws=199).overall.p_value)
     json.dumps(found.to_dicts(), default=str)
+
+
+@pytest.mark.parametrize(
+    ("make", "column"),
+    [
+        (lambda panel: we.did.compare(panel, methods=("permutation",), rng=1, draws=99, sensitivity=False), "SE"),
+        (
+            lambda panel: we.did.compare(panel, methods=("permutation",), rng=1, draws=99, sensitivity=False),
+            "estimate",
+        ),
+        (lambda panel: we.did.few_treated(panel, methods=("permutation", "CR2"), rng=1, draws=99), "95% interval"),
+        (lambda panel: we.did.few_treated(panel, methods=("permutation", "CR2"), rng=1, draws=99), "SE"),
+        (we.did.leave_one_out, "estimate"),
+        (we.did.bacon_decomposition, "mean estimate"),
+        (lambda panel: we.did.regression_to_mean(panel, 3, rng=1, draws=99), "slope before, a period"),
+        (lambda panel: we.did.honest(we.did.event_study(panel), values=[0, 1]), "95% interval, low"),
+        (lambda panel: we.did.pre_trend_power(we.did.event_study(panel)), "bias of the effect"),
+    ],
+)
+def test_rates_a_person_show_the_digits_of_rates_per_10_000(make, column):
+    frame = la_frame(n=40, treated=((3, 4), (5, 4), (7, 5)), effect=2.0)
+    shown = []
+    for panel in (panel_of(frame), panel_of(frame.assign(rate=frame["rate"] / 10_000))):
+        grid = make(panel)._grid()
+        place = grid.headings.index(column)
+        numbers = [re.findall(r"[0-9.]+", row[place]) for row in grid.rows]
+        shown.append([[number.replace(".", "").lstrip("0") for number in row] for row in numbers])
+    assert any(shown[0])
+    assert shown[0] == shown[1]

@@ -357,3 +357,9 @@ def test_tables_of_rules_of_thumb():
     assert any("uninformative" in note for note in table.notes)
     with pytest.raises(DesignError, match=r"0\.8 or 0\.9"):
         we.pilot.pilot_sizes(effect=0.25, power=0.85)
+
+
+def test_a_chance_that_is_not_nil_is_not_shown_as_nil():
+    shown = we.pilot.ProgressionCriterion("consent", red=0.2, green=0.35).decide(60, 100)._grid().rows[0]
+    assert {"< 1%", "> 99%"} <= set(shown)
+    assert "90.1%" in str(we.pilot.ProgressionCriterion("consent", red=0.2, green=0.35).sample_size())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from wwc_eval.did.decimals import decimals_of
 from wwc_eval.did.panel import NEVER, Panel
 from wwc_eval.did.sample import Sample, sample_of
 from wwc_eval.did.two_way import two_way_fixed_effects
@@ -149,18 +150,19 @@ def bacon_decomposition(panel: Panel, vcov: str = "CR1S") -> BaconDecomposition:
         )
     rows = _comparisons(sample)
     overall = two_way_fixed_effects(panel, vcov=vcov).overall
+    digits = decimals_of([overall])
     columns = [
         Column(name="treated"),
         Column(name="control"),
         Column(name="type"),
-        Column(name="estimate", kind="number"),
-        Column(name="weight", kind="percent"),
+        Column(name="estimate", kind="number", digits=digits),
+        Column(name="weight", kind="percent", digits=1),
     ]
     title = "Goodman-Bacon decomposition of two-way fixed effects"
     return BaconDecomposition(
         overall=overall,
         estimates=Table(rows, columns, title=f"{title}: comparisons"),
-        by_type=_by_type(rows, title),
+        by_type=_by_type(rows, title, digits),
         panel=panel,
     )
 
@@ -215,7 +217,7 @@ def _name(sample: Sample, start: int) -> Any:
     return NEVER if start == sample.n_periods else sample.label(start)
 
 
-def _by_type(rows: list[dict[str, Any]], title: str) -> Table:
+def _by_type(rows: list[dict[str, Any]], title: str, digits: int) -> Table:
     found = []
     for kind in TYPES:
         own = [row for row in rows if row["type"] == kind]
@@ -226,7 +228,7 @@ def _by_type(rows: list[dict[str, Any]], title: str) -> Table:
     columns = [
         Column(name="type"),
         Column(name="comparisons", kind="count"),
-        Column(name="weight", kind="percent"),
-        Column(name="estimate", label="mean estimate", kind="number"),
+        Column(name="weight", kind="percent", digits=1),
+        Column(name="estimate", label="mean estimate", kind="number", digits=digits),
     ]
     return Table(found, columns, title=title)

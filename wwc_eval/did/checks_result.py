@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from wwc_eval.did.decimals import decimals_of, ends
 from wwc_eval.did.effects import EffectEstimates
 from wwc_eval.did.panel import Panel
 from wwc_eval.estimate import Estimate
-from wwc_eval.table import MISSING, Column, Grid, Rendered, Table
+from wwc_eval.table import Column, Grid, Rendered, Table, format_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,18 +56,19 @@ class Check(Rendered):
 
     def _grid(self) -> Grid:
         rows = []
+        digits = decimals_of([self.overall, *self.estimates], 3)
         for key, item in zip(self.estimates.keys, self.estimates, strict=True):
             rows.append(
                 {
                     self.key: str(key[self.key]),
                     "estimate": item.estimate,
-                    "interval": _interval(item),
+                    "interval": ends(item, digits),
                     "p_value": item.p_value,
                 }
             )
         columns = [
             Column(name=self.key),
-            Column(name="estimate", kind="number"),
+            Column(name="estimate", kind="number", digits=digits),
             Column(name="interval", label=f"{100 * self.overall.level:g}% interval"),
             Column(name="p_value", label="p", kind="p_value"),
         ]
@@ -76,7 +78,10 @@ class Check(Rendered):
         return self.title
 
     def _notes(self) -> tuple[str, ...]:
-        shown = f"The effect itself: {self.overall.estimate:.3g} ({_interval(self.overall)})."
+        digits = decimals_of([self.overall, *self.estimates], 3)
+        shown = (
+            f"The effect itself: {format_number(self.overall.estimate, digits)} ({ends(self.overall, digits)})."
+        )
         how = self.estimates.items[0].method if self.estimates.items else ""
         return tuple(note for note in (shown, how and f"{how}.", *self.notes) if note)
 
@@ -100,13 +105,3 @@ class Check(Rendered):
         ax.set_ylabel(self.key.replace("_", " "))
         ax.set_xlabel(f"effect on {self.panel.columns['outcome']} ({100 * self.overall.level:g}% interval)")
         return ax
-
-
-def _interval(item: Estimate) -> str:
-    if math.isnan(item.ci_low):
-        return MISSING
-    ends = [
-        "−∞" if end == -math.inf else "∞" if end == math.inf else f"{end:.3g}"
-        for end in (item.ci_low, item.ci_high)
-    ]
-    return " to ".join(ends)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from wwc_eval.did.decimals import decimals_of, ends
 from wwc_eval.did.effects import EffectEstimates
 from wwc_eval.did.guard import guarded
 from wwc_eval.did.panel import Panel
@@ -84,13 +85,14 @@ class Comparison(Rendered):
 
     def _grid(self) -> Grid:
         rows = []
+        digits = decimals_of(self.estimates)
         for key, item in zip(self.estimates.keys, self.estimates, strict=True):
             name = str(key["estimator"])
             rows.append(
                 {
                     "estimator": NAMES.get(name, name.replace("_", " ")),
                     "estimate": item.estimate,
-                    "interval": _interval(item),
+                    "interval": ends(item, digits),
                     "se": item.se,
                     "p_value": item.p_value,
                     "permutation_p": item.details.get("permutation_p", math.nan),
@@ -99,9 +101,9 @@ class Comparison(Rendered):
             )
         columns = [
             Column(name="estimator"),
-            Column(name="estimate", kind="number"),
+            Column(name="estimate", kind="number", digits=digits),
             Column(name="interval", label=f"{100 * self.overall.level:g}% interval"),
-            Column(name="se", label="SE", kind="number"),
+            Column(name="se", label="SE", kind="number", digits=digits),
             Column(name="p_value", label="p", kind="p_value"),
             Column(name="permutation_p", label="p, permutation", kind="p_value"),
             Column(name="n", label="cells", kind="count"),
@@ -148,16 +150,6 @@ class Comparison(Rendered):
         from wwc_eval.did.comparison_plot import plot_events
 
         return plot_events(self, ax)
-
-
-def _interval(item: Estimate) -> str:
-    if math.isnan(item.ci_low) and math.isnan(item.ci_high):
-        return "—"
-    ends = [
-        "−∞" if end == -math.inf else "∞" if end == math.inf else f"{end:.3f}"
-        for end in (item.ci_low, item.ci_high)
-    ]
-    return " to ".join(ends)
 
 
 def frozen_sample(panel: Panel) -> tuple[Panel, tuple[str, ...]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from wwc_eval.did.decimals import decimals_of, ends
 from wwc_eval.did.effects import EffectEstimates
 from wwc_eval.did.few_rows import METHODS, Asked, few_rows
 from wwc_eval.did.few_statistic import ESTIMATORS, Statistic
@@ -71,11 +72,12 @@ class FewTreated(Rendered):
         return self.estimates.to_dicts()
 
     def _grid(self) -> Grid:
+        digits = decimals_of(self.estimates)
         rows = [
             {
                 "method": key["method"],
-                "estimate": item.shown_estimate if math.isfinite(item.se) else f"{item.estimate:.3g}",
-                "interval": item.shown_interval if math.isfinite(item.se) else _ends(item),
+                "estimate": item.estimate,
+                "interval": ends(item, digits),
                 "se": item.se,
                 "df": item.df,
                 "p_value": item.p_value,
@@ -84,9 +86,9 @@ class FewTreated(Rendered):
             for key, item in zip(self.estimates.keys, self.estimates, strict=True)
         ]
         columns = [
-            Column(name="method"), Column(name="estimate"),
+            Column(name="method"), Column(name="estimate", kind="number", digits=digits),
             Column(name="interval", label=f"{100 * self.overall.level:g}% interval"),
-            Column(name="se", label="SE", kind="number"), Column(name="df", kind="number", digits=1),
+            Column(name="se", label="SE", kind="number", digits=digits), Column(name="df", kind="number", digits=1),
             Column(name="p_value", label="p", kind="p_value"),
             Column(name="smallest_p_value", label="smallest p possible", kind="number", digits=4),
         ]  # fmt: skip
@@ -113,15 +115,6 @@ class FewTreated(Rendered):
         from wwc_eval.did.few_plot import plot_reassigned
 
         return plot_reassigned(self, ax)
-
-
-def _ends(item: Estimate) -> str:
-    if math.isnan(item.ci_low):
-        return "—"
-    return " to ".join(
-        "−∞" if end == -math.inf else "∞" if end == math.inf else f"{end:.3g}"
-        for end in (item.ci_low, item.ci_high)
-    )
 
 
 def few_treated(

@@ -16,11 +16,12 @@ import numpy as np
 
 from wwc_eval.did import honest_magnitudes as magnitudes
 from wwc_eval.did import honest_smoothness as smoothness
+from wwc_eval.did.decimals import decimals
 from wwc_eval.did.honest_setting import Setting, path_of, setting
 from wwc_eval.errors import DesignError, check_choice, check_number
 from wwc_eval.estimate import Estimate
 from wwc_eval.inference.families import Floats
-from wwc_eval.table import Column, Grid, Rendered, Table, format_number
+from wwc_eval.table import Column, Grid, Rendered, Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -259,12 +260,15 @@ def _table(values: Floats, bounds: Floats, sets: Floats, *, null: float, level: 
         for value, (low, high), (least, most) in zip(values, bounds, sets, strict=True)
     ]
     share = f"{100 * level:g}% interval"
+    digits = decimals((float(high - low) for low, high in bounds), 3)
+    # M counts largest changes, or is in the outcome's units
+    steps = digits if restriction == "smoothness" else 2
     columns = [
-        Column(name="M", kind="number", digits=3),
-        Column(name="ci_low", label=f"{share}, low", kind="number"),
-        Column(name="ci_high", label=f"{share}, high", kind="number"),
-        Column(name="identified_low", label="identified set, low", kind="number"),
-        Column(name="identified_high", label="identified set, high", kind="number"),
+        Column(name="M", kind="number", digits=steps),
+        Column(name="ci_low", label=f"{share}, low", kind="number", digits=digits),
+        Column(name="ci_high", label=f"{share}, high", kind="number", digits=digits),
+        Column(name="identified_low", label="identified set, low", kind="number", digits=digits),
+        Column(name="identified_high", label="identified set, high", kind="number", digits=digits),
         Column(name="excludes_null", label=f"excludes {null:g}"),
     ]
     words = {
@@ -279,7 +283,7 @@ def _notes(at: Setting, df: float, largest: float, *, smooth: bool) -> tuple[str
     what = "change of slope" if smooth else "change"
     first = (
         f"Target: {_target_words(at)}. Reference: event {at.reference}; {known} other "
-        f"{'event' if known == 1 else 'events'} before treatment, largest {what} {format_number(largest)}."
+        f"{'event' if known == 1 else 'events'} before treatment, largest {what} {largest:.3g}."
     )
     notes = [first]
     if smooth and largest > 0:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wwc_eval.did.box_normal import box_moments
+from wwc_eval.did.decimals import decimals
 from wwc_eval.did.honest_setting import Setting, path_of, setting
 from wwc_eval.errors import DesignError, check_choice, check_number
 from wwc_eval.estimate import Estimate
@@ -274,11 +275,12 @@ def _fitted_slope(at: Setting, units: str) -> Estimate:
 
 def _table(rows: list[dict[str, float]], units: str) -> Table:
     named = f" ({units})" if units else ""
+    digits = decimals((abs(row[name]) for row in rows for name in ("slope", "bias")), 3)
     columns = [
-        Column(name="slope", label=f"slope a period{named}", kind="number"),
-        Column(name="power", kind="percent"),
-        Column(name="bias", label="bias of the effect", kind="number"),
-        Column(name="bias_if_passed", label="bias if the test passes", kind="number"),
+        Column(name="slope", label=f"slope a period{named}", kind="number", digits=digits),
+        Column(name="power", kind="percent", digits=1),
+        Column(name="bias", label="bias of the effect", kind="number", digits=digits),
+        Column(name="bias_if_passed", label="bias if the test passes", kind="number", digits=digits),
         Column(name="likelihood_ratio", label="likelihood ratio to no trend", kind="number"),
         Column(name="bayes_factor", label="passing, against no trend", kind="number"),
     ]
@@ -304,12 +306,13 @@ def _events(model: _Model, slope: float) -> Table:
             strict=True,
         )
     ]
+    digits = decimals((float(row["se"]) for row in rows), 3)
     columns = [
         Column(name="event", kind="count"),
-        Column(name="estimate", kind="number"),
-        Column(name="se", label="SE", kind="number"),
-        Column(name="trend", kind="number"),
-        Column(name="expected_if_passed", label="expected if the test passes", kind="number"),
+        Column(name="estimate", kind="number", digits=digits),
+        Column(name="se", label="SE", kind="number", digits=digits),
+        Column(name="trend", kind="number", digits=digits),
+        Column(name="expected_if_passed", label="expected if the test passes", kind="number", digits=digits),
     ]
     return Table(rows, columns, title=f"A trend of {slope:.3g} a period, by event")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from wwc_eval.did.decimals import decimals
 from wwc_eval.did.effects import EffectEstimates
 from wwc_eval.did.few_permutation import Permuted, p_words
 from wwc_eval.did.few_reference import Reference, lottery, permutations
@@ -73,11 +74,12 @@ class RegressionToMean(Rendered):
 
     def _grid(self) -> Grid:
         rows = [{**row, "unit": str(row["unit"]), "joined": str(row["joined"])} for row in self.to_dicts()]
+        digits = decimals([float(np.std([item.estimate for item in self.estimates]))], 3)
         columns = [
             Column(name="unit"), Column(name="joined"),
-            Column(name="slope", label="slope before, a period", kind="number"),
-            Column(name="gap", label="window less own earlier mean", kind="number"),
-            Column(name="rank", label="others that rose less", kind="percent"),
+            Column(name="slope", label="slope before, a period", kind="number", digits=digits),
+            Column(name="gap", label="window less own earlier mean", kind="number", digits=digits),
+            Column(name="rank", label="others that rose less", kind="percent", digits=0),
         ]  # fmt: skip
         return Table(rows, columns)._grid()
 
@@ -93,7 +95,7 @@ class RegressionToMean(Rendered):
                 f"(permutation, {p_words(one.p_value)})."
             ),
             (
-                f"Change expected without treatment, from others after such a rise: {back.estimate:.3g} "
+                f"Change expected without treatment, from others after such a {way[:4]}: {back.estimate:.3g} "
                 f"({back.ci_low:.3g} to {back.ci_high:.3g})."
             ),
             CITATION,

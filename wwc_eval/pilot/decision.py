@@ -123,8 +123,17 @@ def shown_row(decision: Decision, *, rounded: Callable[[int], int] = int) -> dic
         "observed": f"{criterion.show(found.estimate)} ({criterion.counted(found, rounded)})",
         "interval": f"{low} to {high}",
         "tier": decision.tier,
-        "p_red": format_percent(decision.p_red, 0),
-        "p_amber": format_percent(decision.p_amber, 0),
-        "p_green": format_percent(decision.p_green, 0),
+        "p_red": _chance(decision.p_red),
+        "p_amber": _chance(decision.p_amber),
+        "p_green": _chance(decision.p_green),
         "p_value": format_p_value(decision.exact_p_value),
     }
+
+
+def _chance(value: float) -> str:
+    """A probability in whole percent; what is neither certain nor impossible is not shown as if it were."""
+    if 0.0 < value < 0.005:
+        return "< 1%"
+    if 0.995 < value < 1.0:
+        return "> 99%"
+    return format_percent(value, 0)

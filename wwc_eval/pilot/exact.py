@@ -104,7 +104,7 @@ class SampleSize(Rendered):
         columns = [
             Column(name="way", label="how"),
             Column(name="n", label=self.unit, kind="count"),
-            Column(name="power", label="exact power", kind="percent"),
+            Column(name="power", label="exact power", kind="percent", digits=1),
         ]
         return Table(self.to_dicts(), columns)._grid()
 
