@@ -214,8 +214,9 @@ def test_a_lottery_that_was_not_followed_is_refused():
 
 def by_refits(panel, weights, *, imposed, null=0.0):
     """t of every draw by a regression on outcomes made anew."""
-    n = panel.n_units
+    n = panel.n_clusters
     beta, x, e, unit = ols(panel, panel.adopted)
+    unit = panel.clusters[unit]
     x0 = e + beta * x
     restricted = x0 - null * x
     fitted, left = (np.zeros_like(e), restricted) if imposed else (beta * x, e)
@@ -251,6 +252,18 @@ def test_the_wild_bootstrap_equals_regressions_on_outcomes_made_anew(case, impos
     assert found.statistic == pytest.approx(t0, rel=1e-9)
     assert np.allclose(found.replicates, t, rtol=1e-8, atol=1e-10)
     assert found.p_value == pytest.approx((1 + (np.abs(t) >= abs(t0)).sum()) / 61)
+
+
+def test_the_wild_bootstrap_of_clusters_above_the_units():
+    frame = la_frame(n=24, treated=((4, 4), (5, 4), (8, 4), (9, 4), (2, 4), (3, 4)), missing=0.05, weights=True)
+    panel = panel_of(frame, cluster="region")
+    moments = panel_moments(*effect_fit(Statistic.of(panel, "two_way_fixed_effects")))
+    assert len(moments.scores) == 12
+    drawn = draw_weights("rademacher", 12, 4096, np.random.default_rng(2))
+    found = wild_test(moments, 0.0, drawn, 0.9)
+    t0, t = by_refits(panel, [w for _, w in zip(range(50), drawn.values, strict=False)], imposed=True)
+    assert found.statistic == pytest.approx(t0, rel=1e-9)
+    assert np.allclose(found.replicates[:50], t, rtol=1e-8, atol=1e-10)
 
 
 def test_twelve_clusters_take_every_sign_change_and_more_take_webb():
