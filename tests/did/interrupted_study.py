@@ -11,7 +11,7 @@ from scipy.special import stdtr
 
 from wwc_eval.did.serial_errors import default_lag, fit_series
 
-PERIODS, RHOS = (20, 40, 80), (0.0, 0.4, 0.8)
+PERIODS, RHOS = (10, 20, 40, 80), (0.0, 0.4, 0.8)
 FAST, SLOW = 10_000, 400
 
 

@@ -109,6 +109,11 @@ class TestSeries:
         assert abs(fit.rho - 0.6) < 0.12
         assert 1 <= fit.contrast(np.ones(1))[2] < n
 
+    def test_negative_correlation_is_not_believed(self):
+        times = np.arange(10, dtype=float)
+        fit = fit_series((-1.0) ** times, np.ones((10, 1)), times, "ar1", 0)
+        assert fit.rho == pytest.approx(0, abs=1e-6)
+
     def test_default_lag(self):
         assert [default_lag(n) for n in (3, 20, 40, 100)] == [1, 2, 2, 3]
 

@@ -129,9 +129,9 @@ def interrupted_time_series(
     event the periods since the first treated one. With controls the same model is fitted to treated less controls: shocks
     common to both drop out, and the errors may be correlated between the two. The effect in a period is
     ``level + slope * event``; ``overall`` is its mean over treated periods used. Newey-West: Bartlett weights by distance in
-    time, times T / (T - k), Student's t with T - k. AR(1): Satterthwaite's degrees of freedom. The error is that of a series
+    time, times T / (T - k), Student's t with T - k. AR(1): rho from 0 to 0.99, Satterthwaite's degrees of freedom. The error is that of a series
     over time: with one treated authority it assumes that no other lasting shock met it alone. Newey-West tests of a true null at
-    5% reject 10 to 45% of the time with 20 to 80 periods; the methods page has the table. Sources: Bernal, Cummins and
+    5% reject 10 to 45% of the time with 10 to 80 periods; the methods page has the table. Sources: Bernal, Cummins and
     Gasparrini 2017, doi:10.1093/ije/dyw098; Newey and West 1987, doi:10.2307/1913610; Turner et al. 2021,
     doi:10.1186/s12874-021-01364-0.
 

@@ -49,7 +49,7 @@ class SeriesFit:
 
 def default_lag(periods: int) -> int:
     """Lags of the Newey-West error: the whole part of ``0.75 T^(1/3)``, and at least 1 (Stock and Watson 2020)."""
-    return max(1, math.floor(0.75 * periods ** (1.0 / 3.0)))
+    return max(1, int(0.75 * float(periods) ** (1.0 / 3.0)))
 
 
 def fit_series(y: Floats, design: Floats, times: Floats, errors: str, lag: int) -> SeriesFit:
@@ -63,7 +63,7 @@ def fit_series(y: Floats, design: Floats, times: Floats, errors: str, lag: int) 
         Columns of full rank.
     errors : {"newey_west", "ar1"}
         Least squares with Newey-West errors (Bartlett weights by distance in time, times n / (n - k)); or an AR(1) by
-        restricted maximum likelihood with Satterthwaite's degrees of freedom.
+        restricted maximum likelihood, rho from 0 to 0.99, with Satterthwaite's degrees of freedom.
     lag : int
         Lags of Newey-West.
     """
@@ -104,14 +104,15 @@ def _autocorrelation(residuals: Floats, apart: Floats) -> float:
 
 
 class ArOne:
-    """Regression with AR(1) errors by restricted maximum likelihood; parameters log variance and atanh of rho."""
+    """Regression with AR(1) errors by restricted maximum likelihood; rho from 0 to 0.99, as log variance and atanh of rho."""
 
     def __init__(self, y: Floats, design: Floats, apart: Floats) -> None:
         from scipy.optimize import minimize_scalar
 
         self.y, self.design, self.apart = y, design, apart
         edge = math.atanh(MOST_RHO)
-        grid = np.linspace(-edge, edge, 25)
+        # a negative correlation, which short series feign, would make errors too small
+        grid = np.linspace(0.0, edge, 17)
         values = [self._profile(z) for z in grid]
         best = int(np.argmin(values))
         low, high = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
@@ -134,16 +135,16 @@ class ArOne:
         beta = np.linalg.solve(gram, x.T @ y)
         rest = y - x @ beta
         logs = 2.0 * float(np.log(np.diag(root)).sum()) + float(np.linalg.slogdet(gram)[1])
-        return float(rest @ rest), logs, beta
+        return float(rest @ rest), logs, np.asarray(beta, dtype=np.float64)
 
     def _profile(self, z: float) -> float:
         quadratic, logs, _ = self._parts(z)
-        return (len(self.y) - self.design.shape[1]) * math.log(max(quadratic, 1e-300)) + logs
+        return float((len(self.y) - self.design.shape[1]) * math.log(max(quadratic, 1e-300)) + logs)
 
     def deviance(self, theta: Floats) -> float:
         """Minus twice the restricted log-likelihood, up to a constant."""
         quadratic, logs, _ = self._parts(float(theta[1]))
-        return (len(self.y) - self.design.shape[1]) * float(theta[0]) + quadratic * math.exp(-theta[0]) + logs
+        return float((len(self.y) - self.design.shape[1]) * theta[0] + quadratic * math.exp(-theta[0]) + logs)
 
     def vcov(self, theta: Floats) -> Floats:
         """Covariance of the coefficients at given parameters."""
