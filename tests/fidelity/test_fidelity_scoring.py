@@ -347,6 +347,17 @@ def test_units_by_other_names_and_without_the_top():
         spec.score(frame, units=["case", "ward"])
 
 
+def test_two_authorities_stand_for_themselves_and_lean_on_their_teams():
+    rng = np.random.default_rng(4)
+    case = np.arange(160)
+    team = case // 20
+    y = 60 + 20 * (team >= 4) + rng.normal(size=8)[team] * 3 + rng.normal(size=160) * 5
+    found = fit_levels(y, {"case": case, "team": team, "la": team // 4}, None)
+    assert found.scores["la"].df == found.scores["team"].df == 7
+    np.testing.assert_allclose(found.scores["la"].estimate, [y[:80].mean(), y[80:].mean()], atol=0.05)
+    assert any("not shrunk" in note for note in found.notes)
+
+
 def test_cluster_robust_means_equal_the_formula():
     rng = np.random.default_rng(1)
     cluster = rng.integers(0, 7, size=60)

@@ -268,12 +268,12 @@ class _Equations:
 
 
 def _freedom(name: str, units: Mapping[str, Ints]) -> float:
-    """Units less one: of its own for the lowest level, of the highest level that has several for those above it.
+    """Units less one: of its own for the lowest level, of the highest level whose variance can be told for those above it.
 
     A team's score leans on what its authority is estimated to be, and so on the number of authorities.
     """
     order = list(units)
-    several = [one for one in order if len(np.unique(units[one])) > 1]
+    several = [one for one in order if len(np.unique(units[one])) >= FEW_UNITS]
     leaning = name if name == order[0] or not several else several[-1]
     return float(max(len(np.unique(units[leaning])) - 1, 1))
 
