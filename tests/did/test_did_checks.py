@@ -348,3 +348,12 @@ def test_rates_a_person_show_the_digits_of_rates_per_10_000(make, column):
         shown.append([[number.replace(".", "").lstrip("0") for number in row] for row in numbers])
     assert any(shown[0])
     assert shown[0] == shown[1]
+
+
+def test_a_fall_before_joining_is_called_a_fall():
+    frame = la_frame(n=30, treated=((3, 4), (5, 4)))
+    for sign, words in ((1.0, "after such a rise:"), (-1.0, "after such a fall:")):
+        moved = frame["la"].isin(["E003", "E005"]) * sign * 3.0 * frame["year"]
+        assert words in str(
+            we.did.regression_to_mean(panel_of(frame.assign(rate=frame["rate"] + moved)), 3, rng=1, draws=99)
+        )

@@ -88,14 +88,14 @@ class RegressionToMean(Rendered):
 
     def _notes(self) -> tuple[str, ...]:
         one, back = self.overall, self.reversion
-        way = "rising" if one.estimate > 0 else "falling"
+        way, turn = ("rising", "rise") if one.estimate > 0 else ("falling", "fall")
         return (
             (
                 f"On average joiners were {way} by {abs(one.estimate):.3g} a period against the national trend "
                 f"(permutation, {p_words(one.p_value)})."
             ),
             (
-                f"Change expected without treatment, from others after such a {way[:4]}: {back.estimate:.3g} "
+                f"Change expected without treatment, from others after such a {turn}: {back.estimate:.3g} "
                 f"({back.ci_low:.3g} to {back.ci_high:.3g})."
             ),
             CITATION,
