@@ -121,6 +121,9 @@ def test_the_command_scores_and_writes(tmp_path):
     assert "Greywold" in scored.output
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"bands.csv", "scores_case.csv", "alerts.csv", "heatmap.png", "funnel.png"} <= names
+    (tmp_path / "ratings.csv").write_text("\n".join([lines[0], kept[0].replace("harm_statement", "harm")]) + "\n")
+    faulty = CliRunner().invoke(command, [spec, ratings])
+    assert "ratings.csv, row 2, column 'item' R05" in str(faulty.exception)
     schema = CliRunner().invoke(command, [spec, "--schema"])
     assert json.loads(schema.output)["title"] == "wwc_eval fidelity specification"
     assert CliRunner().invoke(command, [spec, "--by", "team"]).exit_code == 2

@@ -123,8 +123,9 @@ def read_ratings(
 
     columns = unit_columns(spec, units)
     given = to_pandas(ratings)
-    source = given.attrs.get("source") if isinstance(given.attrs, dict) else None
-    faults = Faults(source["name"] if isinstance(source, dict) and "name" in source else None)
+    source = given.attrs.get("source") or {}
+    # rows of a selection are not those of the file
+    faults = Faults(source.get("file") if source.get("rows") == len(given) else None)
     frame = pd.DataFrame(given).reset_index(drop=True)
     frame.attrs = {}
     column_problems(faults, spec, frame, columns)
