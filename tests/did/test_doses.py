@@ -117,7 +117,7 @@ class TestEstimates:
     @pytest.mark.simulation
     def test_level_of_the_slope(self):
         """With 12 treated units and no effect of dose the slope is found significant 5% of the time."""
-        reps = 60
+        reps = 40
         hits = sum(
             we.did.dose(panel_of(rows(slope=0.0, seed=500 + k)), "fidelity").slope.p_value < 0.05
             for k in range(reps)

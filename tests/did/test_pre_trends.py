@@ -45,7 +45,7 @@ class TestBox:
         assert inside[1] == pytest.approx(moment(lambda x, y: y) / total, abs=1e-4)
 
     @pytest.mark.reference
-    @pytest.mark.parametrize("size", [3, 6, 12])
+    @pytest.mark.parametrize("size", [3, 8])
     def test_more_estimates_against_scipy(self, size):
         from scipy.stats import multivariate_normal
 
@@ -84,7 +84,7 @@ class TestPower:
         row = found.to_dicts()[0]
         rng = np.random.default_rng(8)
         line = (path.events + 1) * row["slope"]
-        draws = rng.multivariate_normal(line, path.vcov, 200_000)
+        draws = rng.multivariate_normal(line, path.vcov, 100_000)
         before = draws[:, path.pre]
         inner = path.vcov[np.ix_(path.pre, path.pre)]
         if test == "individual":

@@ -205,7 +205,7 @@ class TestPlacebos:
     @pytest.mark.simulation
     def test_level(self):
         """Without an effect and with units alike the rank of the treated one is uniform."""
-        hits, reps = 0, 120
+        hits, reps = 0, 80
         for seed in range(reps):
             data = authorities(n=12, periods=6, first=4, effect=0.0, seed=100 + seed)
             hits += we.did.synthetic_control(panel_of(data)).overall.p_value <= 0.25
@@ -250,7 +250,7 @@ class TestEstimate:
         data = authorities(n=14, treated=(2, 5, 6))
         late = data["la"] == "LA02"
         data.loc[late, "joined"] = 2017
-        both = we.did.synthetic_did(panel_of(data), rng=1, draws=30)
+        both = we.did.synthetic_did(panel_of(data), rng=1, draws=19)
         parts = [
             we.did.synthetic_did(panel_of(data[~data["la"].isin(names)])).overall.estimate
             for names in (["LA02"], ["LA05", "LA06"])
