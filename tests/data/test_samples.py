@@ -12,6 +12,8 @@ import pytest
 from wwc_eval.data.samples import (
     family_conferencing_trial,
     family_conferencing_truth,
+    family_safeguarding_pilot,
+    family_safeguarding_ratings,
     la_panel,
     write_samples,
 )
@@ -20,6 +22,7 @@ from wwc_eval.data.samples.dictionary import PANEL_COLUMNS, TRIAL_COLUMNS
 from wwc_eval.data.samples.draws import Draws, poisson_quantile
 from wwc_eval.data.samples.fidelity_page import RATING_COLUMNS
 from wwc_eval.data.samples.panel import EFFECT
+from wwc_eval.data.samples.pilot_fidelity_page import PILOT_RATING_COLUMNS
 from wwc_eval.data.samples.pilot_page import PILOT_COLUMNS
 from wwc_eval.data.samples.places import LOCAL_AUTHORITIES, REGION_OF, TRIAL_AUTHORITIES
 from wwc_eval.data.samples.rollout import ROLLOUT_COLUMNS
@@ -36,6 +39,7 @@ NAMES = (
     "schools_s47_trial",
     "no_wrong_door_wedge",
     "family_safeguarding_pilot",
+    "family_safeguarding_ratings",
     "practice_rollout",
     "fidelity_ratings",
 )
@@ -87,6 +91,7 @@ def test_the_files_are_plain_text_with_line_feeds(name):
             SCHOOL_COLUMNS,
             WEDGE_COLUMNS,
             PILOT_COLUMNS,
+            PILOT_RATING_COLUMNS,
             ROLLOUT_COLUMNS,
             RATING_COLUMNS,
         ),
@@ -342,6 +347,34 @@ def test_nobody_needs_to_be_treated():
     panel = la_panel(1, treated=0)
     assert panel["programme_from"].isna().all()
     assert not panel["programme"].any()
+
+
+def test_ratings_of_the_pilot_agree_with_what_its_review_found():
+    pilot = family_safeguarding_pilot(5)
+    ratings = family_safeguarding_ratings(6, pilot)
+    found = pilot.dropna(subset=["fidelity_met"]).set_index("family_id")
+    judged = ratings.dropna(subset=["rater"])
+    assert set(judged["case"]) == set(found.index)
+    assert 0.1 < (judged.groupby("case")["rater"].nunique() == 2).mean() < 0.3
+    assert (judged["team"].to_numpy() == found.loc[judged["case"], "team"].to_numpy()).all()
+    days = pd.to_datetime(judged["date"]).to_numpy() - found.loc[judged["case"], "approached_on"].to_numpy()
+    weeks = days / np.timedelta64(7, "D")
+    assert 12 <= weeks.min() <= weeks.max() <= 16
+    plain = judged[(judged["item"] == "harm_statement") & judged["value"].str.fullmatch("[1-5]")]
+    value = (
+        plain["value"].astype(int).groupby(found.loc[plain["case"], "fidelity_met"].astype(int).to_numpy()).mean()
+    )
+    assert value[1] - value[0] > 0.5
+
+
+def test_ratings_need_a_pilot_with_reviews():
+    pilot = family_safeguarding_pilot(5)
+    with pytest.raises(DesignError, match="fidelity_met"):
+        family_safeguarding_ratings(1, pilot.drop(columns="fidelity_met"))
+    with pytest.raises(DesignError, match="missing in every row"):
+        family_safeguarding_ratings(1, pilot[pilot["fidelity_met"].isna()])
+    with pytest.raises(DesignError, match="rng"):
+        family_safeguarding_ratings(None, pilot)
 
 
 def test_the_places_are_invented_and_as_many_as_there_are():

@@ -20,7 +20,17 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
 
-__all__ = ["DRIFTING", "FIDELITY_AUTHORITIES", "FIDELITY_ITEMS", "SEVERE_RATER", "fidelity_ratings"]
+__all__ = [
+    "DRIFTING",
+    "FIDELITY_AUTHORITIES",
+    "FIDELITY_ITEMS",
+    "SEVERE_RATER",
+    "Cases",
+    "fidelity_ratings",
+    "judged",
+    "of_workers",
+    "reported",
+]
 
 FIDELITY_AUTHORITIES: tuple[str, ...] = LOCAL_AUTHORITIES[5::13][:12]
 """The twelve: the last four are comparison authorities."""
@@ -54,7 +64,7 @@ FIDELITY_ITEMS: dict[str, tuple[float, tuple[float, ...], int]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Cases:
+class Cases:
     """One entry a case."""
 
     authority: Ints
@@ -112,11 +122,11 @@ def fidelity_ratings(
     twice = draws.happens(double_rated, n)
     case = np.concatenate([np.arange(n), np.flatnonzero(twice)])
     rater = np.concatenate([first, second[twice]])
-    rows = [_judged(draws, drawn, case, rater, severity), _reported(draws, drawn), _of_workers(draws, drawn)]
+    rows = [judged(draws, drawn, case, rater, severity), reported(draws, drawn), of_workers(draws, drawn)]
     return _frame(drawn, rows)
 
 
-def _draw(draws: Draws, teams: int, workers: int, cases: int) -> _Cases:
+def _draw(draws: Draws, teams: int, workers: int, cases: int) -> Cases:
     count = len(FIDELITY_AUTHORITIES)
     authority_of_team = np.repeat(np.arange(count), teams)
     team_of_worker = np.repeat(np.arange(count * teams), workers)
@@ -132,7 +142,7 @@ def _draw(draws: Draws, teams: int, workers: int, cases: int) -> _Cases:
         + SPREAD["case"] * draws.normal(n)
         + np.where(authority == DRIFTING, DRIFT * np.maximum(quarter - 3, 0), 0.0)
     )
-    return _Cases(
+    return Cases(
         authority=authority,
         team=team,
         worker=worker,
@@ -143,7 +153,7 @@ def _draw(draws: Draws, teams: int, workers: int, cases: int) -> _Cases:
     )
 
 
-def _judged(draws: Draws, drawn: _Cases, case: Ints, rater: Ints, severity: Floats) -> dict[str, Any]:
+def judged(draws: Draws, drawn: Cases, case: Ints, rater: Ints, severity: Floats) -> dict[str, Any]:
     """What auditors read in case files; a tool for children is judged from the age of four on."""
     found: dict[str, list[Any]] = {"case": [], "item": [], "rater": [], "value": []}
     for item, (easiness, cuts, lowest) in FIDELITY_ITEMS.items():
@@ -164,7 +174,7 @@ def _judged(draws: Draws, drawn: _Cases, case: Ints, rater: Ints, severity: Floa
     return {**found, "respondent": ["auditor"] * len(found["case"])}
 
 
-def _reported(draws: Draws, drawn: _Cases) -> dict[str, Any]:
+def reported(draws: Draws, drawn: Cases) -> dict[str, Any]:
     """What parents say, of whom a third is not reached, and visits in the record."""
     n = len(drawn.level)
     latent = 0.5 * drawn.level + 0.6 + 0.9 * draws.normal(n)
@@ -181,7 +191,7 @@ def _reported(draws: Draws, drawn: _Cases) -> dict[str, Any]:
     }
 
 
-def _of_workers(draws: Draws, drawn: _Cases) -> dict[str, Any]:
+def of_workers(draws: Draws, drawn: Cases) -> dict[str, Any]:
     """Sessions of group supervision of each worker; one in twenty workers did not answer."""
     workers, first = np.unique(drawn.worker, return_index=True)
     level = drawn.level[first]
@@ -196,7 +206,7 @@ def _of_workers(draws: Draws, drawn: _Cases) -> dict[str, Any]:
     }
 
 
-def _frame(drawn: _Cases, parts: list[dict[str, Any]]) -> pd.DataFrame:
+def _frame(drawn: Cases, parts: list[dict[str, Any]]) -> pd.DataFrame:
     import pandas as pd
 
     joined = {name: [value for part in parts for value in part[name]] for name in parts[0]}

@@ -13,6 +13,8 @@ from wwc_eval.data.samples.fidelity import fidelity_ratings
 from wwc_eval.data.samples.fidelity_page import RATING_COLUMNS, fidelity_page
 from wwc_eval.data.samples.panel import EFFECT, MEASURES, la_panel
 from wwc_eval.data.samples.pilot import family_safeguarding_pilot
+from wwc_eval.data.samples.pilot_fidelity import family_safeguarding_ratings
+from wwc_eval.data.samples.pilot_fidelity_page import PILOT_RATING_COLUMNS, pilot_ratings_page
 from wwc_eval.data.samples.pilot_page import PILOT_COLUMNS, pilot_page
 from wwc_eval.data.samples.rollout import ROLLOUT_COLUMNS, practice_rollout, rollout_page
 from wwc_eval.data.samples.schools import schools_s47_trial
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FIDELITY_SEED",
     "PANEL_SEED",
+    "PILOT_RATINGS_SEED",
     "PILOT_SEED",
     "ROLLOUT_SEED",
     "SCHOOLS_SEED",
@@ -44,6 +47,7 @@ SCHOOLS_SEED = 20230906
 WEDGE_SEED = 20201001
 FIDELITY_SEED = 20240401
 PILOT_SEED = 20251223
+PILOT_RATINGS_SEED = 20251224
 ROLLOUT_SEED = 20250343
 
 TRIAL_NAME = "family_conferencing_trial"
@@ -52,6 +56,7 @@ SCHOOLS_NAME = "schools_s47_trial"
 WEDGE_NAME = "no_wrong_door_wedge"
 FIDELITY_NAME = "fidelity_ratings"
 PILOT_NAME = "family_safeguarding_pilot"
+PILOT_RATINGS_NAME = "family_safeguarding_ratings"
 ROLLOUT_NAME = "practice_rollout"
 
 
@@ -62,8 +67,8 @@ def write_samples(folder: str | Path) -> list[Path]:
     ----------
     folder : str or pathlib.Path
         Where ``family_conferencing_trial.csv``, ``la_panel.csv``, ``schools_s47_trial.csv``,
-        ``no_wrong_door_wedge.csv``, ``family_safeguarding_pilot.csv``, ``practice_rollout.csv``, ``fidelity_ratings.csv`` and a ``.md``
-        beside each are to stand.
+        ``no_wrong_door_wedge.csv``, ``family_safeguarding_pilot.csv``, ``family_safeguarding_ratings.csv``,
+        ``practice_rollout.csv``, ``fidelity_ratings.csv`` and a ``.md`` beside each are to stand.
 
     Returns
     -------
@@ -119,15 +124,21 @@ def _multilevel_texts() -> dict[str, str]:
 
 
 def _pilot_texts() -> dict[str, str]:
-    """Contents by file name of the pilot and of the roll-out."""
+    """Contents by file name of the pilot, of the ratings of its cases, and of the roll-out."""
     pilot = family_safeguarding_pilot(PILOT_SEED)
     text = _csv(pilot, PILOT_COLUMNS)
     page = pilot_page(pilot, seed=PILOT_SEED, sha256=_sha256(text))
+    ratings = family_safeguarding_ratings(PILOT_RATINGS_SEED, pilot)
+    rated = _csv(ratings, PILOT_RATING_COLUMNS)
     rollout = practice_rollout(ROLLOUT_SEED)
     rows = _csv(rollout, ROLLOUT_COLUMNS)
     return {
         f"{PILOT_NAME}.csv": text,
         f"{PILOT_NAME}.md": page,
+        f"{PILOT_RATINGS_NAME}.csv": rated,
+        f"{PILOT_RATINGS_NAME}.md": pilot_ratings_page(
+            ratings, seed=PILOT_RATINGS_SEED, pilot_seed=PILOT_SEED, sha256=_sha256(rated)
+        ),
         f"{ROLLOUT_NAME}.csv": rows,
         f"{ROLLOUT_NAME}.md": rollout_page(rollout, seed=ROLLOUT_SEED, sha256=_sha256(rows)),
     }
