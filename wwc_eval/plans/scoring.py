@@ -106,7 +106,9 @@ def shown_scores(facts: Facts, scores: FidelityScores, rule: DisclosureRule) -> 
     assert asked is not None
     level = asked.by or scores.units[-1]
     spec = scores.spec
-    head = f"Specification {spec.document.spec.id} {spec.document.spec.version}, hash {spec.hash[:12]}, as planned."
+    head = (
+        f"Specification {spec.document.spec.id} {spec.document.spec.version}, hash {spec.hash[:12]}, as planned."
+    )
     notes = tuple(str(note) for note in scores.notes)
     return (
         Supplement(
