@@ -64,7 +64,7 @@ def practice_rollout(rng: Seed, *, adopters: int = 12) -> pd.DataFrame:
 
     panel = la_panel(rng, effect=ROLLOUT_EFFECT, treated=adopters)
     began = panel["programme_from"].notna()
-    arm = pd.Categorical.from_codes(began.astype(int).to_numpy(), categories=list(PRACTICE_ARMS))
+    arm = pd.Categorical.from_codes(began.astype(int).to_numpy(), categories=pd.Index(PRACTICE_ARMS))
     return panel.assign(practice=arm, practice_from=panel["programme_from"])[
         [entry.name for entry in ROLLOUT_COLUMNS]
     ]
