@@ -17,7 +17,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wwc_eval.errors import DataError
-from wwc_eval.table import MISSING, Column, Table, format_count, format_number, format_p_value, format_percent
+from wwc_eval.table import (
+    MISSING,
+    Column,
+    Table,
+    format_count,
+    format_number,
+    format_p_value,
+    format_percent,
+    format_probability,
+)
 
 COLUMNS = (
     Column(name="term"),
@@ -129,6 +138,13 @@ def test_format_number(value, digits, text):
 def test_format_count(value, text):
     found = format_count(value)
     assert found == text if text is not None else found.replace(",", "") == str(value)
+
+
+def test_probabilities_are_not_shown_as_certain_unless_they_are():
+    shown = [format_probability(value) for value in (0.0, 0.004, 0.005, 0.5, 0.995, 0.996, 1.0, math.nan)]
+    assert shown == ["0%", "< 1%", "< 1%", "50%", "> 99%", "> 99%", "100%", MISSING]
+    column = Column(name="p", kind="probability")
+    assert (column.show(0.001), column.numeric) == ("< 1%", True)
 
 
 def test_format_percent():

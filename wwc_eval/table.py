@@ -30,12 +30,13 @@ __all__ = [
     "format_number",
     "format_p_value",
     "format_percent",
+    "format_probability",
 ]
 
 MISSING = "—"
 SCIENTIFIC = 1e15
 """Numbers as large as this are shown in scientific notation: their last digits mean nothing."""
-Kind = Literal["text", "number", "count", "percent", "p_value"]
+Kind = Literal["text", "number", "count", "percent", "probability", "p_value"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +49,9 @@ class Column:
         Key in the rows, and the column's name in ``to_frame``.
     label : str, optional
         Heading; the name with spaces for underscores where it is missing. Units belong here.
-    kind : {"text", "number", "count", "percent", "p_value"}
-        How a raw value is shown. ``percent`` takes a proportion and shows ``12.3%``.
+    kind : {"text", "number", "count", "percent", "probability", "p_value"}
+        How a raw value is shown. ``percent`` takes a proportion and shows ``12.3%``; ``probability`` shows whole percent,
+        and ``< 1%`` or ``> 99%`` for what is neither impossible nor certain.
     digits : int
         Decimals shown for ``number`` and ``percent``.
     """
@@ -79,6 +81,8 @@ class Column:
             return str(value)
         if self.kind == "p_value":
             return format_p_value(float(value))  # type: ignore[arg-type]
+        if self.kind == "probability":
+            return format_probability(float(value))  # type: ignore[arg-type]
         if self.kind == "percent":
             return format_percent(float(value), self.digits)  # type: ignore[arg-type]
         if self.kind == "count":
@@ -314,6 +318,21 @@ def format_percent(proportion: float, digits: int = 1) -> str:
     '45.1%'
     """
     return MISSING if math.isnan(proportion) else f"{format_number(100 * proportion, digits)}%"
+
+
+def format_probability(value: float) -> str:
+    """A probability in whole percent; what is neither certain nor impossible is not shown as if it were.
+
+    Examples
+    --------
+    >>> format_probability(0.0018), format_probability(0.634), format_probability(0.9999)
+    ('< 1%', '63%', '> 99%')
+    """
+    if 0.0 < value <= 0.005:
+        return "< 1%"
+    if 0.995 <= value < 1.0:
+        return "> 99%"
+    return format_percent(value, 0)
 
 
 def format_p_value(value: float) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from wwc_eval.estimate import Estimate
-from wwc_eval.table import Column, Grid, Rendered, Table, format_p_value, format_percent
+from wwc_eval.table import Column, Grid, Rendered, Table, format_p_value, format_probability
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -123,17 +123,8 @@ def shown_row(decision: Decision, *, rounded: Callable[[int], int] = int) -> dic
         "observed": f"{criterion.show(found.estimate)} ({criterion.counted(found, rounded)})",
         "interval": f"{low} to {high}",
         "tier": decision.tier,
-        "p_red": _chance(decision.p_red),
-        "p_amber": _chance(decision.p_amber),
-        "p_green": _chance(decision.p_green),
+        "p_red": format_probability(decision.p_red),
+        "p_amber": format_probability(decision.p_amber),
+        "p_green": format_probability(decision.p_green),
         "p_value": format_p_value(decision.exact_p_value),
     }
-
-
-def _chance(value: float) -> str:
-    """A probability in whole percent; what is neither certain nor impossible is not shown as if it were."""
-    if 0.0 < value < 0.005:
-        return "< 1%"
-    if 0.995 < value < 1.0:
-        return "> 99%"
-    return format_percent(value, 0)

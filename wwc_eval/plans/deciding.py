@@ -107,7 +107,7 @@ def _table(judgement: Judgement, heading: str, hidden: set[int], rule: Disclosur
         rows.append(
             {
                 "criterion": row["criterion"],
-                "limits": f"{row['red']}; {row['green']}",
+                "limits": f"{one.criterion.show(one.criterion.red)}, {one.criterion.show(one.criterion.green)}",
                 "observed": WITHHELD if few else f"{row['observed']}, {row['interval']}",
                 "tier": row["tier"],
                 "chances": "" if few else f"{row['p_red']}, {row['p_amber']}, {row['p_green']}",
@@ -116,7 +116,7 @@ def _table(judgement: Judgement, heading: str, hidden: set[int], rule: Disclosur
         )
     columns = [
         Column(name="criterion"),
-        Column(name="limits", label="red; green"),
+        Column(name="limits", label="limits of red, green"),
         Column(name="observed", label="observed, with interval"),
         Column(name="tier"),
         Column(name="chances", label="chance of red, amber, green"),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wwc_eval.data.disclosure import DisclosureRule
-from wwc_eval.errors import PlanError
+from wwc_eval.data.disclosure import DisclosureRule, safe_count, suppress_counts
+from wwc_eval.errors import DisclosureError, PlanError
 from wwc_eval.report.record import Supplement
-from wwc_eval.table import Column, Table, format_percent
+from wwc_eval.table import Column, Table, format_probability
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,28 +63,35 @@ def scored(facts: Facts, frames: Mapping[str, pd.DataFrame], folder: Path) -> Fi
 
 def fidelity_words(facts: Facts, scores: FidelityScores) -> list[str]:
     """How many units reach which band, in sentences."""
+    from wwc_eval.fidelity.scoring.bands import INDETERMINATE, INSUFFICIENT
+
     asked = facts.document.fidelity
     level = (asked.by if asked is not None else None) or scores.units[-1]
     rows = scores.by(level).to_dicts()
-    bands: dict[str, int] = {}
-    for row in rows:
-        bands[str(row["band"])] = bands.get(str(row["band"]), 0) + 1
-    unit = level.replace("_", " ")
+    names = [*scores.spec.bands, INDETERMINATE, INSUFFICIENT]
+    counts = Counter(str(row["band"] or INSUFFICIENT) for row in rows)
     if len(rows) == 1:
         row = rows[0]
         told = [f"Score {row['estimate']:.0f} ({row['ci_low']:.0f} to {row['ci_high']:.0f}), band {row['band']}."]
     else:
-        counted = ", ".join(f"{name} {count}" for name, count in sorted(bands.items()))
-        told = [f"Of {len(rows)} units ({unit}): {counted}."]
+        counted = ", ".join(f"{counts[name]} {name}" for name in reversed(names) if counts[name])
+        told = [f"Of {len(rows)} {_plural(level)}: {counted}."]
     if asked is not None and asked.band is not None:
+        confidence = scores.spec.document.spec.band_confidence
         chances = _at_least(rows, asked.band, list(scores.spec.bands))
-        reached = sum(chance >= 0.8 for chance in chances)
+        reached = sum(chance >= confidence for chance in chances)
         told.append(
-            f"Probability of at least {asked.band}: {format_percent(chances[0], 0)}."
+            f"Probability of at least {asked.band}: {format_probability(chances[0])}."
             if len(chances) == 1
-            else f"At least {asked.band} with probability 80% or more: {reached} of {len(chances)}."
+            else f"At least {asked.band} with probability {confidence:.0%} or more: {reached} of {len(chances)}."
         )
     return told
+
+
+def _plural(level: str) -> str:
+    """Several units of a level, in words."""
+    words = level.replace("_", " ")
+    return f"{words[:-1]}ies" if words.endswith("y") else f"{words}s"
 
 
 def _at_least(rows: list[dict[str, Any]], band: str, names: list[str]) -> list[float]:
@@ -91,7 +101,7 @@ def _at_least(rows: list[dict[str, Any]], band: str, names: list[str]) -> list[f
 
 
 def shown_scores(facts: Facts, scores: FidelityScores, rule: DisclosureRule) -> tuple[Supplement, ...]:
-    """Bands of the units, the heat map, components, the three rules of the composite, what would change a band.
+    """Bands of the units, the heat map, components, the rules of the composite, what would change a band.
 
     Parameters
     ----------
@@ -109,72 +119,120 @@ def shown_scores(facts: Facts, scores: FidelityScores, rule: DisclosureRule) -> 
     head = (
         f"Specification {spec.document.spec.id} {spec.document.spec.version}, hash {spec.hash[:12]}, as planned."
     )
-    notes = tuple(str(note) for note in scores.notes)
+    units = _units(scores, level, rule)
     return (
         Supplement(
             key="bands",
             title=f"Scores and bands by {level.replace('_', ' ')}",
-            sentences=(head, *fidelity_words(facts, scores), *notes),
-            table=_units(scores, level, rule),
+            sentences=(*fidelity_words(facts, scores), head),
+            table=units,
         ),
         Supplement(
             key="heatmap",
-            title="Components by unit",
+            title=f"Components by {level.replace('_', ' ')}",
             draw=lambda ax: scores.plot_heatmap(level, ax=ax),
             alt="Units by components of the specification, each as percent of the maximum.",
         ),
-        Supplement(key="components", title="Components", table=_counted(scores.components, rule)),
+        Supplement(key="components", title="Components over all cases", table=_components(scores, rule)),
         Supplement(
             key="rules",
-            title="Three rules of the composite side by side",
-            table=scores.sensitivity,
+            title="Rules of the composite side by side",
+            table=_rules(scores.sensitivity, rule),
         ),
         Supplement(key="changes", title="What would change the band", table=_needs(scores, level)),
     )
 
 
 def _units(scores: FidelityScores, level: str, rule: DisclosureRule) -> Table:
+    """Scores of the units; counts that would give a small one away are hidden, for the total is known."""
     table = scores.by(level)
-    names = [column.name for column in table.columns]
-    keep = [
-        level,
-        "cases",
-        "estimate",
-        "ci_low",
-        "ci_high",
-        "band",
-        *(name for name in names if name.startswith("p_")),
+    chances = [column.name for column in table.columns if column.name.startswith("p_")]
+    found = _with(table, [level, "cases", "estimate", "ci_low", "ci_high", "band", *chances])
+    rows = found.to_dicts()
+    if "cases" not in rows[0]:
+        return found
+    counts = [int(row["cases"] or 0) for row in rows]
+    try:
+        shown = suppress_counts(counts, rule, known_totals=True).rows[0]
+    except DisclosureError:
+        shown = (rule.hidden_label,) * len(rows)
+    small, hidden = rule.small_label in shown, rule.hidden_label in shown
+    told = [{**row, "cases": _text(count)} for row, count in zip(rows, shown, strict=True)]
+    notes = [note for note in found.notes if not note.startswith("Specification ")]
+    columns = [
+        replace(column, label=f"chance of {column.name[2:]}") if column.name in chances else column
+        for column in _plain_cases(found.columns)
     ]
-    return _counted(_with(table, [name for name in keep if name in names]), rule)
+    return Table(told, columns, notes=(*notes, *rule.notes(small=small, hidden=hidden)))
+
+
+def _components(scores: FidelityScores, rule: DisclosureRule) -> Table:
+    """Components by their names, with counts as they may be shown."""
+    found = _with(
+        scores.components,
+        ["component", "dimension", "weight", "cases", "estimate", "ci_low", "ci_high", "gates_closed"],
+    )
+    labels = {component.id: component.label or component.id for component in scores.spec.document.components}
+    rows = [
+        {
+            **row,
+            "component": labels[row["component"]],
+            "cases": _text(safe_count(int(row["cases"] or 0), rule)),
+            "gates_closed": ""
+            if row["gates_closed"] is None
+            else _text(safe_count(int(row["gates_closed"]), rule)),
+        }
+        for row in found.to_dicts()
+    ]
+    columns = _plain_cases(found.columns)
+    if not any(row["gates_closed"] for row in rows):
+        columns = [column for column in columns if column.name != "gates_closed"]
+        rows = [{name: value for name, value in row.items() if name != "gates_closed"} for row in rows]
+    return Table(rows, columns, notes=found.notes)
+
+
+def _rules(table: Table, rule: DisclosureRule) -> Table:
+    """Rules side by side, with yes and no in words; how many cases change only where those are not few."""
+    rows = [{**row, "changes": "yes" if row["changes"] else "no"} for row in table.to_dicts()]
+    notes = [note for note in table.notes if not (found := _CASES.match(note)) or _may_be_told(found[1], rule)]
+    return Table(rows, table.columns, notes=notes)
+
+
+_CASES = re.compile(r"([\d,]+) cases ")
+
+
+def _may_be_told(count: str, rule: DisclosureRule) -> bool:
+    number = int(count.replace(",", ""))
+    return not rule.is_small(number) and rule.rounded(number) == number
 
 
 def _needs(scores: FidelityScores, level: str) -> Table:
     table = scores.bands
     rows = [row for row in table.to_dicts() if row.get("level") == level]
     names = ("unit", "estimate", "band", "needs")
-    columns = [column for column in table.columns if column.name in names]
+    columns = [
+        replace(column, label=level.replace("_", " ")) if column.name == "unit" else column
+        for column in table.columns
+        if column.name in names
+    ]
     return Table([{column.name: row[column.name] for column in columns} for row in rows], columns)
 
 
 def _with(table: Table, names: list[str]) -> Table:
+    """The columns named that there are."""
     columns = {column.name: column for column in table.columns}
+    kept = [name for name in names if name in columns]
     return Table(
-        [{name: row[name] for name in names} for row in table.to_dicts()],
-        [columns[name] for name in names],
+        [{name: row[name] for name in kept} for row in table.to_dicts()],
+        [columns[name] for name in kept],
         notes=table.notes,
     )
 
 
-def _counted(table: Table, rule: DisclosureRule) -> Table:
-    """The table with its counts of cases as they may be shown."""
-    if "cases" not in [column.name for column in table.columns]:
-        return table
-    columns = [
-        Column(name="cases", label="cases") if column.name == "cases" else column for column in table.columns
-    ]
-    rows = []
-    for row in table.to_dicts():
-        count = int(row["cases"] or 0)
-        shown = rule.small_label if rule.is_small(count) else f"{rule.rounded(count):,}"
-        rows.append({**row, "cases": shown})
-    return Table(rows, columns, title=table.title, notes=table.notes)
+def _plain_cases(columns: Sequence[Column]) -> list[Column]:
+    """Columns whose counts are text by now, where a small one is told as such."""
+    return [Column(name=column.name) if column.kind == "count" else column for column in columns]
+
+
+def _text(count: int | str) -> str:
+    return count if isinstance(count, str) else f"{count:,}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wwc_eval.fidelity.scoring.joint import all_reach
+from wwc_eval.table import format_probability
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -180,6 +181,10 @@ def _state(
         at_least.append(names[max(sure)] if sure else "")
         place = int(np.flatnonzero(point[unit]).max())
         points.append(names[place])
+        if known and place > max(sure, default=place):
+            likely = format_probability(float(upward[unit, max(sure) + 1]))
+            needs.append(f"{names[max(sure) + 1]}: reached by the score, with probability {likely} only")
+            continue
         needs.append(_needs(spec, margins, unit, place, essential))
     return Banding(
         probability=probability,

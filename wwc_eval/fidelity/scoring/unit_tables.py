@@ -145,7 +145,7 @@ def _columns(scores: FidelityScores, unit: str, rows: list[dict[str, Any]], of: 
         "ci_high": {"kind": "number", "digits": digits, "label": "high"},
         "items": {"kind": "percent", "digits": 0, "label": "items with a value"},
     }
-    kinds |= {f"p_{name}": {"kind": "percent", "digits": 0, "label": f"P({name})"} for name in scores.spec.bands}
+    kinds |= {f"p_{name}": {"kind": "probability", "label": f"P({name})"} for name in scores.spec.bands}
     names = list(rows[0]) if rows else [unit]
     names = [*(name for name in names if name != "status"), *(["status"] if "status" in names else [])]
     return [Column(name=name, **kinds.get(name, {})) for name in names]
@@ -153,7 +153,8 @@ def _columns(scores: FidelityScores, unit: str, rows: list[dict[str, Any]], of: 
 
 def _notes(scores: FidelityScores, of: str, component: bool) -> tuple[str, ...]:
     spec = scores.spec
-    metric = "in the range of scores"
+    low, high = spec.read.score_range
+    metric = f"from {low:g} to {high:g}"
     if of == "essentials":
         metric = "a share of cases"
     elif component:
@@ -218,9 +219,7 @@ def band_table(scores: FidelityScores) -> Table:
         _band_columns(scores, rows[-len(own.estimate) :], banding, status)
     columns = [Column(name="level"), Column(name="unit"), Column(name="estimate", kind="number", digits=1)]
     columns += [Column(name="band"), Column(name="point_band"), Column(name="at_least")]
-    columns += [
-        Column(name=f"p_{name}", label=f"P({name})", kind="percent", digits=0) for name in scores.spec.bands
-    ]
+    columns += [Column(name=f"p_{name}", label=f"P({name})", kind="probability") for name in scores.spec.bands]
     columns += [Column(name="needs", label="what the next band needs"), Column(name="status")]
     confidence = scores.spec.document.spec.band_confidence
     notes = (

@@ -48,6 +48,12 @@ def _specification(facts: Facts, plan_file: FilePath | None) -> Iterator[Problem
             problem.fix or "",
         )
         return
+    lowest = spec.units[0]
+    if asked.by == lowest:
+        yield problem_at(
+            facts, "P17", (*HOME, "by"), f"by: {lowest} would show every single {lowest}",
+            f"name a unit above it: {', '.join(spec.units[1:])}",
+        )  # fmt: skip
     names = list(spec.bands)
     if asked.band is not None and asked.band not in names:
         yield problem_at(

@@ -14,6 +14,8 @@ from wwc_eval.report.words import clean, title_case
 
 ORDER = 660
 TITLE = "More on each analysis"
+WIDE = 5
+"""Tables with more columns than this are set close, so that they fit."""
 
 
 def build(record: RunRecord) -> Section | None:
@@ -57,7 +59,8 @@ def supplement_blocks(item: Supplement, name: str) -> list[Block]:
             return [Text(text=f"{title}. {' '.join(sentences)}".strip())]
         return [*blocks, Text(text=" ".join(sentences))] if sentences else blocks
     table = replace(item.table, title=title, notes=(*sentences, *item.table.notes))
-    return [*blocks, table_block(table, verbatim=True)]
+    wide = len(table.columns) > WIDE
+    return [*blocks, table_block(table, compact=wide, verbatim=True)]
 
 
 def _picture(item: Supplement, name: str) -> Figure:
