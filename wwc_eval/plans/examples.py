@@ -23,7 +23,7 @@ def example_names() -> list[str]:
 
 
 def copy_example(name: str, folder: Path) -> Path:
-    """Copy a sample plan and the data it reads into a folder; files already there are left alone.
+    """Copy a sample plan and what it reads into a folder; files already there are left alone.
 
     Parameters
     ----------
@@ -45,8 +45,12 @@ def copy_example(name: str, folder: Path) -> Path:
         raise DataError(f"there is no sample plan '{name}'", fix=did_you_mean(name, example_names()))
     target = folder / "analysis_plans" / source.name
     _copy(source, target)
-    for file in Plan.load(source).facts.document.data.files.values():
-        _copy(source.parent / file.file, target.parent / file.file)
+    document = Plan.load(source).facts.document
+    read = [file.file for file in document.data.files.values()]
+    if document.fidelity is not None:
+        read.append(document.fidelity.specification)
+    for file in read:
+        _copy(source.parent / file, target.parent / file)
     return target
 
 
