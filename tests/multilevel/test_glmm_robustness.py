@@ -89,17 +89,17 @@ def check_status(sample, solution, status):
 
 @pytest.mark.simulation
 def test_no_restart_does_better():
-    counts, worse = study(range(50), restarts=1, largest=8)
+    counts, worse = study(range(30), restarts=1, largest=8)
     assert not worse
-    assert counts["ok"] > 10
-    assert counts["boundary"] > 10
-    assert counts["separated"] > 1
+    assert counts["ok"] > 5
+    assert counts["boundary"] > 5
+    assert counts["separated"] > 0
 
 
 @pytest.mark.simulation
 def test_every_fit_keeps_its_promises():
-    counts, _ = study(range(50, 150), restarts=0, largest=8)
-    assert counts["failed"] < 10
+    counts, _ = study(range(50, 90), restarts=0, largest=8)
+    assert counts["failed"] < 4
 
 
 @pytest.mark.simulation

@@ -380,6 +380,7 @@ def test_three_arms_are_each_set_against_the_first(folder, plan, trial):
     names = ["usual", "conference", "plus"]
     frame["arm"] = [names[int(family) % 3] for family in frame["family_id"]]
     plan["design"]["arms"] = dict.fromkeys(names, 1)
+    plan["design"].pop("power")  # of two arms
     plan["data"]["children"]["columns"]["arm"]["levels"] = names
     found = folder.run(plan, frame)
     terms = [item["term"] for item in found["analyses"]["primary"]["estimates"]]

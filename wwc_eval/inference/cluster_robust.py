@@ -269,7 +269,8 @@ def _adjusted_varying(Q: Floats, variance: Floats, layout: ClusterLayout) -> Flo
         gap = np.eye(size) - part @ np.swapaxes(part, 1, 2)
         lost = (np.linalg.eigvalsh(gap) <= UNIT_LEVERAGE).sum(axis=1)
         values, vectors = np.linalg.eigh(d[:, :, None] * gap * d[:, None, :])
-        kept = np.arange(size) >= lost[:, None]
+        # a variance below the square root of the smallest number leaves nothing to invert
+        kept = (np.arange(size) >= lost[:, None]) & (values != 0.0)
         root = np.where(kept, np.abs(np.where(kept, values, 1.0)) ** -0.5, 0.0)
         inner = np.swapaxes(vectors, 1, 2) @ part
         adjusted[rows] = d[:, :, None] * (vectors @ (root[:, :, None] * inner))
