@@ -11,10 +11,12 @@ import numpy as np
 
 from wwc_eval.errors import DataError, did_you_mean, shown
 from wwc_eval.fidelity.scoring.ratings_checks import (
+    SHOWN_ROWS,
     Faults,
     blank_in,
     column_problems,
     duplicate_problems,
+    odd_rows,
     unit_problems,
     value_problems,
     who_problems,
@@ -284,10 +286,12 @@ def _applies(
             filled = frame[column].where(~blank_in(frame[column]))
             numbers = pd.to_numeric(filled, errors="coerce")
             frame[column] = numbers if bool((numbers.notna() | filled.isna()).all()) else filled
-        pairs = frame[[lowest, column]].loc[~blank_in(frame[lowest])].dropna().drop_duplicates()
-        for value in pairs.loc[pairs[lowest].duplicated(), lowest].drop_duplicates().iloc[:200]:
-            row = int(np.flatnonzero((frame[lowest] == value).to_numpy())[0])
-            faults.add("R12", f"{column} of {lowest} {value} is not the same in all rows", row=row, column=column)
+        pairs = frame[[lowest, column]].loc[~blank_in(frame[lowest])].dropna()
+        distinct = pairs.drop_duplicates()
+        for value in distinct.loc[distinct[lowest].duplicated(), lowest].drop_duplicates().iloc[:SHOWN_ROWS]:
+            row, rows = odd_rows(pairs.loc[pairs[lowest] == value, column])
+            message = f"{column} of {lowest} {value} is not the same in all rows"
+            faults.add("R12", message, row=row, column=column, rule=f"one {column} for each {lowest}; {rows}")
     for item in spec.document.items:
         if item.applies_if is None:
             continue

@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 
     Bools = NDArray[np.bool_]
 
-__all__ = ["Faults", "column_problems", "unit_problems", "value_problems", "who_problems"]
+__all__ = ["Faults", "column_problems", "odd_rows", "unit_problems", "value_problems", "who_problems"]
 
 SHOWN_ROWS = 200
 """Rows of one fault that are named one by one."""
+LISTED_ROWS = 5
+"""Rows of one value that are listed where values contradict each other."""
 
 
 class Faults:
@@ -88,18 +90,32 @@ def unit_problems(
         distinct = pairs.drop_duplicates()
         torn = distinct.loc[distinct[child].duplicated(keep=False), child].drop_duplicates()
         for value in torn.iloc[:SHOWN_ROWS]:
-            those = pairs.loc[pairs[child] == value, parent]
-            other = those.ne(those.iloc[0])
-            where = int(np.flatnonzero(frame.index == other.index[int(other.to_numpy().argmax())])[0])
-            listed = ", ".join(sorted(str(one) for one in those.unique()))
+            where, rows = odd_rows(pairs.loc[pairs[child] == value, parent])
+            listed = ", ".join(sorted(str(one) for one in pairs.loc[pairs[child] == value, parent].unique()))
             faults.add(
                 "R04",
                 f"{child} {value} belongs to more than one {parent}: {listed}",
                 row=where,
                 column=parent,
-                rule=f"one {parent} for each {child}",
-                fix=f"correct the row, or give each {child} an identifier of its own",
+                rule=f"one {parent} for each {child}; {rows}",
+                fix=f"correct the rows, or give each {child} an identifier of its own",
             )
+
+
+def odd_rows(given: pd.Series[Any]) -> tuple[int, str]:
+    """First row whose value is not the most frequent one (of several, that which stands first), and all rows by value, in words.
+
+    Rows are positions in the index, and are counted as a spreadsheet does in words.
+    """
+    rows = {value: [int(row) for row in given.index[(given == value).to_numpy()]] for value in given.unique()}
+    most = max(rows.values(), key=len)
+    first = min(row for those in rows.values() if those is not most for row in those)
+    told = [
+        f"{value} in row{'s' if len(those) > 1 else ''} {', '.join(str(row + 2) for row in those[:LISTED_ROWS])}"
+        + (f" and {len(those) - LISTED_ROWS:,} more" if len(those) > LISTED_ROWS else "")
+        for value, those in sorted(rows.items(), key=lambda pair: len(pair[1]))
+    ]
+    return first, "; ".join(told)
 
 
 def value_problems(
