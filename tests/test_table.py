@@ -147,6 +147,14 @@ def test_probabilities_are_not_shown_as_certain_unless_they_are():
     assert (column.show(0.001), column.numeric) == ("< 1%", True)
 
 
+@pytest.mark.parametrize("kind", ["text", "number", "percent"])
+def test_truth_is_shown_as_yes_or_no(kind):
+    import numpy as np
+
+    column = Column(name="differs", kind=kind)
+    assert [column.show(value) for value in (True, False, np.True_, np.False_)] == ["yes", "no", "yes", "no"]
+
+
 def test_format_percent():
     assert format_percent(0.4512) == "45.1%"
     assert format_percent(-0.00001) == "0.0%"

@@ -77,7 +77,9 @@ class Column:
             return MISSING
         if isinstance(value, str):
             return value
-        if self.kind == "text" or isinstance(value, bool):
+        if type(value).__name__ in {"bool", "bool_"}:
+            return "yes" if value else "no"
+        if self.kind == "text":
             return str(value)
         if self.kind == "p_value":
             return format_p_value(float(value))  # type: ignore[arg-type]

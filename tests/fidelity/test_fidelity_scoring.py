@@ -129,6 +129,22 @@ def test_doses_stop_at_the_target():
     assert scores.values("dose")[0] == 100
 
 
+def test_rating_sheets_hold_what_one_rater_saw_of_one_case():
+    scores = sample()
+    sheets, cases = scores.rating_sheets.to_frame(), scores.cases.to_frame()
+    assert list(sheets.columns) == [*scores.units, "rater", "score"]
+    assert not sheets.duplicated(["case", "rater"]).any()
+    assert len(sheets) == 720 + 143
+    once = sheets[~sheets["case"].duplicated(keep=False)].set_index("case")["score"]
+    assert once.to_numpy() == pytest.approx(
+        cases.set_index("case").loc[once.index, "score"].to_numpy(), nan_ok=True
+    )
+    study = we.g_study(sheets, ["local_authority", "local_authority:case", "rater"])
+    severity = we.rater_severity(sheets, within="local_authority")
+    assert study.variances["rater"] > 0
+    assert max(severity.rows, key=lambda row: row["severity"])["rater"] == "A07"
+
+
 def test_raters_are_averaged_within_respondents_and_respondents_by_weight():
     text = (FOLDER / "specifications/team_around_the_family.yaml").read_text(encoding="utf-8")
     spec = spec_of(text.replace("facilitator: 1,", "facilitator: 3,"))

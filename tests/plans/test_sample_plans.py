@@ -12,9 +12,9 @@ import pytest
 import wwc_eval as we
 from wwc_eval.data.samples import no_wrong_door_truth
 from wwc_eval.data.samples.writing import WEDGE_SEED
-from wwc_eval.errors import PlanError
+from wwc_eval.errors import DataError, PlanError
 from wwc_eval.plans import Plan
-from wwc_eval.plans.examples import copy_example, example_names
+from wwc_eval.plans.examples import copy_example, copy_sample, example_names
 from wwc_eval.plans.verifying import verify_run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,6 +81,14 @@ def test_a_copy_leaves_what_is_there_alone(tmp_path):
     assert (tmp_path / "sample_data" / "family_conferencing_trial.csv").exists()
     path.write_text("mine", encoding="utf-8")
     assert copy_example("family_conferencing_trial", tmp_path).read_text(encoding="utf-8") == "mine"
+
+
+def test_copies_bring_the_specification_and_sample_files_by_name(tmp_path):
+    assert Plan.load(copy_example("family_safeguarding_pilot", tmp_path)).check() == []
+    path = copy_sample("fidelity_ratings.csv", tmp_path)
+    assert path.read_bytes() == (ROOT / "sample_data" / "fidelity_ratings.csv").read_bytes()
+    with pytest.raises(DataError, match="fidelity_ratings"):
+        copy_sample("fidelity_rating.csv", tmp_path)
 
 
 # --- both multilevel plans

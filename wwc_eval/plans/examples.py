@@ -8,7 +8,7 @@ from pathlib import Path
 import wwc_eval
 from wwc_eval.errors import DataError, did_you_mean
 
-__all__ = ["copy_example", "example_names"]
+__all__ = ["copy_example", "copy_sample", "example_names"]
 
 
 def _root() -> Path:
@@ -51,6 +51,30 @@ def copy_example(name: str, folder: Path) -> Path:
         read.append(document.fidelity.specification)
     for file in read:
         _copy(source.parent / file, target.parent / file)
+    return target
+
+
+def copy_sample(name: str, folder: Path) -> Path:
+    """Copy a file of the sample data into a folder; a file already there is left alone.
+
+    Parameters
+    ----------
+    name : str
+        Path below ``sample_data/``, such as ``"fidelity_ratings.csv"`` or ``"specifications/safety_planning.yaml"``.
+    folder : Path
+        Gets ``sample_data/``.
+
+    Returns
+    -------
+    Path
+        The copy.
+    """
+    source = _root() / "sample_data"
+    known = [path.relative_to(source).as_posix() for path in source.rglob("*.*")]
+    if name not in known:
+        raise DataError(f"there is no sample file '{name}'", fix=did_you_mean(name, known))
+    target = folder / "sample_data" / name
+    _copy(source / name, target)
     return target
 
 

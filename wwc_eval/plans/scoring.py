@@ -192,10 +192,9 @@ def _components(scores: FidelityScores, rule: DisclosureRule) -> Table:
 
 
 def _rules(table: Table, rule: DisclosureRule) -> Table:
-    """Rules side by side, with yes and no in words; how many cases change only where those are not few."""
-    rows = [{**row, "changes": "yes" if row["changes"] else "no"} for row in table.to_dicts()]
+    """Rules side by side; how many cases change only where those are not few."""
     notes = [note for note in table.notes if not (found := _CASES.match(note)) or _may_be_told(found[1], rule)]
-    return Table(rows, table.columns, notes=notes)
+    return Table(table.to_dicts(), table.columns, notes=notes)
 
 
 _CASES = re.compile(r"([\d,]+) cases ")

@@ -293,5 +293,5 @@ def changes_of(scores: FidelityScores, unit: str, of: str, method: Literal["ewma
         baseline=drift.baseline,
         smoothing=drift.smoothing,
         limit=float(drift.limit) if method == "ewma" else None,
-        name=f"{of} by {unit}",
+        name=f"{of} by {unit.replace('_', ' ')}",
     )

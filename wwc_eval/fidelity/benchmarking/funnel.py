@@ -146,7 +146,7 @@ class Funnel(Rendered):
             )
         axes.set_xlabel("cases")
         axes.set_ylabel(self.name)
-        axes.legend(fontsize=8, loc="lower right")
+        axes.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
         return axes
 
     def to_dicts(self) -> list[dict[str, Any]]:
@@ -277,7 +277,8 @@ def funnel_of(scores: FidelityScores, unit: str, of: str) -> Funnel:
     mean, count = means_of(codes, values, len(labels)), counts_of(codes, values, len(labels))
     kept = count > 0
     names = [label for label, ok in zip(labels, kept, strict=True) if ok]
-    title = f"mean {of} by {unit}" if of != "essentials" else f"share of cases that meet the essentials by {unit}"
+    what = f"mean {of}" if of != "essentials" else "share of cases that meet the essentials"
+    title = f"{what} by {unit.replace('_', ' ')}"
     if of == "essentials":
         return funnel(mean[kept], count[kept].astype(float), names, name=title)
     left = values - mean[codes]

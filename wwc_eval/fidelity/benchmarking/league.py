@@ -84,7 +84,7 @@ class League(Rendered):
         columns += [Column(name=name, kind="number", digits=2) for name in ("estimate", "se", "ci_low", "ci_high")]
         columns += [Column(name="expected_rank", kind="number", digits=1)]
         columns += [Column(name=name, kind="count") for name in ("rank_low", "rank_high")]
-        columns += [Column(name=name, kind="percent", digits=0) for name in ("p_top_quarter", "p_bottom_quarter")]
+        columns += [Column(name=name, kind="probability") for name in ("p_top_quarter", "p_bottom_quarter")]
         note = "Ranks take the scores as independent; rank 1 is the highest score."
         return Table(rows, columns, title=f"League: {self.name}", notes=(note, *self.notes))
 
@@ -197,6 +197,6 @@ def league_of(scores: FidelityScores, unit: str, of: str) -> League:
         se=se,
         probabilities=rank_probabilities(estimate, se),
         level=scores.level,
-        name=f"{of} by {unit}",
+        name=f"{of} by {unit.replace('_', ' ')}",
         notes=notes,
     )

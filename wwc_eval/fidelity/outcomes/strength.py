@@ -121,7 +121,9 @@ def _columns(threshold: float | None) -> list[Column]:
         Column(name="sd", label="SD", kind="number", digits=2),
     ]
     return columns + (
-        [] if threshold is None else [Column(name="delivered", label=f"at least {threshold:g}", kind="percent")]
+        []
+        if threshold is None
+        else [Column(name="delivered", label=f"at least {threshold:g}", kind="percent", digits=0)]
     )
 
 

@@ -166,8 +166,8 @@ def _mean_error(values: Floats, groups: Any) -> tuple[float, float]:
 _CALIBRATION = (
     *RATER,
     *numbers("bias", "se", "ci_low", "ci_high", "sd_difference", "slope"),
-    Column(name="exact", kind="percent"),
-    Column(name="within_one", kind="percent"),
+    Column(name="exact", kind="percent", digits=0),
+    Column(name="within_one", kind="percent", digits=0),
     *numbers("kappa", "kappa_low", "kappa_high"),
     Column(name="passes"),
     Column(name="note"),

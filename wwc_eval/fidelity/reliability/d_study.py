@@ -231,15 +231,24 @@ def _row(study: GStudy, design: Design, at: Mapping[str, int], cut: float | None
 
 
 def _interval(study: GStudy, universe: Floats, error: Floats, level: float) -> tuple[float, float]:
-    """Delta method on ``log(true / error)``, with Student's t of the number of objects."""
     if study.covariance is None:
         return math.nan, math.nan
-    true, wrong = float(universe @ study.values), float(error @ study.values)
+    objects = min((count for name, count in study.levels.items() if study.measured in name.split(":")), default=0)
+    return ratio_interval(study.values, study.covariance, universe, error, objects=objects, level=level)
+
+
+def ratio_interval(
+    values: Floats, covariance: Floats, universe: Floats, error: Floats, *, objects: int, level: float
+) -> tuple[float, float]:
+    """Interval of ``true / (true + error)``: delta method on ``log(true / error)``, Student's t of the number of objects.
+
+    ``universe`` and ``error`` are what multiplies the components of variance in the two.
+    """
+    true, wrong = float(universe @ values), float(error @ values)
     if not (true > 0 and wrong > 0):
         return math.nan, math.nan
     slope = universe / true - error / wrong
-    se = math.sqrt(max(float(slope @ study.covariance @ slope), 0.0))
-    objects = min((count for name, count in study.levels.items() if study.measured in name.split(":")), default=0)
+    se = math.sqrt(max(float(slope @ covariance @ slope), 0.0))
     reach = quantile_t(max(objects - 1.0, 1.0), level) * se
     middle = math.log(true / wrong)
     return _expit(middle - reach), _expit(middle + reach)

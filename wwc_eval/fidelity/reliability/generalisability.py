@@ -222,7 +222,7 @@ _COLUMNS = (
     Column(name="effect"),
     Column(name="variance", kind="number", digits=4),
     Column(name="se", label="SE", kind="number", digits=4),
-    Column(name="share", label="share of variance", kind="percent"),
+    Column(name="share", label="share of variance", kind="percent", digits=1),
     Column(name="levels", kind="count"),
 )
 

@@ -74,13 +74,13 @@ def item_analysis(items: Any, *, lowest: float | None = None, highest: float | N
 _COLUMNS = (
     Column(name="item"),
     Column(name="n", kind="count"),
-    Column(name="missing", kind="percent"),
+    Column(name="missing", kind="percent", digits=1),
     Column(name="mean", kind="number", digits=2),
     Column(name="sd", label="SD", kind="number", digits=2),
     Column(name="item_rest", label="correlation with the rest", kind="number", digits=2),
     Column(name="alpha_if_dropped", label="alpha without it", kind="number", digits=3),
-    Column(name="floor", label="at the lowest", kind="percent"),
-    Column(name="ceiling", label="at the highest", kind="percent"),
+    Column(name="floor", label="at the lowest", kind="percent", digits=1),
+    Column(name="ceiling", label="at the highest", kind="percent", digits=1),
     Column(name="note"),
 )
 

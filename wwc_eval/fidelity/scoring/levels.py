@@ -8,7 +8,7 @@ errors solve Henderson's equations, with the lowest level swept out.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,6 +67,10 @@ class Levels:
         Its standard error of prediction.
     notes : tuple of str
         What was left out of the model and why.
+    fit : LinearFit, optional
+        The multilevel model behind the variances, where there is one.
+    random : tuple of str
+        Units that are its groupings ``level0``, ``level1``, ...
     """
 
     scores: Mapping[str, LevelScores]
@@ -74,6 +78,21 @@ class Levels:
     severity: Floats
     severity_se: Floats
     notes: tuple[str, ...]
+    fit: LinearFit | None = None
+    random: tuple[str, ...] = ()
+
+    @property
+    def covariance(self) -> Floats | None:
+        """Covariance of the estimated variances, in their order; None where no model gave them."""
+        from wwc_eval.multilevel.small_sample.satterthwaite import variance_covariance
+
+        if self.fit is None:
+            return None
+        core: Any = self.fit.core
+        _, found = variance_covariance(core.solution, core.sensitivity)
+        inner = [_unit(each.name, self.random) for each in core.solution.problem.prepared.groupings]
+        places = [len(inner) if name == "residual" else inner.index(name) for name in self.variances]
+        return np.asarray(found[np.ix_(places, places)])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -118,11 +137,12 @@ def fit_levels(
     if rater is not None and not severe:
         notes.append("Severity of raters is not in the model: fewer than three raters, or each has one sheet.")
     try:
-        variances = _variances(y, units, plan, rater if severe else None)
+        variances, fit = _variances(y, units, plan, rater if severe else None)
     except WwcError as error:
         return _unmodelled(y, units, sizes, str(error))
     judges = rater if severe else None
-    return _posterior(y, units, sizes, plan=plan, variances=variances, rater=judges, notes=tuple(notes))
+    found = _posterior(y, units, sizes, plan=plan, variances=variances, rater=judges, notes=tuple(notes))
+    return replace(found, fit=fit, random=plan.random)
 
 
 def _raters_can_be_told(rater: Ints) -> bool:
@@ -157,8 +177,10 @@ def _plan(names: list[str], units: Mapping[str, Ints], rows: int) -> _Plan:
     return _Plan(random=tuple(random), fixed=tuple(fixed), same_as=same, single=tuple(single), notes=tuple(notes))
 
 
-def _variances(y: Floats, units: Mapping[str, Ints], plan: _Plan, rater: Ints | None) -> dict[str, float]:
-    """Variances by REML."""
+def _variances(
+    y: Floats, units: Mapping[str, Ints], plan: _Plan, rater: Ints | None
+) -> tuple[dict[str, float], LinearFit | None]:
+    """Variances by REML, and the model that they come from."""
     import pandas as pd
 
     from wwc_eval.multilevel import multilevel_model
@@ -176,19 +198,21 @@ def _variances(y: Floats, units: Mapping[str, Ints], plan: _Plan, rater: Ints | 
         columns["rater"] = [f"r{code}" if code >= 0 else f"none{row}" for row, code in enumerate(rater)]
         terms.append("(1 | rater)")
     if len(terms) == 1:
-        return {"residual": float(y.var(ddof=1))}
+        return {"residual": float(y.var(ddof=1))}, None
     if len(terms) == 1 + len(plan.fixed):
         means = pd.DataFrame(columns).groupby(list(columns)[1:])["score"]
-        return {
-            "residual": float(((y - means.transform("mean").to_numpy()) ** 2).sum() / (len(y) - means.ngroups))
-        }
+        within = float(((y - means.transform("mean").to_numpy()) ** 2).sum())
+        return {"residual": within / (len(y) - means.ngroups)}, None
     fit: LinearFit = multilevel_model(" + ".join(terms), pd.DataFrame(columns))  # type: ignore[assignment]
     found = {"residual": float(fit.residual_variance)}
     for grouping, covariance in zip(fit.data.groupings, fit.covariances, strict=True):
-        name = grouping.name
-        key = "rater" if name == "rater" else plan.random[int(name.removeprefix("level"))]
-        found[key] = float(np.asarray(covariance)[0, 0])
-    return found
+        found[_unit(grouping.name, plan.random)] = float(np.asarray(covariance)[0, 0])
+    return found, fit
+
+
+def _unit(grouping: str, random: tuple[str, ...]) -> str:
+    """Name of what a grouping of the model stands for."""
+    return grouping if grouping == "rater" else random[int(grouping.removeprefix("level"))]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -245,6 +245,11 @@ class FidelityScores(Rendered):
         return tables.sensitivity_table(self)
 
     @cached_property
+    def rating_sheets(self) -> Table:
+        """What one rater saw of one case, scored: a row a sheet, for ``we.g_study``, ``we.rater_severity`` and their kin."""
+        return tables.sheet_table(self)
+
+    @cached_property
     def raters(self) -> Table:
         """Severity of each rater in points of the composite: below 0 where the rater scores low."""
         return tables.rater_table(self)

@@ -26,6 +26,7 @@ __all__ = [
     "notes_of",
     "rater_table",
     "sensitivity_table",
+    "sheet_table",
     "variance_table",
 ]
 
@@ -146,7 +147,8 @@ def dimension_table(scores: FidelityScores) -> Table:
 def _clustered(scores: FidelityScores) -> str:
     highest = scores.units[-1]
     count = len(scores.matrix.places.labels[highest])
-    return f"Intervals are cluster-robust over {count} units ({highest}), Student's t with {max(count - 1, 0)} df."
+    words = highest.replace("_", " ")
+    return f"Intervals are cluster-robust over {count} units ({words}), Student's t with {max(count - 1, 0)} df."
 
 
 def sensitivity_table(scores: FidelityScores) -> Table:
@@ -175,7 +177,9 @@ def sensitivity_table(scores: FidelityScores) -> Table:
     notes = [f"{count:,} cases change their band under the {rule} rule." for rule, count in changed.items()]
     head = "Means of cases as rated; bands by the score alone, without regard to errors and requirements."
     empty = "" if rules else "No composite is declared, so there are no rules to compare."
-    return Table(rows, columns, title=f"Rules of the composite by {unit}", notes=(empty or head, *notes))
+    return Table(
+        rows, columns, title=f"Rules of the composite by {unit.replace('_', ' ')}", notes=(empty or head, *notes)
+    )
 
 
 def _band_of(scores: FidelityScores, value: float) -> str | None:
@@ -188,6 +192,21 @@ def _band_of(scores: FidelityScores, value: float) -> str | None:
 def _cases_changed(scores: FidelityScores, first: str, second: str) -> int:
     pairs = zip(scores.scored.rules[first], scores.scored.rules[second], strict=True)
     return sum(_band_of(scores, a) != _band_of(scores, b) for a, b in pairs)
+
+
+def sheet_table(scores: FidelityScores) -> Table:
+    """What each rater saw of each case; see :attr:`FidelityScores.rating_sheets`."""
+    matrix, of = scores.matrix, scores.measures[0]
+    values = scores.values(of, sheets=True)
+    rows: list[dict[str, Any]] = []
+    for case, rater, value in zip(matrix.sheet_case, matrix.sheet_rater, values, strict=True):
+        names = {unit: matrix.places.labels[unit][matrix.places.of_case[unit][case]] for unit in scores.units}
+        judge = matrix.raters[rater] if rater >= 0 else None
+        rows.append({**names, "rater": judge, "score": None if np.isnan(value) else float(value)})
+    columns = [*(Column(name=unit) for unit in scores.units), Column(name="rater")]
+    columns.append(Column(name="score", label=of, kind="number", digits=1))
+    note = "One row for each rater of each case; what nobody judged is the same on every sheet of a case."
+    return Table(rows, columns, title=f"Rating sheets: {of}", notes=(note,))
 
 
 def rater_table(scores: FidelityScores) -> Table:

@@ -56,7 +56,10 @@ def unit_table(scores: FidelityScores, unit: str, of: str) -> Table:
     percent = of not in {"composite", "essentials"}
     what = {"composite": "Composite", "essentials": "Cases that meet every essential item"}.get(of, of)
     return Table(
-        rows, _columns(scores, unit, rows, of), title=f"{what} by {unit}", notes=_notes(scores, of, percent)
+        rows,
+        _columns(scores, unit, rows, of),
+        title=f"{what} by {unit.replace('_', ' ')}",
+        notes=_notes(scores, of, percent),
     )
 
 
@@ -195,7 +198,12 @@ def band_only_table(scores: FidelityScores, unit: str) -> Table:
     columns = _columns(scores, unit, rows, "composite")
     shown = [Column(name=c.name, kind="number", digits=2) if c.name in names else c for c in columns]
     note = "No composite is declared: bands rest on components, whose scores are in their own metric."
-    return Table(rows, shown, title=f"Bands by {unit}", notes=(note, *_notes(scores, "composite", False)[1:]))
+    return Table(
+        rows,
+        shown,
+        title=f"Bands by {unit.replace('_', ' ')}",
+        notes=(note, *_notes(scores, "composite", False)[1:]),
+    )
 
 
 def band_table(scores: FidelityScores) -> Table:
