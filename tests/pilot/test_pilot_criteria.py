@@ -362,4 +362,11 @@ def test_tables_of_rules_of_thumb():
 def test_a_chance_that_is_not_nil_is_not_shown_as_nil():
     shown = we.pilot.ProgressionCriterion("consent", red=0.2, green=0.35).decide(60, 100)._grid().rows[0]
     assert {"< 1%", "> 99%"} <= set(shown)
+    assert "95% interval" in str(we.pilot.ProgressionCriterion("consent", red=0.2, green=0.35).decide(60, 100))
     assert "90.1%" in str(we.pilot.ProgressionCriterion("consent", red=0.2, green=0.35).sample_size())
+
+
+def test_what_a_judgement_says_of_clusters_names_the_criterion():
+    criterion = we.pilot.ProgressionCriterion("retention", red=0.65, green=0.85)
+    decision = criterion.decide([8, 17, 13], [12, 20, 15], cluster=["A", "B", "C"])
+    assert "retention: 47 participants in 3 clusters" in str(we.pilot.judge([decision]))

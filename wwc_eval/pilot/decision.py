@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +78,7 @@ class Decision(Rendered):
         ]
 
     def _grid(self) -> Grid:
-        return Table([shown_row(self)], SHOWN)._grid()
+        return Table([shown_row(self)], shown_columns([self]))._grid()
 
     def _title(self) -> str:
         return f"{self.criterion.name}: {self.tier} ({self.action})"
@@ -109,6 +109,15 @@ SHOWN = (
     Column(name="p_green", label="P(green)"),
     Column(name="p_value", label="p against red"),
 )
+
+
+def shown_columns(decisions: Sequence[Decision]) -> tuple[Column, ...]:
+    """Columns of :func:`shown_row`; the interval with its level where all have one."""
+    levels = {one.estimate.level for one in decisions}
+    if len(levels) != 1:
+        return SHOWN
+    label = f"{100 * levels.pop():g}% interval"
+    return tuple(Column(name=c.name, label=label) if c.name == "interval" else c for c in SHOWN)
 
 
 def shown_row(decision: Decision, *, rounded: Callable[[int], int] = int) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from wwc_eval.errors import DesignError, check_choice
 from wwc_eval.estimate import Estimate
 from wwc_eval.pilot.criteria import HEADINGS
-from wwc_eval.pilot.decision import SHOWN, TIERS, Decision, shown_row
+from wwc_eval.pilot.decision import TIERS, Decision, shown_columns, shown_row
 from wwc_eval.table import Column, Grid, Rendered, Table
 
 if TYPE_CHECKING:
@@ -153,14 +153,14 @@ class Judgement(Rendered):
         """Criteria of a heading in words."""
         check_choice("heading", heading, HEADINGS)
         rows = [shown_row(one) for one in self.decisions if one.criterion.heading == heading]
-        return Table(rows, SHOWN, title=HEADING_TITLES[heading])
+        return Table(rows, shown_columns(self.decisions), title=HEADING_TITLES[heading])
 
     def beside(self, heading: str) -> list[tuple[str, str]]:
         """What else bears on a heading: what, and its figure in words."""
         return [(each.what, _in_words(each.figure)) for each in self.findings if each.heading == heading]
 
     def _grid(self) -> Grid:
-        columns = (Column(name="heading"), *SHOWN)
+        columns = (Column(name="heading"), *shown_columns(self.decisions))
         rows: list[dict[str, Any]] = []
         for heading in HEADINGS:
             rows += [
@@ -183,7 +183,7 @@ class Judgement(Rendered):
         return f"Pilot: {self.recommendation}. {self.reason()}"
 
     def _notes(self) -> tuple[str, ...]:
-        told = (note for one in self.decisions for note in (one.notes))
+        told = (f"{one.criterion.name}: {note}" for one in self.decisions for note in one.notes)
         return tuple(dict.fromkeys((self.rules.words(), *told)))
 
     def __repr__(self) -> str:
