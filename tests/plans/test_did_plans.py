@@ -69,11 +69,15 @@ def test_what_stands_beside_the_effect(run):
     supplements = {item.key: item for item in results.analyses["primary"].supplements}
     assert list(supplements) == ["trends", "timing", "events", "few_treated", "honest", "pre_trend_power"]
     few = we.did.few_treated(
-        panel(), methods=("permutation", "wild_bootstrap", "ferman_pinto", "CR2"), draws=199, rng=20250203
+        panel(),
+        methods=("permutation", "wild_bootstrap", "ferman_pinto", "CR2"),
+        draws=199,
+        rng=20250203,
+        population="child_population",
     )
     shown = supplements["few_treated"].table.to_dicts()
     assert [row["p_value"] for row in shown] == [item.p_value for item in few.estimates]
-    assert [row["method"] for row in shown] == ["permutation", "wild bootstrap", "ferman pinto", "CR2"]
+    assert [row["method"] for row in shown] == ["permutation", "wild bootstrap", "Ferman-Pinto", "CR2"]
     path = we.did.callaway_santanna(panel(), base="universal").aggregate("event")
     honest = we.did.honest(path, restriction="relative_magnitudes", values=[0, 0.5, 1, 1.5, 2])
     assert supplements["honest"].table.to_dicts() == honest.estimates.to_dicts()

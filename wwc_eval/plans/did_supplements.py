@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Used", "did_supplements"]
 
+NAMES = {
+    "callaway_santanna": "Callaway-Sant'Anna",
+    "sun_abraham": "Sun-Abraham",
+    "extended_twfe": "extended TWFE",
+    "conley_taber": "Conley-Taber",
+    "ferman_pinto": "Ferman-Pinto",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Used:
@@ -119,13 +127,19 @@ def _few(analysis: DidAnalysis, panel: Panel, context: Context) -> list[Suppleme
     asked = analysis.few_treated
     assert asked is not None
     few = did.few_treated(
-        panel, methods=tuple(asked.methods), draws=asked.draws, rng=asked.seed, level=context.level
+        panel,
+        methods=tuple(asked.methods),
+        draws=asked.draws,
+        rng=asked.seed,
+        population=asked.population,
+        level=context.level,
     )
+    told = dict.fromkeys(warning for item in few.estimates for warning in item.warnings)
     return [
         Supplement(
             key="few_treated",
             title=f"Inference that holds with few treated: {few.n_treated:,} of {few.n_clusters:,}",
-            sentences=few.notes,
+            sentences=(*few.notes, *told),
             table=_table(few.estimates, context, first=("method", "method")),
         )
     ]
@@ -195,7 +209,7 @@ def _honest(analysis: DidAnalysis, panel: Panel, context: Context) -> Supplement
         title="Sensitivity to trends that are not parallel",
         sentences=found.notes,
         table=found.estimates,
-        draw=found.plot,
+        draw=lambda ax: found.plot(ax).set_ylabel(f"effect on {_measured(context)}"),
         alt="Interval of the effect as departures from parallel trends grow; the breakdown value is where it meets no effect.",
     )
 
@@ -217,7 +231,7 @@ def _left_out(found: Any, context: Context) -> Supplement:
         key="leave_one_out",
         title="Without each treated unit in turn",
         sentences=found.notes,
-        table=_table(found.estimates, context, first=None),
+        table=_table(found.estimates, context, first=(found.key, f"without this {context.unit_column}")),
     )
 
 
@@ -227,7 +241,7 @@ def _compared(found: Any, context: Context) -> Supplement:
         title="Every estimator on the same cells",
         sentences=found.notes,
         table=_table(found.estimates, context, first=("estimator", "estimator")),
-        draw=found.plot,
+        draw=lambda ax: found.plot(ax).set_xlabel(f"effect on {_measured(context)}"),
         alt="The effect with its interval by each estimator and by each method for few treated.",
     )
 
@@ -250,7 +264,7 @@ def _table(estimates: Iterable[Any], context: Context, *, first: tuple[str, str]
     ]
     kept = [{column.name: row.get(column.name) for column in columns} for row in rows]
     for row in kept:
-        row[name] = str(row[name]).replace("_", " ")
+        row[name] = NAMES.get(str(row[name]), str(row[name]).replace("_", " "))
     return Table(kept, columns)
 
 

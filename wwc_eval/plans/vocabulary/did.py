@@ -51,6 +51,9 @@ class FewTreatedInference(Block):
     )
     draws: int = Field(9_999, ge=99)
     seed: int = Field(ge=0)
+    population: ColumnName | None = Field(
+        None, description="Column of the population, whose size Ferman-Pinto lets the variance depend on"
+    )
 
 
 class Sensitivity(Block):
@@ -115,8 +118,13 @@ class DidAnalysis(AnalysisFields):
     @property
     def columns(self) -> Mapping[tuple[str | int, ...], str]:
         """Columns named."""
-        named = {("exposure",): self.exposure, ("weights",): self.weights, ("inference", "cluster"): self.cluster}
-        found: dict[tuple[str | int, ...], str] = {path: name for path, name in named.items() if name is not None}
+        named: dict[tuple[str | int, ...], str | None] = {
+            ("exposure",): self.exposure,
+            ("weights",): self.weights,
+            ("inference", "cluster"): self.cluster,
+            ("few_treated", "population"): None if self.few_treated is None else self.few_treated.population,
+        }
+        found = {path: name for path, name in named.items() if name is not None}
         return {**found, **self.covariates}
 
     @property
