@@ -358,3 +358,27 @@ def test_raters_of_one_name_words_dates_and_empty_frames():
         we.agreement(numbers[[]], "ac1")
     with pytest.raises(DesignError, match="numbers and words"):
         we.agreement(pd.DataFrame({"Ann": [1, "x"], "Ben": [1, 2]}), "ac1")
+
+
+@pytest.mark.simulation
+def test_with_a_fifth_rated_twice_gwets_error_is_too_large_and_this_is_said():
+    """500 cases of which 100 have two raters: the error of all cases against how much the coefficient varies."""
+    rng = np.random.default_rng(3)
+    options = {"coefficient": "ac2", "weights": "quadratic", "categories": [1, 2, 3, 4, 5]}
+    found = []
+    for _ in range(150):
+        seen = rng.normal(size=(500, 1)) + 0.7 * rng.normal(size=(500, 2))
+        cases = pd.DataFrame(np.digitize(seen, [-1.2, -0.4, 0.4, 1.2]) + 1.0, columns=["a", "b"])
+        cases.loc[rng.random(500) > 0.2, "b"] = np.nan
+        every, paired = we.agreement(cases, **options), we.agreement(cases.dropna(), **options)
+        jackknife = we.agreement(cases, errors="jackknife", **options)
+        found.append((every.estimate, every.se, paired.se, jackknife.se))
+    assert any("have one rating" in text for text in every.warnings)
+    assert not paired.warnings
+    assert not any("have one rating" in text for text in jackknife.warnings)
+    values, errors, of_pairs, left_out = np.array(found).T
+    spread = values.std(ddof=1)
+    assert errors.mean() > 1.4 * spread
+    # the standard deviation of 150 values is known to about 6%
+    assert of_pairs.mean() == pytest.approx(spread, rel=0.2)
+    assert left_out.mean() == pytest.approx(spread, rel=0.2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,8 @@ COEFFICIENTS = {
 """Coefficients with their names and papers."""
 
 FEW_CLUSTERS = 12
+SINGLE_RATED = 0.1
+"""Share of subjects with one rating from which Gwet's error is said to be too large."""
 
 
 def agreement(
@@ -129,7 +132,9 @@ def agreement(
     error = error_of(
         parts, kind=errors, clusters=table.clusters, cluster=table.cluster, level=level, reps=reps, rng=rng
     )
-    return _estimate(coefficient, table, parts, error, level=level, credit=_named(weights, metric))
+    notes = _single_note(table, parts) if errors == "linearised" and table.clusters is None else ()
+    found = _estimate(coefficient, table, parts, error, level=level, credit=_named(weights, metric))
+    return replace(found, warnings=(*found.warnings, *notes)) if notes else found
 
 
 def parts_of(table: Ratings, coefficient: str, *, weights: Any = "identity", metric: str | None = None) -> Parts:
@@ -182,6 +187,15 @@ def _empty_note(table: Ratings) -> tuple[str, ...]:
     if not table.n_empty:
         return ()
     return (f"{table.n_empty:,} subject{'s have' if table.n_empty > 1 else ' has'} no rating and {'are' if table.n_empty > 1 else 'is'} left out.",)  # fmt: skip
+
+
+def _single_note(table: Ratings, parts: Parts) -> tuple[str, ...]:
+    """Gwet's error counts subjects with one rating as if their pairs had disagreed by chance."""
+    single = int(np.count_nonzero(table.r == 1))
+    if parts.m < table.n or single <= SINGLE_RATED * table.n:
+        return ()
+    told = f"{single:,} of {table.n:,} subjects have one rating: Gwet's error counts them and is too large"
+    return (f"{told}. Leave them out, or use errors='jackknife'.",)
 
 
 def _without(coefficient: str, table: Ratings, reason: str, level: float, parts: Parts | None = None) -> Estimate:
