@@ -72,7 +72,8 @@ def coefficients(scores: FidelityScores, name: str) -> list[Coefficient]:
         return [_consistency(scores, name)]
     if name in {SINGLE, AVERAGE} or name.startswith("ICC("):
         return [_intraclass(scores, name, of) for of in _wholes(scores)]
-    return list(_items(scores, name))
+    nothing = f"raters judge no item of the {scores.units[0]}"
+    return list(_items(scores, name)) or [Coefficient(name=name, of="items", detail="", n=0, reason=nothing)]
 
 
 def raters_by_case(scores: FidelityScores) -> Ints:
@@ -116,10 +117,12 @@ def _items(scores: FidelityScores, name: str) -> Iterator[Coefficient]:
 
     plan = scores.spec.document.reliability
     long = _judgements(scores)
-    declared = getattr(plan,"weights",None) if plan is not None else None
+    declared = plan.weights if plan is not None else None
     weights = "identity" if name == "ac1" else declared or ("quadratic" if name in WEIGHTED else "identity")
     for place, item in enumerate(scores.spec.document.items):
-        if not (scores.spec.judged(item.id) and scores.spec.unit_place(item.id, dict(scores.ratings.columns)) == 0):
+        if not (
+            scores.spec.judged(item.id) and scores.spec.unit_place(item.id, dict(scores.ratings.columns)) == 0
+        ):
             continue
         cases, table = _wide(long.loc[long["item"] == place])
         found = Coefficient(
@@ -134,7 +137,7 @@ def _items(scores: FidelityScores, name: str) -> Iterator[Coefficient]:
                 name,
                 weights=weights,
                 categories=_categories(item),
-                cluster=_clusters(scores, cases),  # type: ignore[arg-type]
+                cluster=_clusters(scores, cases),
                 level=scores.level,
             )
         except WwcError as error:
@@ -169,7 +172,7 @@ def _judgements(scores: FidelityScores) -> pd.DataFrame:
 def _wide(long: pd.DataFrame) -> tuple[Ints, pd.DataFrame]:
     """Cases that two raters or more judged, and the table cases x raters."""
     counts = long.groupby("case")["value"].transform("size")
-    table = long.loc[counts >= 2].pivot(index="case", columns="rater", values="value")
+    table = long.loc[counts >= 2].pivot_table(index="case", columns="rater", values="value")
     return table.index.to_numpy(dtype=np.int64), table
 
 
@@ -199,7 +202,9 @@ def _intraclass(scores: FidelityScores, name: str, of: str) -> Coefficient:
     cases, table = _wide(sheets)
     plan = scores.spec.document.reliability
     apart = plan.assignment == "nested" if plan is not None and plan.assignment else nested(scores)
-    kind = {SINGLE: "ICC(1,1)" if apart else "ICC(2,1)", AVERAGE: "ICC(1,k)" if apart else "ICC(2,k)"}.get(name, name)
+    kind = {SINGLE: "ICC(1,1)" if apart else "ICC(2,1)", AVERAGE: "ICC(1,k)" if apart else "ICC(2,k)"}.get(
+        name, name
+    )
     k = int(np.median(table.notna().sum(axis=1))) if len(cases) else 0
     detail = kind.replace("k)", f"{k})") + " of rating sheets"
     found = Coefficient(name=name, of=of, detail=detail, n=len(cases), raters=table.shape[1])

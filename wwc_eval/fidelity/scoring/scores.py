@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from wwc_eval.errors import DesignError, check_choice, did_you_mean
-from wwc_eval.fidelity.scoring import plain, tables, unit_tables
+from wwc_eval.fidelity.scoring import plain, reliability, tables, unit_tables
 from wwc_eval.fidelity.scoring.bands import Banding, Margin, band_units, margins_of
 from wwc_eval.fidelity.scoring.composites import Evaluated, evaluate
 from wwc_eval.fidelity.scoring.levels import Levels, fit_levels
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from wwc_eval.fidelity.benchmarking.change import Changes
     from wwc_eval.fidelity.benchmarking.funnel import Funnel
     from wwc_eval.fidelity.benchmarking.league import League
+    from wwc_eval.fidelity.scoring.agreement import Coefficient
     from wwc_eval.fidelity.specification.specification import FidelitySpecification
 
     Floats = NDArray[np.float64]
@@ -258,6 +259,30 @@ class FidelityScores(Rendered):
     def variances(self) -> Table:
         """How much of the variance of the composite lies between units, raters and rating sheets."""
         return tables.variance_table(self)
+
+    @cached_property
+    def coefficients(self) -> dict[str, list[Coefficient]]:
+        """Every coefficient that ``reliability.minimum`` names, of everything that it can be computed of."""
+        return reliability.all_coefficients(self)
+
+    @cached_property
+    def reliability(self) -> Table:
+        """Coefficients that ``reliability.minimum`` names, beside their least values, and whether these are reached.
+
+        Agreement (kappas, AC1, AC2, alpha of Krippendorff) is of each item that raters judge of the lowest unit, over cases with
+        two raters or more: the items with the least and the median value are shown, :attr:`item_reliability` has all.
+        Intraclass correlations are of the composites of rating sheets (of components, where there is no composite);
+        ``alpha`` and ``omega`` of the items of the composite; ``dependability_<unit>`` of the means of the units with
+        the cases and raters that they have. Intervals are clustered by the highest unit, those of dependability by the delta
+        method with t(units - 1). ``verdict``: ``reached`` if the whole interval is at or above the least value,
+        ``not reached`` if it is below, else ``cannot be told``. Notes compare raters and their assignment with the plan.
+        """
+        return reliability.reliability_table(self)
+
+    @cached_property
+    def item_reliability(self) -> Table:
+        """As :attr:`reliability`, with all items in place of the least and the median."""
+        return reliability.reliability_table(self, every=True)
 
     def exposure(self, unit: str | None = None) -> pd.DataFrame:
         """What enters the evaluation: the measure that ``outcome_link`` names, for the units of one level.

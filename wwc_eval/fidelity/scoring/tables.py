@@ -10,6 +10,7 @@ from wwc_eval.fidelity.scoring.composites import item_shares, met
 from wwc_eval.fidelity.scoring.means import Mean, cluster_mean
 from wwc_eval.fidelity.scoring.plain import means_of
 from wwc_eval.fidelity.scoring.ratings import VALUE
+from wwc_eval.fidelity.scoring.reliability import reliability_notes
 from wwc_eval.table import Column, Table
 
 if TYPE_CHECKING:
@@ -261,16 +262,7 @@ def notes_of(scores: FidelityScores) -> tuple[str, ...]:
         notes.append(f"Never rated: {', '.join(idle)}.")
     if scores.measures:
         notes += list(scores.model(scores.measures[0]).notes)
-    plan = spec.document.reliability
-    if plan is not None and plan.double_rated_share is not None and len(matrix.raters):
-        known = matrix.sheet_case[matrix.sheet_rater >= 0]
-        counts = np.bincount(known, minlength=len(matrix.cases.recorded))
-        share = float((counts[counts > 0] >= 2).mean())
-        if share < plan.double_rated_share - 0.005:
-            notes.append(
-                f"{100 * share:.0f}% of the rated cases have two raters or more; "
-                f"{100 * plan.double_rated_share:.0f}% were planned."
-            )
+    notes += reliability_notes(scores)
     arms = spec.document.differentiation
     if arms is not None:
         if matrix.arms is None:

@@ -11,15 +11,10 @@ from wwc_eval.errors import Problem
 from wwc_eval.fidelity.specification.checks_bands import band_problems
 from wwc_eval.fidelity.specification.checks_components import component_problems
 from wwc_eval.fidelity.specification.checks_items import item_problems
+from wwc_eval.fidelity.specification.checks_studies import study_problems
 from wwc_eval.fidelity.specification.findings import Read
 
 __all__ = ["check_specification"]
-
-COEFFICIENTS = (
-    *("cohen_kappa", "fleiss_kappa", "conger_kappa", "brennan_prediger", "ac1", "ac2", "krippendorff_alpha"),
-    *("icc_single", "icc_average", "alpha", "omega"),
-)
-"""Coefficients for which a least value may be planned; ``dependability_<unit>`` besides."""
 
 
 def check_specification(read: Read) -> list[Problem]:
@@ -32,6 +27,7 @@ def check_specification(read: Read) -> list[Problem]:
         *item_problems(read),
         *band_problems(read),
         *_references(read),
+        *study_problems(read),
     ]
     return sorted(found, key=lambda p: (p.place.line or 0, p.place.character or 0, p.code))
 
@@ -117,25 +113,3 @@ def _references(read: Read) -> Iterator[Problem]:
         elif unit == units[0]:
             message = f"nothing lies below unit '{unit}' that could be rolled up"
             yield read.problem("F05", path, message, key=True, fix="remove it")
-    link = document.outcome_link
-    if link is not None:
-        if link.exposure != "composite" and link.exposure not in read.components:
-            yield read.unknown(("outcome_link", "exposure"), "component", link.exposure, read.components)
-        if link.exposure == "composite" and document.scoring.composite.rule == "none":
-            message = "the exposure is the composite, and there is none"
-            yield read.problem("F05", ("outcome_link",), message, fix="name a component as exposure")
-        if link.cluster is not None and link.cluster not in units:
-            yield read.unknown(("outcome_link", "cluster"), "unit", link.cluster, units)
-        if "cace_iv" in link.analyses and link.instrument is None:
-            message = "cace_iv needs an instrument"
-            yield read.problem(
-                "F05", ("outcome_link", "analyses"), message, fix="add instrument: the column of it"
-            )
-    if document.reliability is not None:
-        known = (*COEFFICIENTS, *(f"dependability_{unit}" for unit in units))
-        for name, least in document.reliability.minimum.items():
-            path = ("reliability", "minimum", name)
-            if name not in known:
-                yield read.unknown(path, "coefficient", name, known, key=True)
-            elif not 0 <= least <= 1:
-                yield read.problem("F06", path, f"no coefficient reaches {least:g}", rule="from 0 to 1")

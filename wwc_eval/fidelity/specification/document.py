@@ -32,6 +32,7 @@ Weight = Annotated[int | float, Field(ge=0)]
 
 Meaning = Literal["not_applicable", "not_recorded", "not_seen"]
 Rule = Literal["weighted_mean", "geometric", "minimum"]
+Analysis = Literal["itt", "cace_iv", "principal_score", "dose_response", "moderation"]
 
 CODES: dict[str, Meaning] = {"NA": "not_applicable", "NR": "not_recorded", "NS": "not_seen"}
 RULES: tuple[Rule, ...] = ("weighted_mean", "geometric", "minimum")
@@ -203,9 +204,20 @@ class Reliability(Block):
     """What the study of reliability is to be."""
 
     double_rated_share: Share | None = Field(None, description="Share of cases that two or more raters judge")
-    raters: Annotated[int, Field(ge=2)] | None = None
-    assignment: Literal["crossed", "nested"] | None = None
-    minimum: dict[Identifier, Number] = Field(default_factory=dict, description="Coefficient: its least value")
+    raters: Annotated[int, Field(ge=2)] | None = Field(None, description="How many raters judge")
+    assignment: Literal["crossed", "nested"] | None = Field(
+        None, description="crossed: raters judge in several of the highest units; nested: each in one alone"
+    )
+    minimum: dict[Text, Number] = Field(
+        default_factory=dict,
+        description="Coefficient: its least value. Of items: cohen_kappa, ac2 and the others of we.agreement; of composites: "
+        "icc_single, icc_average, or a kind such as 'ICC(3,1)'; of how items hang together: alpha, omega; of unit "
+        "means: dependability_<unit>",
+    )
+    weights: Literal["identity", "linear", "quadratic", "ordinal"] | None = Field(
+        None,
+        description="Credit for near agreement on an item; where missing, quadratic for ac2 and krippendorff_alpha, none else",
+    )
 
 
 class Differentiation(Block):
@@ -213,17 +225,28 @@ class Differentiation(Block):
 
     arm: ColumnName = Field("arm", description="Column of the arm in the ratings")
     measured_in: list[Text] = Field(min_length=1, description="Arms that are measured")
+    reference: Text | None = Field(
+        None, description="Arm of usual practice, with which the other is compared; the last where missing"
+    )
 
 
 class OutcomeLink(Block):
     """How the score enters the evaluation."""
 
-    analyses: list[Literal["itt", "cace_iv", "principal_score", "dose_response", "moderation"]] = Field(
-        min_length=1
-    )
+    analyses: list[Analysis] = Field(min_length=1)
     exposure: Text = Field("composite", description="composite, or a component")
-    instrument: ColumnName | None = None
+    instrument: ColumnName | None = Field(
+        None, description="Column of the outcomes that says what was allocated; that of the arm where missing"
+    )
     cluster: Identifier | None = Field(None, description="Unit by which errors are clustered")
+    threshold: Number | None = Field(
+        None,
+        description="Score from which fidelity is high, for principal_score; that of the highest band where missing",
+    )
+    measured: Literal["before", "after"] | None = Field(
+        None,
+        description="Whether fidelity was measured before or after allocation, for moderation; after where missing",
+    )
 
 
 class SpecificationFields(Block):
