@@ -37,7 +37,7 @@ def test_placebo_dates_before_the_panel_are_left_out_and_said():
     panel = panel_of(la_frame(n=20, T=8, treated=((3, 2), (7, 6))))
     found = we.did.placebo_dates(panel, shifts=(2, 7), rng=1)
     assert [key["periods_early"] for key in found.estimates.keys] == [2]
-    assert "1 treated units have no period before" in found.notes[0]
+    assert "left out for want of a period before: 1 of the treated units" in found.notes[0]
     assert "7 periods early" in found.notes[1]
     with pytest.raises(DesignError, match="any of the placebo dates"):
         we.did.placebo_dates(panel, shifts=(7,), rng=1)

@@ -168,8 +168,8 @@ def test_gaps_late_comers_and_singletons_are_reported():
     )
     found = panel(data[~gone])
     assert not found.balanced
-    for words in ("6 of 16 cells (37.5%) have no outcome", "1 units have gaps: Bury (2017)", "1 units begin after 2016: Hull (2018)",
-                  "1 units end before 2019: Kent (2016)", "1 units have one period only and no change over time: Kent"):  # fmt: skip
+    for words in ("6 of 16 cells (37.5%) have no outcome", "1 unit with gaps: Bury (2017)", "1 unit begins after 2016: Hull (2018)",
+                  "1 unit ends before 2019: Kent (2016)", "1 units have one period only and no change over time: Kent"):  # fmt: skip
         assert words in said(found)
 
 

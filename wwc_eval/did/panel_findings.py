@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sized
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,19 +63,32 @@ def note_cells(grid: Grid, times: NDArray[np.int64], observed: NDArray[np.bool_]
         rows = np.flatnonzero(holes.any(axis=1))
         names = [f"{grid.units[u]} ({listed(grid.periods[holes[u]], 4)})" for u in rows[:9]]
         names += [""] * (len(rows) - len(names))
-        faults.note(f"{len(rows):,} units have gaps: {listed(names)}", code="gaps")
+        faults.note(f"{len(rows):,} unit{_s(rows)} with gaps: {listed(names)}", code="gaps")
     for mask, words in ((first > 0, "begin after"), (last < length - 1, "end before")):
         if mask.any():
             ends = first if words == "begin after" else last
             names = [f"{grid.units[u]} ({grid.periods[ends[u]]})" for u in np.flatnonzero(mask)]
             edge = grid.periods[0 if words == "begin after" else -1]
-            faults.note(f"{len(names):,} units {words} {edge}: {listed(names)}", code="attrition")
+            faults.note(
+                f"{len(names):,} unit{_s(names)} {words if len(names) > 1 else _one(words)} {edge}: {listed(names)}",
+                code="attrition",
+            )
     single = observed.sum(axis=1) == 1
     if single.any():
         faults.note(
             f"{int(single.sum()):,} units have one period only and no change over time: {listed(grid.units[single])}",
             code="singletons",
         )
+
+
+def _s(items: Sized) -> str:
+    return "" if len(items) == 1 else "s"
+
+
+def _one(words: str) -> str:
+    """The verb of one unit: ``begin after`` becomes ``begins after``."""
+    verb, _, rest = words.partition(" ")
+    return f"{verb}s {rest}"
 
 
 def note_cohorts(grid: Grid, adopted: NDArray[np.int64], faults: Faults) -> None:

@@ -76,7 +76,9 @@ def placebo_dates(
             notes.append(f"{shift} periods early: no treated unit has a period before.")
             continue
         if left:
-            notes.append(f"{shift} periods early: {left} treated units have no period before and are left out.")
+            notes.append(
+                f"{shift} periods early: left out for want of a period before: {left:,} of the treated units."
+            )
         rows.append(few_treated(moved, **named).overall)
         keys.append({"periods_early": int(shift)})
     if not rows:

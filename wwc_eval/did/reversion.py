@@ -96,7 +96,8 @@ class RegressionToMean(Rendered):
             ),
             (
                 f"Change expected without treatment, from others after such a {turn}: {back.estimate:.3g} "
-                f"({back.ci_low:.3g} to {back.ci_high:.3g})."
+                f"({back.ci_low:.3g} to {back.ci_high:.3g}), as a mean after less a mean of all periods before: set it beside a "
+                "two-way effect. Against the last period before alone, as Callaway and Sant'Anna compare, it is another."
             ),
             CITATION,
         )

@@ -75,7 +75,10 @@ class RunResults:
 
     @property
     def headline(self) -> str:
-        """The primary result as one line."""
+        """The primary result, or the decision of a pilot, as one line."""
+        if self.record.decision:
+            first = self.record.decision[0]
+            return " ".join((f"{first.title}.", *first.sentences[:1]))
         result = next((item for item in self.record.analyses if item.role == "primary"), None)
         if result is None or not result.estimates:
             return "no primary estimate" + (f": {result.message}" if result else "")

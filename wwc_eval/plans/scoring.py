@@ -68,14 +68,15 @@ def fidelity_words(facts: Facts, scores: FidelityScores) -> list[str]:
     asked = facts.document.fidelity
     level = (asked.by if asked is not None else None) or scores.units[-1]
     rows = scores.by(level).to_dicts()
-    names = [*scores.spec.bands, INDETERMINATE, INSUFFICIENT]
     counts = Counter(str(row["band"] or INSUFFICIENT) for row in rows)
     if len(rows) == 1:
         row = rows[0]
         told = [f"Score {row['estimate']:.0f} ({row['ci_low']:.0f} to {row['ci_high']:.0f}), band {row['band']}."]
     else:
-        counted = ", ".join(f"{counts[name]} {name}" for name in reversed(names) if counts[name])
-        told = [f"Of {len(rows)} {_plural(level)}: {counted}."]
+        stated = ", ".join(f"{counts[name]} {name}" for name in reversed(scores.spec.bands) if counts[name])
+        unsure = {INDETERMINATE: "lie between two bands (indeterminate)", INSUFFICIENT: "have too few data"}
+        parts = [stated, *(f"{counts[name]} {words}" for name, words in unsure.items() if counts[name])]
+        told = [f"Of {len(rows)} {_plural(level)}: {'; '.join(part for part in parts if part)}."]
     if asked is not None and asked.band is not None:
         confidence = scores.spec.document.spec.band_confidence
         chances = _at_least(rows, asked.band, list(scores.spec.bands))
