@@ -59,9 +59,8 @@ class Centred:
         r = present @ np.ones(present.shape[1])
         filled = np.where(missing, 0.0, y)
         count = float(r.sum())
-        mean = float(filled.sum()) / count if count else 0.0
         # sums of squares keep their digits around 0
-        filled -= mean * present
+        filled -= (float(filled.sum()) / count if count else 0.0) * present
         return cls(filled=filled, present=present, r=r, flat=_flat(filled, y))
 
     @property
@@ -82,7 +81,7 @@ class Centred:
     def totals(self) -> Floats:
         """Sums (d,) of all subjects, without the contributions of each."""
         y, R, n = self.filled, self.raters, len(self.r)
-        square, total = float(np.einsum("ij,ij->", y, y)), y @ np.ones(R)
+        square, total = _square(y), y @ np.ones(R)
         per = np.ones(n) @ y
         if self.present is None:
             head = [n, n * R, square, total @ total / R, total.sum(), n * R * R]
@@ -106,13 +105,18 @@ class Centred:
         return np.column_stack([*head, m, y, m * (total * over)[:, None], table])
 
 
+def _square(y: Floats) -> float:
+    """Sum of squares."""
+    flat = y.ravel(order="K")
+    return float(flat @ flat)
+
+
 def _flat(filled: Floats, y: Floats) -> bool:
     """Whether all ratings are one; looked at closely only where next to nothing is left of them."""
     if not y.size:
         return True
     first = y[0, 0] if not np.isnan(y[0, 0]) else 0.0
-    square = float(np.einsum("ij,ij->", filled, filled))
-    if square > 1e-16 * y.size * (first * first + 1.0):
+    if _square(filled) > 1e-16 * y.size * (first * first + 1.0):
         return False
     return bool(np.isnan(y).all()) or float(np.nanmax(y)) == float(np.nanmin(y))
 
