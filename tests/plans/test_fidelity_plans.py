@@ -49,11 +49,16 @@ def test_the_report_shows_what_python_scores(tmp_path):
     spec = we.FidelitySpecification.load(SPEC)
     scores = spec.score(we.read_table(ROOT / "sample_data" / "fidelity_ratings.csv"))
     shown = {item.key: item for item in results.record.fidelity}
-    assert list(shown) == ["bands", "heatmap", "components", "rules", "changes"]
+    assert list(shown) == ["bands", "heatmap", "components", "rules", "changes", "reliability"]
     direct = scores.by("local_authority").to_dicts()
     rows = shown["bands"].table.to_dicts()
     assert [row["estimate"] for row in rows] == pytest.approx([row["estimate"] for row in direct])
     assert [row["band"] for row in rows] == [row["band"] for row in direct]
+    kept = [row["estimate"] for row in shown["reliability"].table.to_dicts()]
+    assert kept == [row["estimate"] for row in scores.reliability.to_dicts()]
+    assert shown["reliability"].sentences == (
+        "Least values of reliability, as planned: 1 not reached, 3 reached.",
+    )
     assert "Of 12 local authorities: " in " ".join(shown["bands"].sentences)
     beside = next(item for item in results.record.decision if item.key == "readiness_for_trial")
     assert any(text.startswith("Fidelity: Of 12 local authorities") for text in beside.sentences)

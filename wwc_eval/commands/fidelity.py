@@ -34,8 +34,8 @@ def command(
     """Score RATINGS (one row a rating) against the specification SPEC.
 
     Without RATINGS the specification is checked and shown. Every fault of either file is named with its place. With
-    --out the tables items, components, units, bands, sensitivity, raters and alerts, a heat map and a funnel are
-    written.
+    --out the tables items, components, units, bands, sensitivity, reliability, differentiation, raters and alerts, a
+    heat map and a funnel are written.
     """
     import json
 
@@ -54,6 +54,9 @@ def command(
     table = read_table(ratings, delimiter=delimiter)
     scores = spec.score(table, [name.strip() for name in units.split(",")] if units else None)
     click.echo(str(scores.by(by) if by else scores))
+    if spec.document.reliability is not None:
+        click.echo()
+        click.echo(str(scores.reliability))
     if out is not None:
         from wwc_eval.fidelity.scoring.writing import write_scores
 

@@ -102,7 +102,7 @@ def _at_least(rows: list[dict[str, Any]], band: str, names: list[str]) -> list[f
 
 
 def shown_scores(facts: Facts, scores: FidelityScores, rule: DisclosureRule) -> tuple[Supplement, ...]:
-    """Bands of the units, the heat map, components, the rules of the composite, what would change a band.
+    """Bands of the units, the heat map, components, the rules of the composite, what would change a band, reliability.
 
     Parameters
     ----------
@@ -141,6 +141,7 @@ def shown_scores(facts: Facts, scores: FidelityScores, rule: DisclosureRule) -> 
             table=_rules(scores.sensitivity, rule),
         ),
         Supplement(key="changes", title="What would change the band", table=_needs(scores, level)),
+        *_reliability(scores, rule),
     )
 
 
@@ -204,6 +205,34 @@ _CASES = re.compile(r"([\d,]+) cases ")
 def _may_be_told(count: str, rule: DisclosureRule) -> bool:
     number = int(count.replace(",", ""))
     return not rule.is_small(number) and rule.rounded(number) == number
+
+
+def _reliability(scores: FidelityScores, rule: DisclosureRule) -> tuple[Supplement, ...]:
+    """Coefficients beside the least values that the specification plans, where it plans a study of reliability."""
+    if scores.spec.document.reliability is None:
+        return ()
+    names = [
+        "coefficient",
+        "of",
+        "place",
+        "cases",
+        "estimate",
+        "ci_low",
+        "ci_high",
+        "minimum",
+        "verdict",
+        "status",
+    ]
+    found = _with(scores.reliability, names)
+    rows = [
+        {**row, "cases": "" if row["cases"] is None else _text(safe_count(int(row["cases"]), rule))}
+        for row in found.to_dicts()
+    ]
+    counts = Counter(str(row["verdict"]) for row in rows)
+    told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    said = (f"Least values of reliability, as planned: {told}.",) if rows else ()
+    table = Table(rows, _plain_cases(found.columns), notes=found.notes)
+    return (Supplement(key="reliability", title="Reliability of the ratings", sentences=said, table=table),)
 
 
 def _needs(scores: FidelityScores, level: str) -> Table:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from wwc_eval.fidelity.benchmarking.change import Changes
     from wwc_eval.fidelity.benchmarking.funnel import Funnel
     from wwc_eval.fidelity.benchmarking.league import League
+    from wwc_eval.fidelity.outcomes.declared import DeclaredLinks
+    from wwc_eval.fidelity.outcomes.link import OutcomeLink
     from wwc_eval.fidelity.scoring.agreement import Coefficient
     from wwc_eval.fidelity.specification.specification import FidelitySpecification
 
@@ -269,13 +271,12 @@ class FidelityScores(Rendered):
     def reliability(self) -> Table:
         """Coefficients that ``reliability.minimum`` names, beside their least values, and whether these are reached.
 
-        Agreement (kappas, AC1, AC2, alpha of Krippendorff) is of each item that raters judge of the lowest unit, over cases with
-        two raters or more: the items with the least and the median value are shown, :attr:`item_reliability` has all.
-        Intraclass correlations are of the composites of rating sheets (of components, where there is no composite);
-        ``alpha`` and ``omega`` of the items of the composite; ``dependability_<unit>`` of the means of the units with
-        the cases and raters that they have. Intervals are clustered by the highest unit, those of dependability by the delta
-        method with t(units - 1). ``verdict``: ``reached`` if the whole interval is at or above the least value,
-        ``not reached`` if it is below, else ``cannot be told``. Notes compare raters and their assignment with the plan.
+        Agreement (kappas, AC1, AC2, Krippendorff's alpha): of each item that raters judge of the lowest unit, over cases with two
+        raters or more; the items with the least and the median value are shown. Intraclass correlations: of the
+        composites of rating sheets (of components, where there is none). ``alpha``, ``omega``: of the items of the composite.
+        ``dependability_<unit>``: of the units' means with the cases and raters that they have. Intervals are clustered by the
+        highest unit; those of dependability are by the delta method. ``verdict``: ``reached`` if the whole interval is
+        at or above the least value, ``not reached`` if it is below, else ``cannot be told``.
         """
         return reliability.reliability_table(self)
 
@@ -309,6 +310,69 @@ class FidelityScores(Rendered):
             arms = {labels[code]: arm for code, arm in zip(codes[::-1], self.matrix.arms[::-1], strict=True)}
             found.insert(len(kept), str(self.spec.arm_column), [arms.get(label) for label in found[level]])
         return found
+
+    def differentiation(
+        self,
+        of: str | Sequence[str] | None = None,
+        *,
+        threshold: float | None = None,
+        arms: Sequence[str] | None = None,
+    ) -> OutcomeLink:
+        """How far practice differs between the arms that ``differentiation`` names: :func:`relative_strength` of cases.
+
+        Scores are as rated, not shrunk: shrinking draws the arms together. Errors are by the highest unit.
+
+        Parameters
+        ----------
+        of : str or list of str, optional
+            Measures; the composite and every component where missing.
+        threshold : float, optional
+            Score from which practice counts as delivered.
+        arms : sequence of str, optional
+            Two of the measured arms, the reference first, where more than two are measured.
+
+        """
+        from wwc_eval.fidelity.outcomes.declared import differentiation_of
+
+        return differentiation_of(self, of, threshold=threshold, arms=arms)
+
+    def link(self, formula: str, data: Any, **options: Any) -> DeclaredLinks:
+        """Run exactly the analyses that ``outcome_link`` declares, with its exposure, instrument and cluster.
+
+        Parameters
+        ----------
+        formula : str
+            Outcome and covariates, without arm and fidelity: ``"days_in_care ~ age"``.
+        data : DataFrame
+            One row a unit with the outcome, a column of a scored unit, the instrument (the arm, where none is declared), and
+            the cluster.
+        **options
+            ``analyses``: some of those declared; others are refused. ``unit``: whose fidelity stands beside a row, the
+            lowest that the data have a column of where missing. ``arms``: the two levels of what was allocated, the reference
+            first, where they are words and are not those of ``differentiation``. ``family`` of the outcome, of ``itt``,
+            ``dose_response`` and ``moderation``; ``levels`` of factors.
+
+        Returns
+        -------
+        DeclaredLinks
+            ``results["cace_iv"]`` and so on, each with its ``claims``; renders as one table.
+
+        Raises
+        ------
+        DesignError
+            If an analysis is not declared, or cannot be done with the data.
+        DataError
+            If a column is missing, or no row has a unit with a score.
+
+        Notes
+        -----
+        ``itt``: regression on the allocation. ``cace_iv``: :func:`complier_effect` with fidelity as rated. ``dose_response``,
+        ``principal_score`` (from ``threshold``, or the highest band on) and ``moderation`` take the adjusted,
+        shrunk score, which is what is expected of the unit given its ratings.
+        """
+        from wwc_eval.fidelity.outcomes.declared import declared_links
+
+        return declared_links(self, formula, data, **options)
 
     def league(self, unit: str | None = None, of: str = "composite") -> League:
         """Units in order of their scores, with the uncertainty of their ranks."""

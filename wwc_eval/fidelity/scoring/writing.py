@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wwc_eval.errors import DataError
+from wwc_eval.errors import DataError, WwcError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from wwc_eval.fidelity.scoring.scores import FidelityScores
-    from wwc_eval.table import Table
+    from wwc_eval.table import Rendered
 
 __all__ = ["write_scores"]
 
@@ -24,7 +25,7 @@ def write_scores(scores: FidelityScores, folder: Path) -> list[Path]:
     DataError
         If the folder cannot be made or written to.
     """
-    tables: dict[str, Table] = {
+    tables: dict[str, Rendered] = {
         "items": scores.items,
         "components": scores.components,
         "bands": scores.bands,
@@ -33,6 +34,11 @@ def write_scores(scores: FidelityScores, folder: Path) -> list[Path]:
         "variances": scores.variances,
         **{f"scores_{unit}": scores.by(unit) for unit in scores.units},
     }
+    if scores.spec.document.reliability is not None:
+        tables["reliability"], tables["item_reliability"] = scores.reliability, scores.item_reliability
+    if scores.spec.document.differentiation is not None:
+        with suppress(WwcError):  # one arm, or none: the notes of the scores say so
+            tables["differentiation"] = scores.differentiation().estimates
     figures: dict[str, Axes] = {}
     if "composite" in scores.measures:
         figures["heatmap"] = scores.plot_heatmap()
