@@ -30,6 +30,7 @@ _KINDS = {
     "did": "Difference in differences",
     "pilot": "Pilot",
 }
+_UNITS = {"did": "What took up the programme, or did not", "pilot": "What is counted"}
 
 
 def build(record: RunRecord) -> Section | None:
@@ -92,8 +93,9 @@ def _design(record: RunRecord) -> list[tuple[str, str | tuple[str, ...]]]:
     if pick(plan, "design.unit") is not None:
         within = pick(plan, "design.within")
         inside = f", within each {listed([humanise(part) for part in _many(within)])}" if within else ""
-        pairs.append(("What is randomised", f"{title_case(humanise(plan['design']['unit']))}{inside}"))
-    pairs.append(("Arms", _arms(record)))
+        what = _UNITS.get(str(kind), "What is randomised")
+        pairs.append((what, f"{title_case(humanise(plan['design']['unit']))}{inside}"))
+    pairs.append(("Arms" if len(record.arms) > 1 else "Arm", _arms(record)))
     randomisation = pick(plan, "randomisation", {})
     if isinstance(randomisation, Mapping) and randomisation:
         pairs.append(
@@ -130,9 +132,11 @@ def _found(item: Supplement) -> list[Block]:
 def _arms(record: RunRecord) -> tuple[str, ...] | str:
     ratio = pick(record.plan, "design.arms", {})
     lines = []
+    # where nothing is allocated, the numbers behind the arms are no ratio
+    allocated = str(pick(record.plan, "design.kind")) not in _UNITS
     for position, arm in enumerate(record.arms):
-        share = ratio.get(arm) if isinstance(ratio, Mapping) else None
-        told = ["reference"] if position == 0 else []
+        share = ratio.get(arm) if isinstance(ratio, Mapping) and allocated else None
+        told = ["reference"] if position == 0 and len(record.arms) > 1 else []
         told += [f"allocation weight {clean(share)}"] if share is not None else []
         tail = f" ({', '.join(told)})" if told else ""
         lines.append(title_case(clean(arm)) + tail)
