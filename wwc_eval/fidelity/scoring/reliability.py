@@ -107,10 +107,10 @@ def _notes(scores: FidelityScores, rows: list[dict[str, Any]]) -> tuple[str, ...
         if highest != scores.units[0]
         else "Reached: the whole interval is at or above the least value; not reached: it is below."
     ]
+    if any("weights" in row["detail"] for row in rows):
+        notes.append("Agreement is of single items, over cases that two raters or more judged.")
     if any(str(row.get("place", "")).startswith("least") for row in rows):
-        notes.append(
-            "Agreement is of single items, over cases that two raters or more judged; that which agrees least was picked for it."
-        )
+        notes.append("The least value was picked for being so, and is somewhat low by chance.")
     if any("rating sheets" in row["detail"] for row in rows):
         notes.append(
             "Rating sheets: the score that one rater's judgements give a case; what nobody judges, or one rater left out, is as in "
@@ -138,7 +138,8 @@ def reliability_notes(scores: FidelityScores) -> list[str]:
         least = f"{row['minimum']:.2f}"
         off = row["verdict"] == NOT_REACHED
         told = f"the planned {least} is not reached" if off else f"whether {least} is reached cannot be told"
-        notes.append(f"{of} is {value}: {told}.")
+        why = "" if row["ci_low"] is not None else f" ({row['status']})"
+        notes.append(f"{of} is {value}: {told}{why}.")
     return notes
 
 
@@ -149,8 +150,10 @@ def _design(scores: FidelityScores) -> list[tuple[str, bool]]:
         return []
     if not raters:
         planned = (plan.double_rated_share, plan.raters, plan.assignment)
-        asked = bool(plan.minimum) or any(each is not None for each in planned)
-        return [("No rater is named in the ratings: nothing can be told of their agreement.", asked)]
+        judged = [name for name in plan.minimum if not name.startswith(("alpha", "omega", "dependability_"))]
+        asked = bool(judged) or any(each is not None for each in planned)
+        text = "No rater is named in the ratings: nothing can be told of their agreement."
+        return [(text, True)] if asked else []
     found: list[tuple[str, bool]] = []
     if plan.double_rated_share is not None:
         counts = raters_by_case(scores)
