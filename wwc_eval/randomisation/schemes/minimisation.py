@@ -22,7 +22,8 @@ from wwc_eval.randomisation.units import Strata, Units, names_of
 
 __all__ = ["BoundMinimisation", "Minimisation"]
 
-SAMPLED = 20_000
+ENUMERATED, SAMPLED = 100_000, 20_000
+"""Allocations up to which chances are exact (ten units in three arms), and re-runs that they are found from beyond."""
 MOST_LEVELS = 30
 Numbers = dict[str, dict[str, tuple[int, ...]]]
 
@@ -343,7 +344,7 @@ class BoundMinimisation(BoundScheme):
         if self._alike:
             # exchanging the arms' names leaves the scheme as it is
             return np.full((self.units.n, self.arms.k), 1.0 / self.arms.k)
-        if self.count <= SAMPLED:
+        if self.count <= ENUMERATED:
             reference = self._enumerate()
             chances = [reference.weights @ (reference.allocations == arm) for arm in range(self.arms.k)]
             return np.stack(chances, axis=1)
