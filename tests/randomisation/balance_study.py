@@ -24,8 +24,8 @@ from wwc_eval.randomisation.units import read_units
 
 RECORD = REFERENCE / "balance_study.json"
 RATIOS = ((1, 1), (1, 2), (2, 3), (1, 1, 1), (1, 1, 2), (1, 1, 1, 1))
-MOST = 20_000
-"""Arm vectors that brute force goes through in a design: 10 units in two arms, 9 in three, 7 in four."""
+MOST = 70_000
+"""Arm vectors that brute force goes through in a design: 10 units in two and in three arms, 8 in four."""
 SETTINGS = (
     (["x"], 0.1, None),
     (["x", "y"], 0.3, None),
@@ -234,7 +234,7 @@ def study_laws():
     cases = itertools.chain(
         ((scheme.kind, check_scored, (scheme, *rest)) for scheme, *rest in scored_designs()),
         (("matched", check_matched, case) for case in matched_designs()),
-        (("minimised", check_minimised, case) for case in minimised_designs(7_000)),
+        (("minimised", check_minimised, case) for case in minimised_designs(70_000)),
     )
     for kind, check, case in cases:
         number = check(*case)

@@ -33,7 +33,7 @@ def test_the_record_of_laws_covers_the_designs():
         assert laws[kind]["left"] < 0.1 * scored
     assert laws["matched"]["designs"] + laws["matched"]["left"] == len(list(matched_designs()))
     assert laws["matched"]["designs"] > 100
-    assert laws["minimised"]["designs"] == len(list(minimised_designs(7_000)))
+    assert laws["minimised"]["designs"] == len(list(minimised_designs(70_000)))
 
 
 @pytest.mark.simulation
