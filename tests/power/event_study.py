@@ -2,7 +2,7 @@
 
 Hazards are proportional in the whole population (children of a cluster joined by a normal copula; the ICC is that of their
 martingale residuals) or within clusters (hazards that vary by a gamma factor with CV k). Run as a program it writes the
-record of 20,000 replicates: python tests/power/event_study.py
+record of 100,000 replicates: python tests/power/event_study.py
 """
 
 import json
@@ -110,7 +110,7 @@ def formula(name, variance="schoenfeld"):
     return float(design.replace(outcome=design.outcome.replace(variance=variance)).power(ratio))
 
 
-def main(reps=20_000):
+def main(reps=100_000):
     record = {"command": "python tests/power/event_study.py", "reps": reps, "seed": 20261127, "rows": {}}
     for at, name in enumerate(STUDIES):
         found = {"formula": formula(name), "formula_events": formula(name, "events")}
