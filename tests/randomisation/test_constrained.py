@@ -164,6 +164,28 @@ class TestDickinson:
         assert round(found.bound.score_summary["minimum"], 3) == told["minimum"]
         self.check_pairs(found, told["same_count"], sd_digits=3)
 
+    def test_the_schemes_by_absolute_differences(self):
+        """cvcrand's other metric, which is not offered, over the 12,870 allocations that ours enumerates."""
+        told = REFERENCE["l1"]
+        counties = pd.read_csv(DICKINSON)
+        rows = we.randomise(counties, unit="county", method=we.Complete(), seed="s").reference_set()
+        x = pd.get_dummies(counties[ON], drop_first=True).astype(float).to_numpy()
+        difference = np.where(rows == 1, 1.0, -1.0) @ x / 8
+        scores = (2 * np.abs(difference) / difference.std(axis=0)).sum(axis=1)
+        assert len(scores) == told["n_schemes"]
+        found = (scores.mean(), scores.std(ddof=1), scores.min(), np.median(scores), scores.max())
+        assert [round(float(each), 3) for each in found] == [
+            told[name] for name in ("mean", "sd", "minimum", "median", "maximum")
+        ]
+        assert round(float(np.quantile(scores, 0.1)), 3) == told["cutoff"]
+        kept = rows[np.argsort(scores, kind="stable")[: told["accepted"]]]
+        first, second = np.triu_indices(16, 1)
+        same = (kept[:, first] == kept[:, second]).sum(axis=0)
+        counts = told["same_count"]
+        assert (same.min(), same.max()) == (counts["minimum"], counts["maximum"])
+        assert same.mean() == pytest.approx(counts["mean"])
+        assert round(float(same.std(ddof=1)), 2) == counts["sd"]
+
     @staticmethod
     def check_pairs(allocation, told, sd_digits):
         rows = allocation.reference_set()
