@@ -17,7 +17,18 @@ def test_examples_run():
 
 @pytest.mark.parametrize(
     "name",
-    ["criteria", "flow", "intervals", "judgement", "operating", "planning", "rates", "recruitment", "sizes"],
+    [
+        "criteria",
+        "flow",
+        "intervals",
+        "judgement",
+        "operating",
+        "planning",
+        "rates",
+        "recruitment",
+        "sizes",
+        "variation",
+    ],
 )
 def test_docstrings_run(name):
     failed, tried = doctest.testmod(importlib.import_module(f"wwc_eval.pilot.{name}"))

@@ -27,6 +27,7 @@ _HOMES = {
     "pool_iccs": "wwc_eval.pilot.intervals",
     "rate_difference": "wwc_eval.pilot.rates",
     "rate_interval": "wwc_eval.pilot.rates",
+    "rate_variation": "wwc_eval.pilot.variation",
     "recruitment_forecast": "wwc_eval.pilot.recruitment",
     "recruitment_rate": "wwc_eval.pilot.recruitment",
     "sd_interval": "wwc_eval.pilot.intervals",

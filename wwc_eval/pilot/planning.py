@@ -12,8 +12,10 @@ from numpy.typing import ArrayLike
 
 from wwc_eval.errors import DataError, DesignError
 from wwc_eval.estimate import Estimate
-from wwc_eval.pilot.intervals import icc_interval, plain_figure, sd_interval
+from wwc_eval.pilot.intervals import icc_interval, sd_interval
 from wwc_eval.pilot.rates import clustered_rate, rate_interval
+from wwc_eval.pilot.recruitment import recruitment_rate
+from wwc_eval.pilot.variation import Counts, rate_variation, variation_belief
 from wwc_eval.table import Column, Grid, Rendered, Table
 
 if TYPE_CHECKING:
@@ -40,6 +42,10 @@ class MainTrial(Rendered):
         Mean, risk or rate; SD; ICC or k; each with its interval.
     clusters, size : int, float
         Clusters, and the mean size that the ICC's interval is for.
+    notes : tuple of str
+        What a reader must know of the figures.
+    counts : Counts, optional
+        Events and exposures of the clusters of a rate.
     """
 
     outcome: str
@@ -48,6 +54,7 @@ class MainTrial(Rendered):
     clusters: int
     size: float
     notes: tuple[str, ...] = ()
+    counts: Counts | None = None
 
     def __getitem__(self, term: str) -> Estimate:
         for found in self.figures:
@@ -88,6 +95,15 @@ class MainTrial(Rendered):
 
         return Belief.pilot_icc(self["ICC"].estimate, clusters=self.clusters, size=self.size)
 
+    def k_belief(self) -> Belief:
+        """What the pilot says of k between clusters, for :meth:`wwc_eval.Trial.assurance`."""
+        if self.counts is None:
+            raise DesignError(
+                f"k of {self.outcome} is not one between clusters",
+                fix="give main_trial counts with kind='rate' and their cluster",
+            )
+        return variation_belief(self.counts.events, self.counts.exposure)
+
     def assurance(
         self,
         design: Trial,
@@ -111,7 +127,7 @@ class MainTrial(Rendered):
         uncertain : mapping of str to Belief, optional
             More that is uncertain, such as ``{"child.attrition": Belief.beta(0.1, 0.03)}``.
         level : str, optional
-            Level of the design whose ICC the pilot estimated; the second lowest where missing.
+            Level of the design whose ICC (k of rates) the pilot estimated; the second lowest where missing.
         target : float
             Power that the design should have.
 
@@ -124,8 +140,11 @@ class MainTrial(Rendered):
 
         name = level if level is not None else design.levels[1].name if len(design.levels) > 1 else None
         beliefs = dict(uncertain or {})
-        if name is not None and self.kind != "rate":
-            beliefs.setdefault(f"{name}.icc", self.icc_belief())
+        given = name is None or f"{name}.icc" in beliefs or f"{name}.k" in beliefs
+        if not given and self.kind == "rate":
+            beliefs[f"{name}.k"] = self.k_belief()
+        elif not given:
+            beliefs[f"{name}.icc"] = self.icc_belief()
         return assurance(design, effect, beliefs, rng=rng, target=target)
 
 
@@ -168,7 +187,8 @@ def main_trial(
     -----
     The ICC is the one-way analysis of variance's, at the mean size (n - sum n_j^2 / n) / (k - 1), with Searle's interval at
     that size: exact where sizes are equal and the outcome is normal, approximate for shares. k of rates is the moment
-    estimate of the variation of clusters' rates beyond Poisson.
+    estimate of the variation of clusters' rates beyond Poisson, with the interval of :func:`rate_variation`; without clusters it
+    is that between rows.
 
     Examples
     --------
@@ -252,31 +272,41 @@ def _of_rates(
     time = np.ones(len(y)) if exposure is None else np.asarray(exposure, dtype=float)
     if time.shape != y.shape or not (time > 0).all() or (y < 0).any():
         raise DataError(f"{name}: counts must be >= 0 and exposures > 0, one of each a row")
-    events, units = np.bincount(codes, weights=y), np.bincount(codes, weights=time)
-    k, rate = len(units), float(y.sum() / time.sum())
-    parts = events - rate * units
-    se = math.sqrt(k / (k - 1.0) * float(parts @ parts)) / float(units.sum())
-    first = Estimate.from_normal(
+    if (y != np.floor(y)).any():
+        raise DataError(f"{name}: counts must be whole numbers", fix="give events, and their exposure apart")
+    counts = Counts.of(np.bincount(codes, weights=y), np.bincount(codes, weights=time))
+    many = len(counts.events)
+    first = _rate(counts, level).replace(n=len(y), n_clusters=many if clustered else None)
+    second = rate_variation(counts.events, counts.exposure, level=level)
+    second = second.replace(n=len(y), n_clusters=many if clustered else None)
+    notes = (*first.warnings, *second.warnings)
+    return MainTrial(
+        outcome=name,
+        kind="rate",
+        figures=(first, second),
+        clusters=many,
+        size=len(y) / many,
+        notes=notes,
+        counts=counts if clustered else None,
+    )
+
+
+def _rate(counts: Counts, level: float) -> Estimate:
+    """Events over exposure; Poisson where no spread between clusters is seen that an error could be taken from."""
+    many, total, time = len(counts.events), float(counts.events.sum()), float(counts.exposure.sum())
+    if many == 1 or total == 0:
+        why = "there are no events" if total == 0 else "there is one cluster"
+        words = f"The interval of the rate is Poisson's, as {why}: it takes clusters as alike."
+        exact = recruitment_rate(total, time, level=level, term="rate", unit="unit of exposure")
+        return exact.replace(warnings=(words,))
+    parts = counts.events - total / time * counts.exposure
+    return Estimate.from_normal(
         term="rate",
-        estimate=rate,
-        se=se,
-        df=k - 1.0,
+        estimate=total / time,
+        se=math.sqrt(many / (many - 1.0) * float(parts @ parts)) / time,
+        df=many - 1.0,
         level=level,
         scale="rate",
         method="Rate with cluster-robust t interval",
-        n=len(y),
-        n_clusters=k if clustered else None,
+        n=int(total),
     )
-    # E (events - rate units)^2 = rate units + k^2 rate^2 units^2
-    spare = float(parts @ parts) * k / (k - 1.0) - rate * float(units.sum())
-    variation = math.sqrt(max(spare, 0.0) / (rate**2 * float(units @ units))) if rate > 0 else math.nan
-    figure = plain_figure(
-        "k",
-        variation,
-        (math.nan, math.nan),
-        level,
-        "Coefficient of variation of clusters' rates (moments)",
-        n=len(y),
-    )
-    notes = ("k has no interval here: take a range from published ones.",)
-    return MainTrial(outcome=name, kind="rate", figures=(first, figure), clusters=k, size=len(y) / k, notes=notes)

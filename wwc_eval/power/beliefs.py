@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import special
 
 from wwc_eval.errors import DesignError, check_number
@@ -23,13 +24,15 @@ class Belief(Frozen):
 
     Parameters
     ----------
-    kind : {"normal", "lognormal", "beta", "uniform", "pilot_icc"}
+    kind : {"normal", "lognormal", "beta", "uniform", "pilot_icc", "points"}
         Family.
     first, second : float
         Its two parameters: mean and SD (normal), median and SD of the logarithm (lognormal), the two shapes (beta), ends
-        (uniform), observed F ratio and cluster size (pilot_icc).
+        (uniform), observed F ratio and cluster size (pilot_icc), lowest and highest value (points).
     clusters : int
         Clusters of the pilot (pilot_icc).
+    probabilities, values : ndarray
+        Points of the distribution function (points).
 
     Examples
     --------
@@ -38,10 +41,12 @@ class Belief(Frozen):
     [0.0, 0.06, 0.244]
     """
 
-    kind: Literal["normal", "lognormal", "beta", "uniform", "pilot_icc"]
+    kind: Literal["normal", "lognormal", "beta", "uniform", "pilot_icc", "points"]
     first: float
     second: float
     clusters: int = 0
+    probabilities: Array | None = None
+    values: Array | None = None
 
     @classmethod
     def normal(cls, mean: float, sd: float) -> Belief:
@@ -85,6 +90,24 @@ class Belief(Frozen):
         many = int(check_number("clusters", clusters, at_least=2))
         return cls(kind="pilot_icc", first=(1.0 + (n - 1.0) * rho) / (1.0 - rho), second=n, clusters=many)
 
+    @classmethod
+    def points(cls, probabilities: ArrayLike, values: ArrayLike) -> Belief:
+        """Any distribution, from points of its distribution function: straight between them, massed at the ends.
+
+        Raises
+        ------
+        DesignError
+            If there are not two points at least, or either list descends.
+        """
+        p, v = np.array(probabilities, dtype=float), np.array(values, dtype=float)
+        if p.ndim != 1 or p.shape != v.shape or len(p) < 2:
+            raise DesignError(f"{p.size} probabilities and {v.size} values", fix="give two of each or more")
+        if not (np.isfinite(v).all() and (np.diff(p) >= 0).all() and (np.diff(v) >= 0).all()):
+            raise DesignError("probabilities and values of a belief must ascend, and be finite")
+        if not (p[0] >= 0 and p[-1] <= 1):
+            raise DesignError(f"probabilities go from {p[0]:g} to {p[-1]:g}, must lie within 0 and 1")
+        return cls(kind="points", first=float(v[0]), second=float(v[-1]), probabilities=p, values=v)
+
     def quantile(self, p: Array) -> Array:
         """Quantiles at probabilities p."""
         if self.kind == "normal":
@@ -95,6 +118,10 @@ class Belief(Frozen):
             return np.asarray(special.betaincinv(self.first, self.second, p))
         if self.kind == "uniform":
             return np.asarray(self.first + (self.second - self.first) * p)
+        if self.kind == "points":
+            assert self.probabilities is not None
+            assert self.values is not None
+            return np.asarray(np.interp(p, self.probabilities, self.values))
         df = self.clusters - 1.0, self.clusters * (self.second - 1.0)
         # a small F quantile means a large ICC
         ratio = self.first / special.fdtri(df[0], df[1], 1.0 - p)
