@@ -140,10 +140,10 @@ class Grouped:
         """Unit and period effects of the groups."""
         return Absorber.of(self.total, self.blocks)
 
-    @property
+    @cached_property
     def compressed(self) -> bool:
-        """Whether groups are fewer than units."""
-        return len(self.first) < self.n
+        """Whether groups are not the units themselves, in their order: fewer, or as many in another order."""
+        return len(self.first) < self.n or not bool((self.group == np.arange(self.n)).all())
 
     @cached_property
     def equal_weights(self) -> bool:

@@ -1,0 +1,107 @@
+"""Panels as a stranger brings them: very few units, every unit a cohort of its own, nothing to compare, messy labels."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import wwc_eval as we
+
+ROLES = {"unit": "la", "period": "year", "outcome": "rate", "cohort": "joined"}
+
+
+def frame(n=30, periods=8, cohorts=None, *, effect=3.0, seed=0):
+    """So many authorities from 2012 on, the first of them treated: {position of the first treated period: how many}."""
+    rng = np.random.default_rng(seed)
+    joined = np.zeros(n, dtype=int)
+    at = 0
+    for position, count in (cohorts or {4: 4, 6: 4}).items():
+        joined[at : at + count] = 2012 + position
+        at += count
+    years = 2012 + np.arange(periods)
+    treated = (joined[:, None] > 0) & (years >= joined[:, None])
+    rate = (
+        50
+        + rng.normal(0, 3, n)[:, None]
+        + 0.5 * np.arange(periods)
+        + rng.normal(0, 1, (n, periods))
+        + effect * treated
+    )
+    return pd.DataFrame(
+        {
+            "la": np.repeat([f"LA{k:03d}" for k in range(n)], periods),
+            "year": np.tile(years, n),
+            "rate": rate.ravel(),
+            "joined": np.repeat(joined, periods),
+            "size": np.repeat(rng.integers(1_000, 9_000, n), periods),
+        }
+    )
+
+
+def panel(data=None, **options):
+    return we.Panel(frame() if data is None else data, **{**ROLES, **options})
+
+
+def relabelled(data, order):
+    """The same authorities under other names, so that they stand in another order."""
+    names = sorted(data["la"].unique())
+    return data.assign(la=data["la"].map(dict(zip(names, (names[k] for k in order), strict=True))))
+
+
+# --- every unit a cohort of its own
+
+ROLL_OUT = {3: 1, 4: 1, 5: 1, 6: 1, 7: 1}
+
+
+def by_hand(data):
+    """Two-way fixed effects and its CR0 error with dummies."""
+    treated = ((data["joined"] > 0) & (data["year"] >= data["joined"])).to_numpy(float)
+    effects = pd.get_dummies(data[["la", "year"]].astype(str), dtype=float).to_numpy()
+    within = treated - effects @ np.linalg.lstsq(effects, treated, rcond=None)[0]
+    y = data["rate"].to_numpy()
+    estimate = within @ y / (within @ treated)
+    X = np.column_stack([treated, effects])
+    residual = y - X @ np.linalg.lstsq(X, y, rcond=None)[0]
+    scores = pd.Series(within * residual).groupby(data["la"].to_numpy()).sum()
+    return estimate, math.sqrt(float((scores**2).sum())) / float(within @ within)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3, 4, 5), (3, 0, 5, 1, 4, 2), (5, 4, 3, 2, 1, 0)])
+def test_errors_where_every_unit_has_its_own_date_are_those_of_dummies(order):
+    data = relabelled(frame(n=6, cohorts=ROLL_OUT), order)
+    found = we.did.two_way_fixed_effects(panel(data), vcov="CR0").overall
+    estimate, se = by_hand(data)
+    assert found.estimate == pytest.approx(estimate, rel=1e-10)
+    assert found.se == pytest.approx(se, rel=1e-10)
+
+
+@pytest.mark.parametrize("vcov", ["classical", "HC1", "CR1S", "CR2", "CR3"])
+def test_names_of_units_change_no_error_where_every_unit_has_its_own_date(vcov):
+    data = frame(n=6, cohorts=ROLL_OUT)
+    first, second = (
+        we.did.two_way_fixed_effects(panel(relabelled(data, order)), vcov=vcov).overall
+        for order in (range(6), (3, 0, 5, 1, 4, 2))
+    )
+    assert second.se == pytest.approx(first.se, rel=1e-10)
+
+
+@pytest.mark.parametrize("verb", ["extended_twfe", "imputation", "two_stage"])
+def test_names_of_units_change_no_estimator_where_every_unit_has_its_own_date(verb):
+    data = frame(n=6, cohorts=ROLL_OUT)
+    first, second = (
+        getattr(we.did, verb)(panel(relabelled(data, order))) for order in (range(6), (3, 0, 5, 1, 4, 2))
+    )
+    pd.testing.assert_frame_equal(first.estimates.to_frame(), second.estimates.to_frame(), rtol=1e-9)
+    assert second.overall.se == pytest.approx(first.overall.se, rel=1e-9)
+
+
+def test_names_of_units_change_no_wild_bootstrap_where_every_unit_has_its_own_date():
+    data = frame(n=6, cohorts=ROLL_OUT)
+    first, second = (
+        we.did.few_treated(panel(relabelled(data, order)), methods=("wild_bootstrap", "CR2"))
+        for order in (range(6), (3, 0, 5, 1, 4, 2))
+    )
+    for method in first.methods:
+        assert second[method].p_value == pytest.approx(first[method].p_value, rel=1e-9)
+        assert second[method].ci_low == pytest.approx(first[method].ci_low, rel=1e-6)
