@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import wwc_eval as we
+from wwc_eval.errors import DesignError
 
 ROLES = {"unit": "la", "period": "year", "outcome": "rate", "cohort": "joined"}
 
@@ -105,3 +106,63 @@ def test_names_of_units_change_no_wild_bootstrap_where_every_unit_has_its_own_da
     for method in first.methods:
         assert second[method].p_value == pytest.approx(first[method].p_value, rel=1e-9)
         assert second[method].ci_low == pytest.approx(first[method].ci_low, rel=1e-6)
+
+
+# --- nothing to compare with, no residual left
+
+
+@pytest.mark.parametrize("method", ["permutation", "studentised_permutation", "conley_taber", "ferman_pinto"])
+def test_no_effect_is_judged_where_all_join_at_one_date(method):
+    with pytest.raises(DesignError, match="the effect is not identified"):
+        we.did.few_treated(panel(frame(n=12, cohorts={4: 12})), methods=(method,), rng=1, draws=99)
+
+
+def test_placebo_dates_are_refused_where_all_join_at_one_date():
+    with pytest.raises(DesignError, match="the effect is not identified"):
+        we.did.placebo_dates(panel(frame(n=12, cohorts={4: 12})), shifts=(1,))
+
+
+TWO = {"n": 2, "cohorts": {4: 1}}
+
+
+def test_the_wild_bootstrap_of_two_units_ends_and_says_that_it_has_no_answer():
+    found = we.did.few_treated(panel(frame(**TWO)), methods=("permutation", "wild_bootstrap"))
+    assert math.isnan(found["wild_bootstrap"].p_value)
+    assert "no variance between clusters" in found["wild_bootstrap"].warnings[0]
+    assert found["permutation"].p_value == 1.0
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        "two_by_two",
+        "two_way_fixed_effects",
+        "event_study",
+        "sun_abraham",
+        "imputation",
+        "two_stage",
+        "extended_twfe",
+        "stacked",
+    ],
+)
+def test_rounding_is_no_standard_error(verb):
+    found = getattr(we.did, verb)(panel(frame(**TWO)))
+    assert math.isnan(found.overall.se)
+    assert math.isnan(found.overall.p_value)
+    assert any("no residual is left" in text for text in found.overall.warnings)
+    post = [item for item in found.estimates if item.term in ("treated", "event[0]", "event[1]")]
+    assert post
+    assert all(math.isnan(item.se) for item in post)
+
+
+def test_a_constant_outcome_has_no_standard_error():
+    found = we.did.two_way_fixed_effects(panel(frame().assign(rate=5.0))).overall
+    assert found.estimate == pytest.approx(0.0, abs=1e-12)
+    assert math.isnan(found.se)
+
+
+def test_small_outcomes_keep_their_errors():
+    data = frame()
+    whole = we.did.two_way_fixed_effects(panel(data)).overall
+    small = we.did.two_way_fixed_effects(panel(data.assign(rate=data["rate"] * 1e-9))).overall
+    assert small.se == pytest.approx(1e-9 * whole.se, rel=1e-6)

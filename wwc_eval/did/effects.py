@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-__all__ = ["DidResult", "EffectEstimates", "Inference"]
+__all__ = ["DidResult", "EffectEstimates", "Inference", "without_rounding"]
+
+SMALL, ROUNDING = 1e-6, 1e-12
+NO_RESIDUAL = "no residual is left in any cluster, so the error cannot be estimated: none is given"
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
@@ -61,6 +65,25 @@ class EffectEstimates(Estimates):
         if not self.keys or not self.keys[0]:
             return rest
         return pd.concat([pd.DataFrame(list(self.keys), index=rest.index), rest], axis=1)
+
+
+def without_rounding(estimate: Estimate, panel: Panel) -> Estimate:
+    """An estimate without its error where that is zero but for rounding: every cluster is fitted exactly.
+
+    Parameters
+    ----------
+    estimate : Estimate
+        With an error in the units of the outcome.
+    panel : Panel
+        The panel behind it, whose largest outcome says what rounding is.
+    """
+    # one look at the estimate spares nearly all panels the look at their cells
+    if not estimate.se <= SMALL * max(abs(estimate.estimate), 1.0):
+        return estimate
+    if estimate.se > ROUNDING * float(np.nanmax(np.abs(panel.outcomes))):
+        return estimate
+    blank = dict.fromkeys(("se", "df", "statistic", "p_value", "ci_low", "ci_high"), math.nan)
+    return estimate.replace(**blank, warnings=(*estimate.warnings, NO_RESIDUAL))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,8 +189,14 @@ class DidResult(Rendered):
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """With few treated the permutation stands beside the conventional error."""
-        object.__setattr__(self, "overall", guarded(self.overall, self.panel))
+        """With few treated the permutation stands beside the conventional error; one of rounding alone is none."""
+        object.__setattr__(self, "overall", guarded(without_rounding(self.overall, self.panel), self.panel))
+        for name in ("estimates", "cells", "by_cohort"):
+            table = getattr(self, name)
+            if table is not None:
+                items = [without_rounding(item, self.panel) for item in table]
+                changed = EffectEstimates(items, table.keys, title=table.title, notes=table.notes)
+                object.__setattr__(self, name, changed)
         table = self.estimates
         if guard_of(self.panel) is not None and any("event" in key for key in table.keys):
             from wwc_eval.did.guard_events import guarded_events

@@ -18,6 +18,7 @@ from wwc_eval.inference.families import Floats
 __all__ = ["ESTIMATORS", "Statistic"]
 
 ESTIMATORS = ("two_way_fixed_effects", "imputation")
+COLLINEAR = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +58,10 @@ class Statistic:
         blocks, codes, dates = blocks_of(sample)
         found = cls(sample=sample, estimator=estimator, blocks=blocks, codes=codes, dates=dates)
         if not np.isfinite(found.estimate):
-            raise DesignError("the effect is not identified", fix="add periods before treatment, or controls")
+            raise DesignError(
+                "the effect is not identified: unit and period effects explain who is treated when",
+                fix="add units that are treated later or never, or periods before treatment",
+            )
         return found
 
     @property
@@ -107,7 +111,9 @@ class Statistic:
             return self._imputation[self.codes[self.blocks]]
         scaled = self.sample.weights * self.received
         size = float((scaled * self.received).sum())
-        return np.asarray(scaled / size) if size > 0 else np.full_like(scaled, np.nan)
+        # treatment that unit and period effects explain leaves rounding alone
+        least = COLLINEAR * float((self.sample.weights * self.sample.treated).sum())
+        return np.asarray(scaled / size) if size > least else np.full_like(scaled, np.nan)
 
     @cached_property
     def _imputation(self) -> Floats:

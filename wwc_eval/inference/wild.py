@@ -17,6 +17,8 @@ __all__ = ["Draws", "Moments", "WildTest", "draw_weights", "regression_moments",
 BISECTIONS = 50
 WIDEST = 64
 TIE = 1e-10
+ROUNDING = 1e-12
+"""Errors this small beside the estimate are sums of residuals that are all zero but for rounding."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -137,7 +139,7 @@ def wild_test(moments: Moments, null: float, draws: Draws, level: float, *, impo
     size = float(moments.direction @ b)
     own = moments.scores @ b
     se = math.sqrt(float((own**2).sum()))
-    if not se > 0:
+    if not se * abs(moments.scale) > ROUNDING * abs(moments.estimate):
         raise DesignError("the coefficient has no variance between clusters", fix="cluster at a lower level")
     pull = moments.information @ b
     terms = _Terms.of(draws.values, moments.scores, pull, moments.M, b)
