@@ -49,28 +49,42 @@ def _balanced(panel: Panel, cells: GroupTimes) -> tuple[Floats, Compressed]:
     n_cohorts, length = len(cells.cohorts), panel.n_periods
     order = np.argsort(cohort, kind="stable")
     starts = np.searchsorted(cohort[order], np.arange(n_cohorts + 1))
-    weights, values = panel.weights[order], panel.outcomes[order]
+    weights = panel.weights[order]
+    # changes since the first period, before they are averaged: levels would cost an effect near zero its last digits
+    values = panel.outcomes[order] - panel.outcomes[order, :1]
     totals = np.add.reduceat(weights, starts[:-1])
     plain = bool((weights == 1.0).all())
-    means = np.add.reduceat(values if plain else values * weights[:, None], starts[:-1], axis=0) / totals[:, None]
+    sums = _exact_sums(values if plain else values * weights[:, None], starts[:-1])
+    means = sums.sum(axis=0) / totals[:, None]
     features = np.empty((len(order), length + 1))
     np.subtract(values, np.repeat(means, np.diff(starts), axis=0), out=features[:, :-1])
     if not plain:
         features[:, :-1] *= weights[:, None]
     features[:, -1] = weights
-    loadings, estimates = _contrast_means(cells, means, totals)
+    loadings, estimates = _contrast_means(cells, sums, totals)
     return estimates, Compressed(order=order, starts=starts, deviations=features, loadings=loadings)
 
 
-def _contrast_means(cells: GroupTimes, means: Floats, totals: Floats) -> tuple[Floats, Floats]:
+def _exact_sums(values: Floats, starts: Ints) -> Floats:
+    """Sums of blocks of rows as a coarse part without any rounding and a fine part, shape (2, C, T).
+
+    The coarse part of each value is a multiple of one power of two, so large that sums and differences of it are exact.
+    """
+    reach = len(values) * float(max(values.max(), -values.min()))
+    coarse = 1.5 * 2.0 ** (np.frexp(reach)[1] + 1)
+    high = (values + coarse) - coarse
+    return np.stack([np.add.reduceat(part, starts, axis=0) for part in (high, values - high)])
+
+
+def _contrast_means(cells: GroupTimes, sums: Floats, totals: Floats) -> tuple[Floats, Floats]:
     """Loadings of the effects on deviations and weights, and the effects."""
     k = np.arange(len(cells))
-    changes = means[:, cells.period] - means[:, cells.base]  # cohorts by effects
-    shares = np.where(cells.controls, totals, 0.0)
-    pooled = shares.sum(axis=1)
-    comparison = np.einsum("kc,ck->k", shares, changes) / pooled
+    moves = (sums[:, :, cells.period] - sums[:, :, cells.base]).sum(axis=0)  # cohorts by effects
+    changes = moves / totals[:, None]
+    pooled = np.where(cells.controls, totals, 0.0).sum(axis=1)
+    comparison = np.einsum("kc,ck->k", cells.controls.astype(np.float64), moves) / pooled
     estimates = changes[cells.cohort, k] - comparison
-    loadings = np.zeros((len(cells), len(totals), means.shape[1] + 1))
+    loadings = np.zeros((len(cells), len(totals), sums.shape[2] + 1))
     own = 1.0 / totals[cells.cohort]
     loadings[k, cells.cohort, cells.period] = own
     loadings[k, cells.cohort, cells.base] = -own
