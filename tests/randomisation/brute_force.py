@@ -13,7 +13,7 @@ import numpy as np
 
 def vectors(k, n):
     """Every allocation of n units to k arms."""
-    return np.array(list(itertools.product(range(k), repeat=n)), dtype=np.int64)
+    return np.indices((k,) * n, dtype=np.int64).reshape(n, -1).T
 
 
 def within_one(rows, members, ratio):

@@ -6,6 +6,7 @@ import pytest
 from allocation_study import chi_square, draws_of
 from balance_study import (
     MILLION,
+    MOST,
     RECORD,
     bound_to,
     check_matched,
@@ -33,7 +34,7 @@ def test_the_record_of_laws_covers_the_designs():
         assert laws[kind]["left"] < 0.1 * scored
     assert laws["matched"]["designs"] + laws["matched"]["left"] == len(list(matched_designs()))
     assert laws["matched"]["designs"] > 100
-    assert laws["minimised"]["designs"] == len(list(minimised_designs(70_000)))
+    assert laws["minimised"]["designs"] == len(list(minimised_designs(MOST)))
 
 
 @pytest.mark.simulation

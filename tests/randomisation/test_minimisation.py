@@ -105,6 +105,39 @@ def test_the_law_is_that_of_the_draw(measure, arms):
         assert stats.chisquare(merged, shares * counts.sum()).pvalue > 0.002
 
 
+@pytest.mark.reference
+@pytest.mark.parametrize("measure", IMBALANCES)
+@pytest.mark.parametrize(("arms", "n"), [({"a": 1, "b": 2}, 13), ({"a": 2, "b": 3, "c": 1}, 8)])
+def test_chances_along_merged_histories_are_those_of_all_histories(measure, arms, n):
+    before = {"site": {"N": [4, 1, 0], "S": [1, 3, 2]}, "age": {"0-4": [5, 4, 2]}}
+    before = {name: {level: x[: len(arms)] for level, x in counts.items()} for name, counts in before.items()}
+    if len(arms) == 2:
+        before["age"]["0-4"] = [5, 4]
+    method = we.Minimisation(on=["site", "age"], imbalance=measure, weights={"age": 1.5}, before=before)
+    allocation = we.randomise(families(n, seed=3), unit="family", arms=arms, method=method, seed="s")
+    reference = allocation.bound.enumerate()
+    expected = np.stack([reference.weights @ (reference.allocations == arm) for arm in range(len(arms))], axis=1)
+    np.testing.assert_allclose(allocation.probabilities, expected, atol=1e-12)
+    assert allocation.bound.warnings == ()
+
+
+def test_chances_of_long_lists_are_exact_or_said_to_be_sampled():
+    arms = {"a": 1, "b": 2}
+    short = we.randomise(
+        families(40), unit="family", arms=arms, method=we.Minimisation(on=["site", "age"]), seed="s"
+    )
+    assert short.bound.warnings == ()
+    drawn = short.reference_set(20_000, rng=2)
+    np.testing.assert_allclose(
+        short.probabilities[:, 1], (drawn == 1).mean(axis=0), atol=5 * (0.25 / 20_000) ** 0.5
+    )
+    many = families(60).assign(need=np.arange(60) % 7, team=np.arange(60) % 9)
+    method = we.Minimisation(on=["site", "age", "need", "team"])
+    long = we.randomise(many, unit="family", arms=arms, method=method, seed="s")
+    assert "re-runs" in long.bound.warnings[0]
+    assert abs(long.probabilities[:, 1].mean() - 2 / 3) < 0.03
+
+
 def merge_rare(counts, chances, least=8):
     order = np.argsort(chances)
     groups = np.cumsum(chances[order] * counts.sum()) // least

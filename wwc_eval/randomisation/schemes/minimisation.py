@@ -22,8 +22,8 @@ from wwc_eval.randomisation.units import Strata, Units, names_of
 
 __all__ = ["BoundMinimisation", "Minimisation"]
 
-ENUMERATED, SAMPLED = 100_000, 20_000
-"""Allocations up to which chances are exact (ten units in three arms), and re-runs that they are found from beyond."""
+FOLLOWED, MOST_COUNTS, SAMPLED = 4**10, 5_000_000, 20_000
+"""Allocations (ten units in four arms) or counts along all histories up to which chances are exact; re-runs beyond."""
 MOST_LEVELS = 30
 Numbers = dict[str, dict[str, tuple[int, ...]]]
 
@@ -281,7 +281,7 @@ class BoundMinimisation(BoundScheme):
     @property
     def warnings(self) -> tuple[str, ...]:
         """Where probabilities are estimates."""
-        if self._alike or self.count <= SAMPLED:
+        if self._exact is not None:
             return ()
         return (
             f"probabilities are from {SAMPLED:,} re-runs of the scheme: their Monte Carlo standard error is up to 0.35%",
@@ -340,16 +340,52 @@ class BoundMinimisation(BoundScheme):
         return Reference(allocations=codes[order], probabilities=chances[order])
 
     def probabilities(self) -> Floats:
-        """Probability of each arm: equal shares are exact; unequal ones are enumerated, else from 20,000 re-runs."""
+        """Probability of each arm: exact where histories can be followed, else from 20,000 re-runs."""
+        if self._exact is not None:
+            return self._exact
+        drawn = self.sample(SAMPLED, np.random.default_rng(list(b"wwc_eval/minimisation/v1")))
+        return np.stack([(drawn == arm).mean(axis=0) for arm in range(self.arms.k)], axis=1)
+
+    @cached_property
+    def _exact(self) -> Floats | None:
+        """Probability of each arm for each unit by following all histories; None where they are too many.
+
+        Histories are merged that go on alike: counts are kept at levels that still come, less the whole multiples of
+        the ratio that every arm has, which no measure of imbalance sees.
+        """
         if self._alike:
             # exchanging the arms' names leaves the scheme as it is
             return np.full((self.units.n, self.arms.k), 1.0 / self.arms.k)
-        if self.count <= ENUMERATED:
-            reference = self._enumerate()
-            chances = [reference.weights @ (reference.allocations == arm) for arm in range(self.arms.k)]
-            return np.stack(chances, axis=1)
-        drawn = self.sample(SAMPLED, np.random.default_rng(list(b"wwc_eval/minimisation/v1")))
-        return np.stack([(drawn == arm).mean(axis=0) for arm in range(self.arms.k)], axis=1)
+        found = np.empty((self.units.n, self.arms.k))
+        counts, chances, followed = self._start(1), np.ones(1), 0
+        for place, unit in enumerate(self.order):
+            followed += counts.size
+            if followed > MOST_COUNTS and self.count > FOLLOWED:
+                return None
+            steps = chances[:, None] * (self._chances(counts, unit) / self.coin.denominator)
+            found[unit] = steps.sum(axis=0)
+            arms = np.tile(np.arange(self.arms.k, dtype=np.int8), len(counts))
+            counts = np.repeat(counts, self.arms.k, axis=0)
+            self._add(counts, unit, arms)
+            counts, chances = self._merged(counts, steps.ravel(), self.order[place + 1 :])
+        return found
+
+    def _merged(self, counts: Integers, chances: Floats, later: Sequence[int]) -> tuple[Integers, Floats]:
+        """Histories that are the same to the units still to come, and the chance of each."""
+        ahead = np.zeros(counts.shape[1:3], dtype=bool)
+        ahead[np.arange(len(self.weights)), self.levels[list(later)]] = True
+        kept, ratio = counts[:, ahead], np.array(self.arms.ratio)
+        kept -= (kept // ratio).min(axis=2, keepdims=True) * ratio
+        rows = np.ascontiguousarray(kept.reshape(len(kept), -1))
+        if not rows.shape[1]:
+            return counts[:1], np.array([chances.sum()])
+        _, first, which = np.unique(
+            rows.view(f"V{rows.itemsize * rows.shape[1]}").ravel(), return_index=True, return_inverse=True
+        )
+        merged = np.zeros((len(first), *counts.shape[1:]), dtype=counts.dtype)
+        merged[:, ahead] = kept[first]
+        together: Floats = np.bincount(which.ravel(), weights=chances).astype(np.float64)
+        return merged, together
 
     def forecast(self, allocations: Codes) -> Floats:
         """Probability of each arm for each unit given those who came before, shape (m, n, k)."""
