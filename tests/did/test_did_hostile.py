@@ -166,3 +166,62 @@ def test_small_outcomes_keep_their_errors():
     whole = we.did.two_way_fixed_effects(panel(data)).overall
     small = we.did.two_way_fixed_effects(panel(data.assign(rate=data["rate"] * 1e-9))).overall
     assert small.se == pytest.approx(1e-9 * whole.se, rel=1e-6)
+
+
+# --- what was asked is said, or refused
+
+
+TABLE_VERBS = {
+    "two_way_fixed_effects": {},
+    "few_treated": {},
+    "synthetic_did": {},
+    "synthetic_control": {},
+    "interrupted_time_series": {},
+    "dose": {"dose": "size"},
+    "mask_periods": {"periods": [2014]},
+    "merge_areas": {"areas": {"both": ["LA000", "LA001"]}},
+    "placebo_dates": {},
+    "placebo_outcomes": {"outcomes": ["size"]},
+    "leave_one_out": {},
+    "compare": {},
+}
+
+
+@pytest.mark.parametrize("verb", TABLE_VERBS)
+def test_a_table_in_place_of_a_panel_is_refused_by_name(verb):
+    with pytest.raises(DesignError, match=f"{verb} needs a Panel, got DataFrame"):
+        getattr(we.did, verb)(frame(), **TABLE_VERBS[verb])
+
+
+def test_lags_of_newey_west_do_not_go_with_other_errors():
+    found = panel(frame(cohorts={4: 6}))
+    with pytest.raises(DesignError, match="lag == 2 goes with Newey-West"):
+        we.did.interrupted_time_series(found, lag=2)
+    assert we.did.interrupted_time_series(found, errors="newey_west", lag=2).lag == 2
+
+
+def test_a_synthetic_control_met_exactly_says_that_its_ratios_tell_nothing():
+    of_placebo, of_treated = (
+        we.did.synthetic_control(panel(frame(cohorts={5: 1}, seed=seed))).overall for seed in (1, 0)
+    )
+    for found in (of_placebo, of_treated):
+        assert (found.ci_low, found.ci_high) == (-math.inf, math.inf)
+        assert "met almost exactly" in found.warnings[-1]
+    assert of_placebo.p_value > 0.05
+    assert "shows the fit alone" in of_treated.warnings[0]
+    assert of_treated.p_value == pytest.approx(1 / 30)
+
+
+def test_counts_of_one_are_singular():
+    one = panel(frame(n=12, cohorts={4: 1}))
+    told = [
+        str(we.did.compare(one, rng=1, draws=99, sensitivity=False)),
+        str(we.did.bacon_decomposition(one)),
+        str(we.did.leave_one_out(panel(frame(n=12, cohorts={4: 2})))),
+        str(we.did.interrupted_time_series(one, errors="newey_west", lag=1)),
+    ]
+    for text, words in zip(
+        told, ("in 1 cohort,", "1 comparison.", "with 1 treated cluster.", "with 1 lag\n"), strict=True
+    ):
+        assert words in text
+    assert "(—)" not in told[2]

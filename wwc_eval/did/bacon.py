@@ -77,7 +77,7 @@ class BaconDecomposition(Rendered):
         one = self.overall
         count = len(self.estimates.rows)
         return (
-            f"Two-way fixed effects: {one.shown_estimate} ({one.shown_interval}); {count} comparisons.",
+            f"Two-way fixed effects: {one.shown_estimate} ({one.shown_interval}); {count} comparison{'s' * (count != 1)}.",
             f"{100 * self.forbidden_weight:.1f}% of the weight rests on controls that are treated already.",
             CITATION,
         )

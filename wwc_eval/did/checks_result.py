@@ -12,7 +12,7 @@ from wwc_eval.did.decimals import decimals_of, ends
 from wwc_eval.did.effects import EffectEstimates
 from wwc_eval.did.panel import Panel
 from wwc_eval.estimate import Estimate
-from wwc_eval.table import Column, Grid, Rendered, Table, format_number
+from wwc_eval.table import MISSING, Column, Grid, Rendered, Table, format_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -79,9 +79,9 @@ class Check(Rendered):
 
     def _notes(self) -> tuple[str, ...]:
         digits = decimals_of([self.overall, *self.estimates], 3)
-        shown = (
-            f"The effect itself: {format_number(self.overall.estimate, digits)} ({ends(self.overall, digits)})."
-        )
+        interval = ends(self.overall, digits)
+        shown = f"The effect itself: {format_number(self.overall.estimate, digits)}"
+        shown += "." if interval == MISSING else f" ({interval})."
         how = self.estimates.items[0].method if self.estimates.items else ""
         return tuple(note for note in (shown, how and f"{how}.", *self.notes) if note)
 

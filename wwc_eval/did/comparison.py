@@ -14,7 +14,8 @@ from wwc_eval.did.decimals import decimals_of, ends
 from wwc_eval.did.effects import EffectEstimates
 from wwc_eval.did.guard import guarded
 from wwc_eval.did.panel import Panel
-from wwc_eval.errors import DesignError, WwcError, check_choice, check_number, shown
+from wwc_eval.did.sample import need_panel
+from wwc_eval.errors import DesignError, WwcError, check_choice, check_number
 from wwc_eval.estimate import Estimate
 from wwc_eval.table import Column, Grid, Rendered, Table
 
@@ -113,9 +114,10 @@ class Comparison(Rendered):
     def _title(self) -> str:
         panel = self.panel
         joins = int((panel.adopted < panel.n_periods).sum())
+        count = int((panel.cohorts < panel.n_periods).sum())
         return (
             f"Effect on {panel.columns['outcome']}: {panel.n_units:,} units, {joins:,} of them treated in "
-            f"{len(panel.cohorts[panel.cohorts < panel.n_periods])} cohorts, {panel.n_periods} periods"
+            f"{count} cohort{'s' * (count != 1)}, {panel.n_periods} periods"
         )
 
     def _notes(self) -> tuple[str, ...]:
@@ -241,10 +243,7 @@ def compare(
     >>> [key["estimator"] for key in found.estimates.keys][:3]
     ['callaway_santanna', 'sun_abraham', 'imputation']
     """
-    if not isinstance(panel, Panel):
-        raise DesignError(
-            f"compare needs a Panel, got {shown(panel)}", fix="make one: we.Panel(data, unit=..., ...)"
-        )
+    need_panel(panel, "compare")
     panel.need_units("compare")
     check_number("level", level, above=0, below=1)
     for name in estimators:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wwc_eval.did.panel import Panel
+from wwc_eval.did.sample import need_panel
 from wwc_eval.errors import DataError, DesignError, check_number, shown
 from wwc_eval.estimate import Estimate, Estimates
 from wwc_eval.inference.families import Floats
@@ -144,6 +145,7 @@ def dose(
     True
     """
     level = check_number("level", level, above=0, below=1)
+    need_panel(panel, "dose")
     panel.need_units("a dose by unit")
     doses = _doses(panel, dose)
     rows = _changes(panel)

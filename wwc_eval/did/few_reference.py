@@ -89,7 +89,8 @@ def permutations(statistic: Statistic, draws: int, rng: Seed | None) -> Referenc
     exact = total <= COUNTABLE
     if exact:
         drawn = _all_of(counts)
-        words = f"all {len(drawn):,} permutations of treatment over {len(codes):,} clusters"
+        many = f"all {len(drawn):,} permutations" if len(drawn) > 1 else "the one permutation"
+        words = f"{many} of treatment over {len(codes):,} clusters"
     else:
         _need_rng(rng, f"{total:.3g}" if total >= 10**7 else f"{total:,}")
         from wwc_eval.data.samples.draws import generator

@@ -14,6 +14,7 @@ from wwc_eval.did.effects import EffectEstimates
 from wwc_eval.did.few_rows import METHODS, Asked, few_rows
 from wwc_eval.did.few_statistic import ESTIMATORS, Statistic
 from wwc_eval.did.panel import Panel
+from wwc_eval.did.sample import need_panel
 from wwc_eval.errors import DesignError, check_choice, check_number, shown
 from wwc_eval.estimate import Estimate
 from wwc_eval.inference.families import Floats
@@ -188,10 +189,7 @@ def few_treated(
     >>> found["permutation"].p_value, bool(np.isnan(found["CR2"].se))
     (0.025, True)
     """
-    if not isinstance(panel, Panel):
-        raise DesignError(
-            f"few_treated needs a Panel, got {shown(panel)}", fix="make one: we.Panel(data, unit=..., ...)"
-        )
+    need_panel(panel, "few_treated")
     wanted = (methods,) if isinstance(methods, str) else tuple(methods)
     if not wanted:
         raise DesignError("no method is asked for", fix="write methods=('permutation', 'ferman_pinto')")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from wwc_eval.did.effects import EffectEstimates
 from wwc_eval.did.panel import Panel
+from wwc_eval.did.sample import need_panel
 from wwc_eval.did.serial_errors import SeriesFit, default_lag, fit_series
 from wwc_eval.errors import DesignError, check_choice, check_number, shown
 from wwc_eval.estimate import Estimate, Estimates
@@ -149,12 +150,22 @@ def interrupted_time_series(
     """
     check_choice("errors", errors, ERRORS)
     level = check_number("level", level, above=0, below=1)
+    need_panel(panel, "interrupted_time_series")
+    if lag is not None and errors == "ar1":
+        raise DesignError(
+            f"lag == {shown(lag)} goes with Newey-West errors, and errors == 'ar1'",
+            fix="leave out lag, or use errors='newey_west'",
+        )
     data = _series(panel, controls=controls)
     chosen = default_lag(len(data.times)) if lag is None else int(check_number("lag", lag, at_least=0))
     design, names = _design(data, season, harmonics)
     fits = {name: fit_series(y, design, data.times, errors, chosen) for name, y in data.outcomes.items()}
     main = next(iter(fits))
-    how = f"Newey-West errors with {chosen} lags" if errors == "newey_west" else "AR(1) errors by REML"
+    how = (
+        f"Newey-West errors with {chosen} lag{'s' * (chosen != 1)}"
+        if errors == "newey_west"
+        else "AR(1) errors by REML"
+    )
     seasonal = ""
     if season is not None:
         terms = "dummies" if harmonics is None else f"{harmonics} pairs of harmonics"

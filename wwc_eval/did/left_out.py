@@ -11,6 +11,7 @@ from wwc_eval.did.checks_result import Check
 from wwc_eval.did.effects import EffectEstimates
 from wwc_eval.did.few_statistic import ESTIMATORS, Statistic
 from wwc_eval.did.panel import Panel
+from wwc_eval.did.sample import need_panel
 from wwc_eval.did.two_way import two_way_fixed_effects
 from wwc_eval.errors import DesignError, check_choice
 from wwc_eval.estimate import Estimate
@@ -54,6 +55,7 @@ def leave_one_out(
     >>> [round(row.estimate, 2) for row in leave_one_out(panel).estimates]
     [2.69, 2.19]
     """
+    need_panel(panel, "leave_one_out")
     check_choice("which", which, ("treated", "all"))
     check_choice("estimator", estimator, ESTIMATORS)
     statistic = Statistic.of(panel, estimator)
@@ -91,10 +93,11 @@ def _estimate(panel: Panel, statistic: Statistic, level: float, term: str) -> Es
         always = panel.adopted == 0
         kept = panel.without(panel.units[always].tolist()) if always.any() else panel
         return two_way_fixed_effects(kept, level=level).overall
+    counted = "1 treated cluster" if statistic.n_treated == 1 else f"{statistic.n_treated} treated clusters"
     return Estimate(
         **{**blank, "term": term, "estimate": statistic.estimate, "level": level},
         units=str(panel.columns["outcome"]),
         n=statistic.sample.n_cells,
         n_clusters=len(statistic.codes),
-        method=f"Effect by {what}; no conventional interval with {statistic.n_treated} treated clusters",
+        method=f"Effect by {what}; no conventional interval with {counted}",
     )

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from wwc_eval.did.panel import Panel
 from wwc_eval.did.panel_building import taken
+from wwc_eval.did.sample import need_panel
 from wwc_eval.errors import DesignError, Problem, shown
 
 __all__ = ["mask_periods"]
@@ -54,6 +55,7 @@ def mask_periods(
     >>> mask_periods(panel, [2020]).times.tolist()
     [0, 1, 2, 3, 5, 6]
     """
+    need_panel(panel, "mask_periods")
     panel.need_units("a panel without some periods")
     for name, value in (("anticipation", anticipation), ("transition", transition)):
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:

@@ -12,6 +12,7 @@ from wwc_eval.did.panel import Panel
 from wwc_eval.did.panel_faults import Faults, listed
 from wwc_eval.did.panel_findings import note_cells, note_cohorts, note_spellings
 from wwc_eval.did.panel_treatment import Grid
+from wwc_eval.did.sample import need_panel
 from wwc_eval.errors import DataError, DesignError, Problem, did_you_mean, shown
 
 __all__ = ["merge_areas"]
@@ -60,6 +61,7 @@ def merge_areas(panel: Panel, areas: Mapping[str, Sequence[Any]]) -> Panel:
     >>> one.units.tolist(), one.counts.tolist()
     (['Cumbria area', 'Kent'], [[60.0, 70.0], [90.0, 95.0]])
     """
+    need_panel(panel, "merge_areas")
     panel.need_units("merge_areas")
     if panel.counts is None or panel.exposures is None:
         raise DesignError(

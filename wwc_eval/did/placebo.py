@@ -11,6 +11,7 @@ from wwc_eval.did.checks_result import Check
 from wwc_eval.did.effects import EffectEstimates
 from wwc_eval.did.few_table import few_treated
 from wwc_eval.did.panel import Panel
+from wwc_eval.did.sample import need_panel
 from wwc_eval.errors import DesignError, shown
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def placebo_dates(
     >>> found.overall.p_value < 0.05, all(row.p_value > 0.05 for row in found.estimates)
     (True, True)
     """
+    need_panel(panel, "placebo_dates")
     named = {"methods": (method,), "draws": draws, "rng": rng, "allocation": allocation, "level": level}
     actual = few_treated(panel, **named).overall
     rows, keys, notes = [], [], []
@@ -151,6 +153,7 @@ def placebo_outcomes(
     DataError
         If a column is not there, or holds no numbers.
     """
+    need_panel(panel, "placebo_outcomes")
     names = (outcomes,) if isinstance(outcomes, str) else tuple(outcomes)
     if not names:
         raise DesignError("no placebo outcome is named", fix="write outcomes=['births']")

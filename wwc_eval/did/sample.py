@@ -121,6 +121,28 @@ class Sample:
         return replace(self, **changes)
 
 
+def need_panel(panel: Any, what: str) -> None:
+    """Refuse a table where a panel is wanted.
+
+    Parameters
+    ----------
+    panel : Any
+        What was given.
+    what : str
+        The verb, for the error.
+
+    Raises
+    ------
+    DesignError
+        If it is no Panel.
+    """
+    if not isinstance(panel, Panel):
+        given = shown(panel) if isinstance(panel, str | int | float | None) else type(panel).__name__
+        raise DesignError(
+            f"{what} needs a Panel, got {given}", fix="make one: we.Panel(data, unit=..., period=..., outcome=...)"
+        )
+
+
 def sample_of(
     panel: Panel,
     what: str,
@@ -150,10 +172,7 @@ def sample_of(
     DesignError
         If the panel has no units seen again, nothing treated, or nothing to compare with.
     """
-    if not isinstance(panel, Panel):
-        raise DesignError(
-            f"{what} needs a Panel, got {shown(panel)}", fix="make one: we.Panel(data, unit=..., ...)"
-        )
+    need_panel(panel, what)
     panel.need_units(what)
     names = (covariates,) if isinstance(covariates, str) else tuple(covariates or ())
     rows, columns = np.arange(panel.n_units), np.arange(panel.n_periods)

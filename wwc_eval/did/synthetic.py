@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from wwc_eval.did.panel import Panel
+from wwc_eval.did.sample import need_panel
 from wwc_eval.did.synthetic_blocks import (
     Block,
     Recipe,
@@ -100,6 +101,7 @@ def synthetic_did(
     >>> bool(-9 < found.overall.estimate < -3), round(found.overall.p_value, 3), len(found.placebos)
     (True, 0.042, 24)
     """
+    need_panel(panel, "synthetic_did")
     check_choice("inference", inference, INFERENCE)
     return _synthetic(
         panel, synthetic_did=True, inference=inference, stopping=stopping, draws=draws, rng=rng, level=level
@@ -159,6 +161,7 @@ def synthetic_control(
     >>> round(sum(found.weights.column("weight")), 6), found.placebos.column("unit")[0]
     (1.0, 'LA04')
     """
+    need_panel(panel, "synthetic_control")
     if worst_fit is not None:
         check_number("worst_fit", worst_fit, at_least=1)
     cohorts = [k for k in panel.cohorts if k < panel.n_periods]

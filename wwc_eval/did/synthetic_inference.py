@@ -18,6 +18,8 @@ __all__ = ["Judged", "judge_jackknife", "judge_placebos"]
 
 PERFECT = 1_000.0
 """Ratio of gaps above which the fit before treatment counts as exact."""
+ROUNDED = 1e8
+"""Ratio of gaps whose fit before treatment differs from an exact one by rounding alone."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -125,6 +127,11 @@ def _warnings(groups: list[list[Block]], used: int, alpha: float, *, by_ratio: b
     if least > alpha:
         found.append(f"With {used} placebos no p-value can be below {least:.3f}: the interval is unbounded.")
     perfect = sum(group[0].ratio > PERFECT for group in groups) if by_ratio else 0
+    if by_ratio and groups[0][0].ratio > PERFECT:
+        found.append(
+            "The treated is met almost exactly before treatment: its p-value is small whatever the effect, and shows "
+            "the fit alone."
+        )
     if perfect:
         found.append(
             f"{perfect} of {len(groups)} series are met almost exactly before treatment, so their ratios say little: "
@@ -142,7 +149,8 @@ def _critical(sizes: Floats, alpha: float) -> float:
 def _by_ratio_interval(block: Block, ratios: Floats, alpha: float) -> tuple[float, float]:
     """Constant effects whose ratio is not rejected: ``var(gap) + (mean - effect)^2 <= (critical * fit)^2``."""
     reach = _critical(ratios, alpha)
-    if math.isinf(reach):
+    # a placebo that is met exactly has a ratio beyond any effect
+    if reach > ROUNDED:
         return -math.inf, math.inf
     after = block.gap[block.before :]
     room = (reach * block.fit) ** 2 - float(after.var())
