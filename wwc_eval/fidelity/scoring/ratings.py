@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wwc_eval.errors import DataError, did_you_mean, shown
+from wwc_eval.errors import DataError, WwcError, did_you_mean, shown
 from wwc_eval.fidelity.scoring.ratings_checks import (
     SHOWN_ROWS,
     Faults,
@@ -17,6 +17,7 @@ from wwc_eval.fidelity.scoring.ratings_checks import (
     column_problems,
     duplicate_problems,
     odd_rows,
+    twin_problems,
     unit_problems,
     value_problems,
     who_problems,
@@ -119,7 +120,8 @@ def read_ratings(
     ------
     DataError
         With every fault: columns (R01), rows (R02), units (R03, R04), items (R05), values (R06, R07), ratings given
-        twice (R08), raters (R09), respondents (R10), dates (R11), conditions (R12), arms (R13).
+        twice (R08), raters (R09), respondents (R10), dates (R11), conditions (R12), arms (R13), names that differ by
+        case or blanks alone (R14).
     """
     import pandas as pd
 
@@ -137,6 +139,7 @@ def read_ratings(
     places = {item.id: spec.unit_place(item.id, columns) for item in spec.document.items}
     lowest = np.array([places.get(name, -1) if name else -1 for name in names], dtype=np.int64)
     unit_problems(faults, frame, columns, lowest)
+    twin_problems(faults, frame, [*columns.values(), *(["rater"] if "rater" in frame.columns else [])])
     values = frame["value"].astype(object).tolist()
     numbers, kinds, meanings = _numbers(spec, names, values)
     value_problems(faults, spec, names, values=values, numbers=numbers, kinds=kinds)
@@ -144,7 +147,8 @@ def read_ratings(
     duplicate_problems(faults, _keys(frame, columns, names, lowest))
     _dates(faults, frame)
     applies, notes = _applies(faults, spec, frame, lowest=next(iter(columns.values())), names=names, kinds=kinds)
-    _arms(faults, spec, frame)
+    _arms(faults, spec, frame, lowest=next(iter(columns.values())))
+    notes += _own(spec, frame, columns, names)
     if faults.problems:
         raise DataError(problems=sorted(faults.problems, key=lambda p: (p.place.row or 0, p.code)))
     order = {item.id: place for place, item in enumerate(spec.document.items)}
@@ -167,16 +171,17 @@ _MEANINGS = ("not_applicable", "not_recorded", "not_seen")
 
 def _names(faults: Faults, spec: FidelitySpecification, frame: pd.DataFrame) -> list[str | None]:
     """Item of each row, None where it is not known (R05)."""
-    known = {item.id for item in spec.document.items}
-    found: list[str | None] = []
-    for row, value in enumerate(frame["item"].astype(object).tolist()):
-        name = value if isinstance(value, str) else str(value)
-        if name in known:
-            found.append(name)
-            continue
-        found.append(None)
-        if len(faults.problems) < 1000:
-            faults.add("R05", f"there is no item '{name}'", row=row, column="item", fix=did_you_mean(name, known))
+    known = {item.id: None for item in spec.document.items}
+    blank = blank_in(frame["item"])
+    given = frame["item"].astype(object).tolist()
+    found = [
+        None if empty or str(value) not in known else str(value) for value, empty in zip(given, blank, strict=True)
+    ]
+    for row in faults.rows(blank):
+        faults.add("R05", "no item is given", row=row, column="item", fix="say which item was rated")
+    for row in faults.rows(~blank & np.array([name is None for name in found])):
+        message, fix = f"there is no item '{given[row]}'", did_you_mean(str(given[row]), known)
+        faults.add("R05", message, row=row, column="item", fix=fix)
     return found
 
 
@@ -188,7 +193,8 @@ def _numbers(
     known: dict[tuple[str | None, type, Any], tuple[float, str, str]] = {}
     found: list[tuple[float, str, str]] = []
     for name, value in zip(names, values, strict=True):
-        key = (name, type(value), None if _missing(value) else value)
+        plain = value if isinstance(value, str | float | int) else str(value)
+        key = (name, type(value), None if _missing(value) else plain)
         if key not in known:
             known[key] = _read(name, value, codes.get(name or "", {}))
         found.append(known[key])
@@ -261,7 +267,9 @@ def _dates(faults: Faults, frame: pd.DataFrame) -> None:
     if not pd.api.types.is_datetime64_any_dtype(frame["date"]):
         given = frame["date"].astype(object)
         text = given.where(~blank_in(frame["date"])).astype(str)
-        read = pd.to_datetime(text.str.slice(0, 10), format="%Y-%m-%d", errors="coerce")
+        # a time of day may follow the date, and nothing else
+        whole = text.str.fullmatch(r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d+)?)?)?")
+        read = pd.to_datetime(text.str.slice(0, 10).where(whole), format="%Y-%m-%d", errors="coerce")
         for row in faults.rows(read.isna().to_numpy() & ~blank_in(frame["date"])):
             faults.add("R11", "the date is not read", row=row, column="date", value=given[row], rule="YYYY-MM-DD")
         frame["date"] = read
@@ -286,17 +294,18 @@ def _applies(
             filled = frame[column].where(~blank_in(frame[column]))
             numbers = pd.to_numeric(filled, errors="coerce")
             frame[column] = numbers if bool((numbers.notna() | filled.isna()).all()) else filled
-        pairs = frame[[lowest, column]].loc[~blank_in(frame[lowest])].dropna()
-        distinct = pairs.drop_duplicates()
-        for value in distinct.loc[distinct[lowest].duplicated(), lowest].drop_duplicates().iloc[:SHOWN_ROWS]:
-            row, rows = odd_rows(pairs.loc[pairs[lowest] == value, column])
+        for value, row, rows in _torn(frame, lowest, column):
             message = f"{column} of {lowest} {value} is not the same in all rows"
             faults.add("R12", message, row=row, column=column, rule=f"one {column} for each {lowest}; {rows}")
     for item in spec.document.items:
         if item.applies_if is None:
             continue
         mine = text == item.id
-        truth = spec.conditions[item.id].evaluate(frame)
+        try:
+            truth = spec.conditions[item.id].evaluate(frame)
+        except WwcError as error:
+            _unread(faults, spec, frame, item.id, error)
+            continue
         for row in faults.rows(mine & truth.isna().to_numpy()):
             message = f"whether item '{item.id}' applies cannot be told"
             column = ", ".join(sorted(spec.condition_of(item.id)))
@@ -309,8 +318,48 @@ def _applies(
     return applies, notes
 
 
-def _arms(faults: Faults, spec: FidelitySpecification, frame: pd.DataFrame) -> None:
-    """Arms that the specification does not measure (R13)."""
+def _unread(faults: Faults, spec: FidelitySpecification, frame: pd.DataFrame, item: str, error: WwcError) -> None:
+    """Rows for which a condition on numbers meets words (R12); the condition's own fault where no row can be named."""
+    import pandas as pd
+
+    said = len(faults.problems)
+    for column in sorted(spec.condition_of(item)):
+        numbers = pd.to_numeric(frame[column], errors="coerce")
+        words = (numbers.isna() & frame[column].notna()).to_numpy()
+        if numbers.notna().any():
+            for row in faults.rows(words):
+                message = f"{column} is no number, and whether item '{item}' applies hangs on it"
+                value = frame[column].iloc[row]
+                faults.add("R12", message, row=row, column=column, value=value, rule=spec.conditions[item].text)
+    if len(faults.problems) == said:
+        problem = error.problems[0]
+        message = f"whether item '{item}' applies cannot be told: {problem.message}"
+        faults.add("R12", message, column=problem.place.column, fix=problem.fix)
+
+
+def _own(
+    spec: FidelitySpecification, frame: pd.DataFrame, columns: dict[str, str], names: list[str | None]
+) -> list[str]:
+    """A note where raters judge a unit of their own name: a worker who rates their own practice."""
+    if "rater" not in frame.columns:
+        return []
+    judged = {item.id for item in spec.document.items if spec.judged(item.id)}
+    rater = frame["rater"].astype(object).map(str)
+    rated = np.array([name in judged for name in names]) & ~blank_in(frame["rater"])
+    counts = {
+        unit: int((rated & (frame[column].astype(object).map(str) == rater)).sum())
+        for unit, column in columns.items()
+    }
+    return [
+        f"{count:,} ratings are by a rater of the same name as the {unit} that is rated: raters who judge themselves "
+        "are seldom severe."
+        for unit, count in counts.items()
+        if count
+    ]
+
+
+def _arms(faults: Faults, spec: FidelitySpecification, frame: pd.DataFrame, *, lowest: str) -> None:
+    """Arms that the specification does not measure, and cases in two of them (R13)."""
     plan = spec.document.differentiation
     if plan is None or plan.arm not in frame.columns:
         return
@@ -325,3 +374,14 @@ def _arms(faults: Faults, spec: FidelitySpecification, frame: pd.DataFrame) -> N
             value=value,
             fix=did_you_mean(str(value), plan.measured_in),
         )
+    for value, row, rows in [] if odd.any() else _torn(frame, lowest, plan.arm):
+        rule = f"one {plan.arm} for each {lowest}; {rows}"
+        faults.add("R13", f"{lowest} {value} is in more than one arm", row=row, column=plan.arm, rule=rule)
+
+
+def _torn(frame: pd.DataFrame, lowest: str, column: str) -> Iterator[tuple[Any, int, str]]:
+    """Lowest units of which a column says different things: the unit, the first odd row, and all rows in words."""
+    pairs = frame[[lowest, column]].loc[~blank_in(frame[lowest])].dropna()
+    distinct = pairs.drop_duplicates()
+    for value in distinct.loc[distinct[lowest].duplicated(), lowest].drop_duplicates().iloc[:SHOWN_ROWS]:
+        yield (value, *odd_rows(pairs.loc[pairs[lowest] == value, column]))

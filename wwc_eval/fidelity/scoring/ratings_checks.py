@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,15 @@ if TYPE_CHECKING:
 
     Bools = NDArray[np.bool_]
 
-__all__ = ["Faults", "column_problems", "odd_rows", "unit_problems", "value_problems", "who_problems"]
+__all__ = [
+    "Faults",
+    "column_problems",
+    "odd_rows",
+    "twin_problems",
+    "unit_problems",
+    "value_problems",
+    "who_problems",
+]
 
 SHOWN_ROWS = 200
 """Rows of one fault that are named one by one."""
@@ -43,9 +52,14 @@ class Faults:
         self.problems.append(Problem(code=code, message=message, place=place, **rest))
 
     def rows(self, mask: Bools) -> Iterator[int]:
-        """Rows of a mask, at most so many that a reader can work through them."""
+        """Rows of a mask, at most so many that a reader can work through them; the last problem says how many more there are."""
         found = np.flatnonzero(mask)
         yield from (int(row) for row in found[:SHOWN_ROWS])
+        more = len(found) - SHOWN_ROWS
+        if more > 0:
+            last = self.problems[-1]
+            told = f"{last.message}; so are {more:,} rows more, which are not listed"
+            self.problems[-1] = replace(last, message=told)
 
 
 def column_problems(
@@ -99,6 +113,27 @@ def unit_problems(
                 column=parent,
                 rule=f"one {parent} for each {child}; {rows}",
                 fix=f"correct the rows, or give each {child} an identifier of its own",
+            )
+
+
+def twin_problems(faults: Faults, frame: pd.DataFrame, columns: list[str]) -> None:
+    """Names of units or raters that differ by case or blanks alone (R14): one of them would count as two."""
+    for column in columns:
+        known = frame.loc[~blank_in(frame[column]), column].astype(object).map(str)
+        names = known.drop_duplicates()
+        plain = names.str.split().str.join(" ").str.casefold()
+        for _, twins in names.groupby(plain, sort=False):
+            if len(twins) < 2:
+                continue
+            first, rows = odd_rows(known[known.isin(set(twins))])
+            listed = " and ".join(shown(str(name)) for name in twins)
+            faults.add(
+                "R14",
+                f"{column} {listed} are the same but for case or blanks",
+                row=first,
+                column=column,
+                rule=f"one name each; {rows}",
+                fix="write it the same way in all rows",
             )
 
 
@@ -185,15 +220,18 @@ def who_problems(
 def duplicate_problems(faults: Faults, keys: pd.DataFrame) -> None:
     """The same item of the same unit rated twice by one rater on one day (R08)."""
     again = keys.duplicated(keep="first").to_numpy()
+    known = "rater" in keys.columns
+    who = " by the same rater" if known else ", and there is no column 'rater'"
+    fix = "keep one, or give the dates" if known else "say who rated in a column 'rater', or keep one"
     codes = keys.groupby(list(keys.columns), sort=False, dropna=False).ngroup().to_numpy()
     _, first = np.unique(codes, return_index=True)
     for row in faults.rows(again):
         faults.add(
             "R08",
-            f"item '{keys['item'].iloc[row]}' of {keys['unit'].iloc[row]} is rated twice by the same rater",
+            f"item '{keys['item'].iloc[row]}' of {keys['unit'].iloc[row]} is rated twice{who}",
             row=row,
             rule=f"first in row {int(first[codes[row]]) + 2}",
-            fix="keep one, or give the dates",
+            fix=fix,
         )
 
 

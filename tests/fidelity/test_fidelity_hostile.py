@@ -1,0 +1,151 @@
+"""Specifications and ratings as they come: faults that would pass in silence, and bands where nothing varies."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import wwc_eval as we
+from wwc_eval.errors import DataError, DesignError
+
+FOLDER = Path(__file__).parents[2] / "sample_data"
+TEXT = (FOLDER / "specifications/safety_planning.yaml").read_text(encoding="utf-8")
+CASES = 12
+
+ANSWERED = {"listened_to": "parent", "visits": "record", "group_supervision": "worker"}
+
+
+@cache
+def specification() -> we.FidelitySpecification:
+    return we.FidelitySpecification.parse(TEXT.encode("utf-8"))
+
+
+@pytest.fixture
+def spec() -> we.FidelitySpecification:
+    return specification()
+
+
+def rated(value=None, **changes) -> pd.DataFrame:
+    """Twelve cases of four workers in two teams and one authority, two raters each."""
+    rows = [
+        {
+            "case": f"C{case}",
+            "worker": f"W{case % 4}",
+            "team": f"T{case % 2}",
+            "local_authority": "Ashby",
+            "arm": "intervention",
+            "child_age": 7,
+            "item": item.id,
+            "rater": rater,
+            "respondent": ANSWERED.get(item.id, "auditor"),
+            "date": "2025-05-31",
+            "value": str(1 + (case + at) % int(item.scale.high)) if value is None else str(value),
+        }
+        for case in range(CASES)
+        for at, item in enumerate(specification().document.items)
+        for rater in ("A", "B")
+        if item.unit is None
+    ]
+    return pd.DataFrame(rows).assign(**changes)
+
+
+def with_cell(column: str, value: object, row: int = 3) -> pd.DataFrame:
+    frame = rated().astype({column: object})
+    frame.iloc[row, frame.columns.get_loc(column)] = value
+    return frame
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code", "word"),
+    [
+        ("units: [case, worker, team,", "units: [case, worker, band,", "F03", "'band' is a column"),
+        ("units: [case, worker,", "units: [case, rater,", "F03", "'rater' is a column"),
+        ("{id: dose,", "{id: essentials,", "F01", "share of cases that meet"),
+        ("[weighted_mean, geometric, minimum]", "[minimum, minimum]", "F01", "'minimum' is named twice"),
+        ("{essentials: true, cases: 0.5,", "{cases: 0.5,", "F18", "names a share of cases"),
+        ("codes: {NA:", 'codes: {" NA":', "F13", "begins or ends with a blank"),
+        ("{arm: arm,", "{arm: value,", "F05", "holds ratings"),
+        ("{arm: arm,", "{arm: team,", "F05", "holds units"),
+    ],
+)
+def test_what_would_do_nothing_or_overwrite_a_column_is_a_fault(old, new, code, word):
+    with pytest.raises(DesignError) as caught:
+        we.FidelitySpecification.parse(TEXT.replace(old, new, 1).encode("utf-8"))
+    found = [problem for problem in caught.value.problems if problem.code == code and word in problem.message]
+    line = TEXT[: TEXT.index(old)].count("\n") + 1
+    assert [problem.place.line for problem in found] == [line]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "code", "word"),
+    [
+        ("date", "2025-05-31garbage", "R11", "the date is not read"),
+        ("date", "2025-05-31T25", "R11", "the date is not read"),
+        ("arm", "comparison", "R13", "case C0 is in more than one arm"),
+        ("rater", " B", "R14", "'B' and ' B' are the same but for case or blanks"),
+        ("rater", "b", "R14", "'B' and 'b' are the same but for case or blanks"),
+        ("item", None, "R05", "no item is given"),
+        ("value", [4], "R06", "neither a number nor a code"),
+        ("child_age", "seven", "R12", "child_age is no number"),
+    ],
+)
+def test_a_messy_cell_is_named_with_its_row(spec, column, value, code, word):
+    with pytest.raises(DataError) as caught:
+        spec.score(with_cell(column, value))
+    found = [problem for problem in caught.value.problems if problem.code == code and word in problem.message]
+    assert [(problem.place.row, problem.place.column) for problem in found] == [(5, column)]
+
+
+def test_a_date_may_have_a_time_of_day(spec):
+    assert len(spec.score(with_cell("date", "2025-05-31 09:30:00")).values("composite")) == CASES
+
+
+def test_a_whole_authority_spelt_in_two_ways_is_not_two_authorities(spec):
+    frame = rated()
+    frame["local_authority"] = frame["team"].map({"T0": "Ashby", "T1": "ashby "})
+    with pytest.raises(DataError, match="R14: local_authority 'Ashby' and 'ashby ' are the same"):
+        spec.score(frame)
+
+
+def test_ratings_of_several_raters_without_their_names_ask_for_the_names(spec):
+    frame = rated().drop(columns="rater")
+    with pytest.raises(DataError, match="there is no column 'rater'") as caught:
+        spec.score(frame)
+    # eleven items of twelve cases, each rated by two: what is not listed is counted
+    most = pd.concat([frame, frame], ignore_index=True)
+    with pytest.raises(DataError) as caught:
+        spec.score(most)
+    assert any("so are 196 rows more, which are not listed" in each.message for each in caught.value.problems)
+
+
+def test_advice_on_an_item_lists_items_in_the_order_of_the_specification(spec):
+    with pytest.raises(DataError) as caught:
+        spec.score(with_cell("item", "zzz"))
+    assert str(caught.value.problems[0].fix).startswith("choose one of 'harm_statement', 'worry_statement'")
+
+
+def test_who_rates_their_own_practice_is_said(spec):
+    frame = rated()
+    frame = frame[frame["rater"] == "A"].assign(rater=frame["worker"])
+    notes = spec.score(frame).notes
+    assert any("same name as the worker that is rated" in note for note in notes)
+    assert not any("same name" in note for note in spec.score(rated()).notes)
+
+
+def test_essentials_that_nobody_meets_keep_units_out_of_the_high_band_only(spec):
+    # harm_statement, an essential item, is absent in every case, and all else is at its best
+    best = {item.id: str(int(item.scale.high)) for item in spec.document.items}
+    best |= {"harm_statement": "1", "promises_only": "0"}
+    frame = rated()
+    frame["value"] = frame["item"].map(best)
+    # scores differ a little between cases, so that the composite has an error
+    some = (frame["item"] == "network_met") & frame["case"].isin(["C1", "C5", "C6"])
+    frame.loc[some, "value"] = "3"
+    team = spec.score(frame).by("team").to_frame()
+    assert (team["estimate"] > 65).all()
+    assert team["band"].tolist() == ["adequate", "adequate"]
+    assert (team["p_high"] == 0).all()
+    assert (team["p_adequate"] > 0.8).all()
