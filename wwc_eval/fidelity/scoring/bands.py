@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from wwc_eval.fidelity.scoring.joint import all_reach
+from wwc_eval.fidelity.scoring.levels import ALL_THE_SAME
 from wwc_eval.table import format_probability
 
 if TYPE_CHECKING:
@@ -21,7 +22,16 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
 
-__all__ = ["INDETERMINATE", "INSUFFICIENT", "Banding", "Margin", "band_units", "insufficiencies", "margins_of"]
+__all__ = [
+    "INDETERMINATE",
+    "INSUFFICIENT",
+    "Banding",
+    "Margin",
+    "band_units",
+    "insufficiencies",
+    "known_if_constant",
+    "margins_of",
+]
 
 INDETERMINATE = "indeterminate"
 INSUFFICIENT = "insufficient data"
@@ -101,6 +111,19 @@ def margins_of(band: Band) -> dict[str, float]:
     if band.requires.essentials:
         found["essentials"] = float(band.requires.cases)
     return found
+
+
+def known_if_constant(margins: Mapping[str, Margin]) -> dict[str, Margin]:
+    """Margins of which those that are the same for all cases are known, such as essentials that none meets.
+
+    The composite stays without an error: a band is not stated where nothing varies.
+    """
+    return {
+        name: replace(margin, se=np.where(np.isnan(margin.estimate), np.nan, 0.0))
+        if margin.reason == ALL_THE_SAME and name != "composite"
+        else margin
+        for name, margin in margins.items()
+    }
 
 
 def band_units(

@@ -29,6 +29,7 @@ FEW_UNITS = 3
 """Units of a level below which no variance between them can be told: each then stands for itself."""
 DIFFUSE = 1e4
 """Variance of units that stand for themselves, in variances of the scores."""
+ALL_THE_SAME = "all scores are the same: nothing varies"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -349,7 +350,7 @@ def _diagonal(L: Any, inverse: Floats) -> Floats:
 
 def _constant(y: Floats, units: Mapping[str, Ints], sizes: Mapping[str, int]) -> Levels:
     value = float(y[0]) if len(y) else np.nan
-    reason = "all scores are the same: nothing varies" if len(y) > 1 else "one score, or none"
+    reason = ALL_THE_SAME if len(y) > 1 else "one score, or none"
     scores = {
         name: LevelScores(
             estimate=np.full(sizes[name], value), se=np.full(sizes[name], np.nan), df=np.inf, reason=reason

@@ -11,7 +11,7 @@ import numpy as np
 
 from wwc_eval.errors import DesignError, check_choice, did_you_mean
 from wwc_eval.fidelity.scoring import plain, reliability, tables, unit_tables
-from wwc_eval.fidelity.scoring.bands import Banding, Margin, band_units, margins_of
+from wwc_eval.fidelity.scoring.bands import Banding, Margin, band_units, known_if_constant, margins_of
 from wwc_eval.fidelity.scoring.composites import Evaluated, evaluate
 from wwc_eval.fidelity.scoring.levels import Levels, fit_levels
 from wwc_eval.fidelity.scoring.matrix import Matrix, build_matrix
@@ -190,7 +190,7 @@ class FidelityScores(Rendered):
         names = [name for name in self.measures if name in asked and not (lowest and name == "essentials")]
         return band_units(
             self.spec,
-            {name: self.margin(unit, name) for name in names},
+            known_if_constant({name: self.margin(unit, name) for name in names}),
             plain.correlations(self, names, unit),
             ceiling=plain.band_ceiling(self.spec, self.scored) if lowest else None,
             essential=self.scored.essentials if lowest else None,
