@@ -10,11 +10,16 @@ from wwc_eval.data.yaml_text import Path
 from wwc_eval.errors import Problem
 from wwc_eval.fidelity.specification.checks_bands import band_problems
 from wwc_eval.fidelity.specification.checks_components import component_problems
-from wwc_eval.fidelity.specification.checks_items import item_problems
+from wwc_eval.fidelity.specification.checks_items import RESERVED, item_problems
 from wwc_eval.fidelity.specification.checks_studies import study_problems
 from wwc_eval.fidelity.specification.findings import Read
 
 __all__ = ["check_specification"]
+
+SCORED = ("score", "estimate", "se", "df", "ci_low", "ci_high", "cases", "raters", "items", "essentials", "gate")
+BANDED = ("unit", "level", "band", "point_band", "at_least", "needs", "status", "exposure")
+TAKEN = frozenset((*RESERVED, *SCORED, *BANDED))
+"""Columns of ratings, and of tables of scores."""
 
 
 def check_specification(read: Read) -> list[Problem]:
@@ -45,16 +50,28 @@ def _names(read: Read) -> Iterator[Problem]:
                 yield read.problem(
                     "F01", (*path, index, field), f"{what} '{name}' is named twice", fix="give each its own name"
                 )
-    if "composite" in read.components:
-        at = list(read.components).index("composite")
-        yield read.problem(
-            "F01", ("components", at, "id"), "'composite' is the score of all components", fix="name it otherwise"
-        )
+    taken = {
+        "composite": "is the score of all components",
+        "essentials": "is the share of cases that meet every essential item",
+    }
+    for at, name in enumerate(read.components):
+        if name in taken:
+            message = f"'{name}' {taken[name]}"
+            yield read.problem("F01", ("components", at, "id"), message, fix="name it otherwise")
+    for at, rule in enumerate(document.scoring.composite.sensitivity):
+        if rule in document.scoring.composite.sensitivity[:at]:
+            where: Path = ("scoring", "composite", "sensitivity", at)
+            yield read.problem("F01", where, f"rule '{rule}' is named twice", fix="name each once")
 
 
 def _units(read: Read) -> Iterator[Problem]:
     given = read.document.spec.units
     path: Path = ("spec", "units")
+    for place, unit in enumerate(given):
+        if unit in TAKEN or unit.startswith("p_"):
+            where: Path = (*path, place if isinstance(given, list) else unit)
+            message = f"'{unit}' is a column of ratings or of tables of scores, and cannot name a unit"
+            yield read.problem("F03", where, message, key=isinstance(given, dict), fix="name it otherwise")
     if isinstance(given, list):
         for index, unit in enumerate(given):
             if unit in given[:index]:

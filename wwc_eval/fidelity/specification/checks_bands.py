@@ -82,6 +82,11 @@ def _requirement(read: Read, index: int, band: Band) -> Iterator[Problem]:
     if band.requires.essentials and not any(item.essential for item in read.document.items):
         message = f"band '{band.name}' requires the essentials, and no item is essential"
         yield read.problem("F18", (*path, "essentials"), message, fix="mark items as essential: true")
+    if "cases" in band.requires.model_fields_set and not band.requires.essentials:
+        message = (
+            f"band '{band.name}' names a share of cases, and does not require the essentials that they would meet"
+        )
+        yield read.problem("F18", (*path, "cases"), message, fix="add essentials: true, or remove cases")
     lower = read.document.spec.bands[:index]
     for name, least in band.requires.components.items():
         where = (*path, "components", name)

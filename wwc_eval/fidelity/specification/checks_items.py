@@ -95,6 +95,9 @@ def _criterion(read: Read, path: Path, item: Item) -> Iterator[Problem]:
 
 def _codes(read: Read, path: Path, missing: MissingCodes, items: list[Item]) -> Iterator[Problem]:
     for code in missing.codes:
+        if code != code.strip():
+            message = f"code '{code}' begins or ends with a blank, and values are read without"
+            yield read.problem("F13", (*path, "codes", code), message, key=True, fix=f"write '{code.strip()}'")
         try:
             number = float(code)
         except ValueError:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from wwc_eval.data.yaml_text import Path
 from wwc_eval.errors import Problem
+from wwc_eval.fidelity.specification.checks_items import RESERVED
 from wwc_eval.fidelity.specification.findings import Read
 
 __all__ = ["study_problems"]
@@ -59,6 +60,11 @@ def _differentiation(read: Read) -> Iterator[Problem]:
         if arm in plan.measured_in[:index]:
             path: Path = ("differentiation", "measured_in", index)
             yield read.problem("F01", path, f"arm '{arm}' is named twice", fix="name each arm once")
+    if plan.arm in (*RESERVED, *read.units):
+        message = (
+            f"the arm is in column '{plan.arm}', which holds {'units' if plan.arm in read.units else 'ratings'}"
+        )
+        yield read.problem("F05", ("differentiation", "arm"), message, fix="name the column of the arm")
     if plan.reference is not None and plan.reference not in plan.measured_in:
         yield read.unknown(("differentiation", "reference"), "measured arm", plan.reference, plan.measured_in)
 
