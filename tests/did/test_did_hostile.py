@@ -225,3 +225,14 @@ def test_counts_of_one_are_singular():
     ):
         assert words in text
     assert "(—)" not in told[2]
+
+
+def test_sensitivity_with_few_treated_says_that_its_errors_are_too_small():
+    few = we.did.event_study(panel(frame(cohorts={5: 2})))
+    many = we.did.event_study(panel(frame(cohorts={5: 6})))
+    for verb in (we.did.honest, we.did.pre_trend_power):
+        assert "2 treated clusters: conventional errors are far too small" in str(verb(few))
+        assert "permutation" in verb(few).notes[-1]
+        assert "conventional errors" not in str(verb(many))
+    universal = we.did.callaway_santanna(few.panel, base="universal").aggregate("event")
+    assert "conventional errors are far too small" in str(we.did.honest(universal))

@@ -17,7 +17,7 @@ import numpy as np
 from wwc_eval.did import honest_magnitudes as magnitudes
 from wwc_eval.did import honest_smoothness as smoothness
 from wwc_eval.did.decimals import decimals
-from wwc_eval.did.honest_setting import Setting, path_of, setting
+from wwc_eval.did.honest_setting import Setting, few_words, path_of, setting
 from wwc_eval.errors import DesignError, check_choice, check_number
 from wwc_eval.estimate import Estimate
 from wwc_eval.inference.families import Floats
@@ -139,7 +139,7 @@ def honest(
     one-dimensional integrals: no linear programme, no draws. At M = 0 the interval is the conventional one if the reference is the
     last event before treatment. Smoothness: the shortest fixed-length interval ``v'b -+ cv(M B(v) / sd(v)) sd(v)``; its length grows with M
     while its centre moves, so its ends need not. Errors are taken as normal with the covariance as known: with few treated
-    units it is not, and neither are these intervals. Sources: Rambachan and Roth 2023, doi:10.1093/restud/rdad018; Andrews, Roth and
+    units it is not, and neither are these intervals: with fewer than five treated clusters the notes say so, with the permutation. Sources: Rambachan and Roth 2023, doi:10.1093/restud/rdad018; Andrews, Roth and
     Pakes 2023, doi:10.1093/restud/rdad004; Armstrong and Kolesar 2018, doi:10.3982/ECTA14434.
 
     Examples
@@ -186,7 +186,7 @@ def honest(
         level=level,
         largest_before=largest[0],
         units=path.units,
-        notes=_notes(at, path.df, largest[0], smooth=smooth),
+        notes=(*_notes(at, path.df, largest[0], smooth=smooth), *few_words(result)),
     )
 
 

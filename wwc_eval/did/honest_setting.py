@@ -18,7 +18,7 @@ from wwc_eval.did.event_path import EventPath
 from wwc_eval.errors import DataError, DesignError, shown
 from wwc_eval.inference.families import Floats
 
-__all__ = ["WEIGHTS", "Setting", "path_of", "setting"]
+__all__ = ["WEIGHTS", "Setting", "few_words", "path_of", "setting"]
 
 WEIGHTS = ("first", "average")
 
@@ -97,6 +97,21 @@ def path_of(result: Any) -> EventPath:
         f"{type(result).__name__} has no effects by event",
         fix='give an event study, such as we.did.event_study(panel) or .aggregate("event"), or an EventPath',
     )
+
+
+def few_words(result: Any) -> tuple[str, ...]:
+    """What must be said where fewer than five clusters are treated: the covariance that is taken as known is too small.
+
+    Parameters
+    ----------
+    result : EventPath or a result with ``.path`` and ``.panel``
+        Nothing is known of the treated behind a path alone.
+    """
+    from wwc_eval.did.guard import guard_warnings
+
+    panel = getattr(result, "panel", None)
+    told = () if panel is None else guard_warnings(panel)
+    return tuple(f"What stands here takes errors as known that are not. {words}" for words in told)
 
 
 def setting(

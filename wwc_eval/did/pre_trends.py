@@ -15,7 +15,7 @@ import numpy as np
 
 from wwc_eval.did.box_normal import box_moments
 from wwc_eval.did.decimals import decimals
-from wwc_eval.did.honest_setting import Setting, path_of, setting
+from wwc_eval.did.honest_setting import Setting, few_words, path_of, setting
 from wwc_eval.errors import DesignError, check_choice, check_number
 from wwc_eval.estimate import Estimate
 from wwc_eval.inference.families import Floats
@@ -174,7 +174,7 @@ def pre_trend_power(
         alpha=alpha,
         rejects=model.rejects,
         units=path.units,
-        notes=_notes(model, size),
+        notes=(*_notes(model, size), *few_words(result)),
     )
 
 
