@@ -63,7 +63,8 @@ def callaway_santanna(
     anticipation : int
         Periods before treatment in which an effect is allowed.
     covariates : str or sequence of str, optional
-        Columns given which trends are parallel, read in the earlier of the two periods; text becomes indicators.
+        Columns given which trends are parallel; text becomes indicators. In panels they are read in the earlier of
+        the two periods; in repeated cross-sections they are those of each row (a child's age, sex, need code).
     method : {"dr", "ipw", "or"}
         With covariates: doubly robust, inverse probability weighting (weights that add to 1), outcome regression.
     level : float
@@ -87,7 +88,15 @@ def callaway_santanna(
     Formula: ATT(g, t) = E[Y_t - Y_b | G = g] - E[Y_t - Y_b | controls] with b the base period. Errors are the root
     of the sum of squared influences (no small-sample factor, as R's did), normal inference, clustered where the
     panel has clusters; with few treated units they are too small (see ``few_treated``). Unbalanced panels: each
-    effect uses the units seen in both of its periods. Weights are those of the units. Sources: Callaway and
+    effect uses the units seen in both of its periods. Weights are those of the units.
+
+    Repeated cross-sections given covariates: propensity and regressions are of rows, and rows of both periods stand
+    for one population. So it assumes that the covariates of cohort and of comparison have one distribution in both
+    periods of an effect (stationary composition), that every kind of treated row occurs in the comparison in both
+    (overlap), and that treatment changes neither the covariates nor who is in the data. ``"dr"`` is the locally
+    efficient estimator (DRDID's ``drdid_rc``), right if the propensity, or the regressions of the comparison, are;
+    ``"ipw"`` is ``std_ipw_did_rc``, ``"or"`` is ``reg_did_rc``. Rows without a covariate are in no effect; comparison
+    rows of a level of text that no treated row of the effect has are left out of it. Sources: Callaway and
     Sant'Anna (2021), doi:10.1016/j.jeconom.2020.12.001; Sant'Anna and Zhao (2020),
     doi:10.1016/j.jeconom.2020.06.003.
 
@@ -117,7 +126,7 @@ def callaway_santanna(
 
     names = covariate_names(covariates)
     cells = group_times(panel, control=control, base=base, anticipation=int(anticipation))
-    values, functions, lost = _effects(panel, cells, names, method)
+    values, functions, lost, unused = _effects(panel, cells, names, method)
     return CallawaySantAnna(
         panel=panel,
         control=control,
@@ -129,27 +138,36 @@ def callaway_santanna(
         values=values,
         functions=functions,
         level=float(level),
-        notes=_notes(panel, cells, values, lost),
+        unused=unused,
+        notes=_notes(panel, cells, values, (lost, unused)),
     )
 
 
 def _effects(
     panel: Panel, cells: GroupTimes, names: tuple[str, ...], method: str
-) -> tuple[Floats, Influence, dict[str, int]]:
+) -> tuple[Floats, Influence, dict[str, int], int]:
+    """Effects, their influence, those that could not be estimated, and rows without their covariates."""
     if not names:
         from wwc_eval.did.cs_effects import effects
 
-        return (*effects(panel, cells), {})
+        return (*effects(panel, cells), {}, 0)
+    if panel.cross_sections:
+        from wwc_eval.did.cs_sections import section_effects
+
+        return section_effects(panel, cells, names, method)
     from wwc_eval.did.cs_adjusted import adjusted_effects
     from wwc_eval.did.cs_design import read_covariates
 
-    return adjusted_effects(panel, cells, read_covariates(panel, names), method)
+    return (*adjusted_effects(panel, cells, read_covariates(panel, names), method), 0)
 
 
-def _notes(panel: Panel, cells: GroupTimes, values: Floats, lost: dict[str, int]) -> tuple[str, ...]:
+def _notes(
+    panel: Panel, cells: GroupTimes, values: Floats, without: tuple[dict[str, int], int]
+) -> tuple[str, ...]:
     from wwc_eval.did.panel_faults import listed
 
-    notes = []
+    lost, unused = without
+    notes = [f"{unused:,} rows without a covariate are in no effect."] if unused else []
     present = sorted(set(cells.first.tolist()))
     absent = [k for k in panel.cohorts if k < panel.n_periods and k not in present]
     for cohort in absent:
@@ -161,9 +179,8 @@ def _notes(panel: Panel, cells: GroupTimes, values: Floats, lost: dict[str, int]
     notes += [f"{count:,} effects are missing: {reason}." for reason, count in lost.items()]
     rest = int(np.isnan(values).sum()) - sum(lost.values())
     if rest:
-        notes.append(
-            f"{rest:,} effects are missing: no unit of the cohort, or of its comparison, is seen in both periods."
-        )
+        seen = "has a row in both periods" if panel.cross_sections else "is seen in both periods"
+        notes.append(f"{rest:,} effects are missing: no unit of the cohort, or of its comparison, {seen}.")
     few = []
     for cohort in present:
         clusters = panel.clusters_of(panel.adopted == cohort)
@@ -195,6 +212,8 @@ class CallawaySantAnna(Rendered):
         The effects; missing where one cannot be estimated.
     functions : Influence
         What each unit adds to them; kept in compressed form where that is possible.
+    unused : int
+        Rows of repeated cross-sections left out because a covariate is missing.
     notes : tuple of str
         What was left out, and what a reader must know.
     multipliers : Multipliers, optional
@@ -211,6 +230,7 @@ class CallawaySantAnna(Rendered):
     values: Floats
     functions: Influence
     level: float
+    unused: int = 0
     notes: tuple[str, ...] = ()
     multipliers: Multipliers | None = None
 
@@ -237,7 +257,7 @@ class CallawaySantAnna(Rendered):
     def shared(self) -> dict[str, Any]:
         """Fields that all estimates share."""
         outcome, exposure = self.panel.columns["outcome"], self.panel.columns["exposure"]
-        rows = int(self.panel.cells.n.sum()) if self.panel.cross_sections else int(self.panel.observed.sum())
+        rows = int((self.panel.cells.n if self.panel.cross_sections else self.panel.observed).sum()) - self.unused
         by_row = self.panel.cross_sections and not self.panel.clustered
         return {
             "scale": "mean_difference",

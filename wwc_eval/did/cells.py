@@ -20,10 +20,30 @@ from wwc_eval.errors import DesignError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["CellMoments", "compress"]
+__all__ = ["CellMoments", "CellRows", "compress"]
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellRows:
+    """The rows themselves, which covariates need: in order of cell, outcome and weight, whatever order they came in.
+
+    Parameters
+    ----------
+    source : ndarray of int, shape (m,)
+        Position of each row in the data.
+    place : ndarray of int, shape (m,)
+        Its cell: unit times T plus period.
+    outcomes, weights : ndarray, shape (m,)
+        Its outcome and weight.
+    """
+
+    source: Ints
+    place: Ints
+    outcomes: Floats
+    weights: Floats
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +60,8 @@ class CellMoments:
         Sum of ``weight^2 (y - mean of the cell)^2``: what an error without clusters needs.
     squared_weights, cross : ndarray
         Sums of ``weight^2`` and of ``weight^2 (y - mean of the cell)``.
+    rows : CellRows
+        The rows behind them.
     """
 
     n: Ints
@@ -47,6 +69,7 @@ class CellMoments:
     squares: Floats
     squared_weights: Floats
     cross: Floats
+    rows: CellRows
 
 
 def compress(frame: pd.DataFrame, names: Mapping[str, str | None], faults: Faults) -> dict[str, Any]:
@@ -207,7 +230,10 @@ def _cells(
         """Sums by cell."""
         return np.asarray(np.bincount(place, x, minlength=size), dtype=np.float64).reshape(-1, length)
 
-    w = np.ones(len(used)) if weights is None else weights
+    # sums of the same rows in the same order, so that the order of the data leaves no trace
+    order = _canonical(place, values, weights)
+    place, values = place[order], values[order]
+    w = np.ones(len(used)) if weights is None else weights[order]
     sums = total(w)
     with np.errstate(invalid="ignore", divide="ignore"):
         means = total(w * values) / sums
@@ -220,6 +246,7 @@ def _cells(
         squares=total((w * deviations) ** 2),
         squared_weights=total(w * w),
         cross=total(w * w * deviations),
+        rows=CellRows(source=used[order], place=place, outcomes=values, weights=w),
     )
     used_clusters, position = np.unique(own, return_inverse=True)
     several = np.bincount(position)[position] > 1
@@ -243,6 +270,14 @@ def _cells(
         "cross_sections": True,
         "cells": moments,
     }
+
+
+def _canonical(place: Ints, values: Floats, weights: Floats | None) -> Ints:
+    """Order of the rows by cell, outcome and weight, whatever their order was."""
+    order = np.argsort(values, kind="stable") if weights is None else np.lexsort((weights, values))
+    # places of sixteen bits are sorted in linear time
+    short = place[order].astype(np.min_scalar_type(int(place.max())))
+    return np.asarray(order[np.argsort(short, kind="stable")], dtype=np.int64)
 
 
 def _note(fields: Mapping[str, Any], faults: Faults) -> None:

@@ -15,7 +15,7 @@ from wwc_eval.errors import DataError, DesignError, did_you_mean, shown
 if TYPE_CHECKING:
     from wwc_eval.did.panel import Panel
 
-__all__ = ["Covariates", "covariate_names", "read_covariates"]
+__all__ = ["Covariates", "covariate_names", "known_columns", "levels_of", "read_covariates"]
 
 Floats = NDArray[np.float64]
 MOST_LEVELS = 60
@@ -61,7 +61,7 @@ def covariate_names(covariates: str | Sequence[str] | None) -> tuple[str, ...]:
 
 
 def read_covariates(panel: Panel, names: tuple[str, ...]) -> Covariates:
-    """Covariates of a panel by cell.
+    """Covariates of a panel by cell; those of repeated cross-sections are in ``cs_kinds``.
 
     Raises
     ------
@@ -72,18 +72,17 @@ def read_covariates(panel: Panel, names: tuple[str, ...]) -> Covariates:
     """
     from pandas.api import types
 
-    panel.need_units("covariates")
-    have = [str(column) for column in panel.source.columns]
-    unknown = [name for name in names if name not in have]
-    if unknown:
-        raise DataError(f"covariates: the data have no column '{unknown[0]}'", fix=did_you_mean(unknown[0], have))
+    panel.need_units("a covariate by cell")
+    known_columns(panel, names)
     layers, columns = [np.ones(panel.outcomes.shape)], ["intercept"]
     for name in names:
         if types.is_numeric_dtype(panel.source[name]):
             layers.append(panel.covariate(name))
             columns.append(name)
             continue
-        levels, codes = _levels(panel, name)
+        levels, by_row = levels_of(panel, name)
+        assert panel.rows is not None
+        codes = np.where(panel.rows < 0, -1, by_row[np.maximum(panel.rows, 0)])
         for index, level in enumerate(levels[1:], start=1):
             layers.append(np.where(codes < 0, np.nan, codes == index))
             columns.append(f"{name}[{level}]")
@@ -93,17 +92,37 @@ def read_covariates(panel: Panel, names: tuple[str, ...]) -> Covariates:
     return Covariates(names=names, columns=tuple(columns), values=values, constant=constant)
 
 
-def _levels(panel: Panel, name: str) -> tuple[list[str], NDArray[np.int64]]:
-    """Levels of a text column in order, and the code of each cell; -1 where it is missing."""
+def known_columns(panel: Panel, names: tuple[str, ...]) -> None:
+    """Refuse covariates that name no column.
+
+    Raises
+    ------
+    DataError
+        With the name.
+    """
+    have = [str(column) for column in panel.source.columns]
+    unknown = [name for name in names if name not in have]
+    if unknown:
+        raise DataError(f"covariates: the data have no column '{unknown[0]}'", fix=did_you_mean(unknown[0], have))
+
+
+def levels_of(panel: Panel, name: str) -> tuple[list[str], NDArray[np.int64]]:
+    """Levels of a text column in order, and the code of each row of the data; -1 where it is missing.
+
+    Raises
+    ------
+    DataError
+        If there are a great many levels.
+    """
     import pandas as pd
 
-    texts = panel.source[name].astype("string")
-    levels = sorted(texts.dropna().unique().tolist())
+    codes, distinct = pd.factorize(panel.source[name])
+    texts = [str(value) for value in distinct]
+    levels = sorted(set(texts))
     if len(levels) > MOST_LEVELS:
         raise DataError(
             f"covariate '{name}' is text with {len(levels):,} values: {listed(levels, 4)}",
             fix="give numbers, or join levels",
         )
-    codes = np.asarray(pd.Categorical(texts, categories=levels).codes, dtype=np.int64)
-    assert panel.rows is not None
-    return levels, np.where(panel.rows < 0, -1, codes[np.maximum(panel.rows, 0)])
+    place = {level: index for index, level in enumerate(levels)}
+    return levels, np.array([*(place[text] for text in texts), -1], dtype=np.int64)[codes]

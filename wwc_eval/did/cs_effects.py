@@ -174,6 +174,7 @@ def _cross_sections(panel: Panel, cells: GroupTimes) -> tuple[Floats, Dense]:
         weights=level.reshape(-1),
         cohort=np.repeat(cohort, 2 * totals.shape[1]),
         n_cohorts=len(cells.cohorts),
+        many=True,
     )
 
 

@@ -22,6 +22,8 @@ Floats = NDArray[np.float64]
 MULTIPLIERS = ("rademacher", "mammen", "normal")
 BLOCK = 400_000
 """Multipliers held at once: what a processor's cache holds."""
+PARTS = 32
+"""Parts of a row that stands for many."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,6 +198,9 @@ class Dense:
         Cohorts C.
     clusters : ndarray of int, shape (n,), optional
         Cluster of each unit; the unit itself where there are none.
+    many : bool
+        Whether each row stands for the second moments of many, as in cross-sections without clusters: draws then
+        split it in parts of unequal size, since a sum of a few signs is in lumps, and that of many is not.
     """
 
     cells: Floats
@@ -203,6 +208,7 @@ class Dense:
     cohort: Ints
     n_cohorts: int
     clusters: Ints | None = None
+    many: bool = False
 
     @property
     def n_clusters(self) -> int:
@@ -244,6 +250,9 @@ class Dense:
         shares = np.zeros((len(self.cells), self.n_cohorts))
         shares[np.arange(len(shares)), self.cohort] = self.weights
         rows = self._summed(np.hstack([self.cells, shares]))
+        if self.many:
+            parts = np.arange(1.0, PARTS + 1.0)
+            rows = (rows[:, None, :] * (parts / np.sqrt((parts**2).sum()))[:, None]).reshape(-1, rows.shape[1])
         return Draws(sums=multiplied(rows, rng, draws, multiplier), loads=self)
 
 

@@ -96,7 +96,8 @@ class Panel(Rendered):
     Left out: units and periods without any outcome. A unit whose cohort lies between two periods is treated from
     the next one; before the first, in all; after the last, in none. All of it is said in ``findings``.
     Repeated cross-sections: the rows become cells of cluster (or, without clusters, cohort) and period; ``outcomes``
-    holds their means, ``cell_weights`` the sums of weights, and ``cells`` the moments that errors need.
+    holds their means, ``cell_weights`` the sums of weights, and ``cells`` the moments that errors need, with the
+    rows themselves for covariates of children.
 
     Examples
     --------
@@ -310,8 +311,9 @@ class Panel(Rendered):
         Raises
         ------
         DesignError
-            If the shape differs.
+            If the shape differs, or for repeated cross-sections.
         """
+        self.need_units("another outcome by cell")
         values = np.array(outcomes, dtype=np.float64)
         if values.shape != self.outcomes.shape:
             raise DesignError(f"outcomes have shape {values.shape}, must be {self.outcomes.shape}")
