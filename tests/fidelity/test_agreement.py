@@ -98,6 +98,55 @@ def test_cohen_1960_and_1968():
 
 
 @pytest.mark.reference
+def test_the_variance_of_weighted_kappa_that_psych_prints_is_no_variance_of_it():
+    """Four routes to the variance for Cohen's table of 1968 agree; the figure of psych 2.2.9 is 26 times as large."""
+    case = cases()["cohen_1968_weighted"]
+    n, p = case["input"]["n"], np.array(case["input"]["table"])
+    p, cost = p / p.sum(), np.array(case["input"]["disagreement_weights"], dtype=float)
+
+    def kappa(cells):
+        cells = cells / cells.sum(axis=(-2, -1), keepdims=True)
+        chance = cells.sum(axis=-1)[..., :, None] * cells.sum(axis=-2)[..., None, :]
+        return 1.0 - (cells * cost).sum(axis=(-2, -1)) / (chance * cost).sum(axis=(-2, -1))
+
+    # 1: the multinomial delta method, by central differences of the nine cells
+    step = 1e-6
+    moved = step * np.eye(9).reshape(9, 3, 3)
+    slope = (kappa(p + moved) - kappa(p - moved)) / (2 * step)
+    cells = p.ravel()
+    delta = float(slope @ (np.diag(cells) - np.outer(cells, cells)) @ slope) / n
+    # 2: each subject left out in turn, of a hundred such samples, so that terms of the second order are small
+    counts = np.round(p * n)
+    left = kappa(100 * counts - np.eye(9).reshape(9, 3, 3))
+    times = (100 * counts).ravel()
+    middle = float(left @ times / times.sum())
+    jackknife = 100 * (1 - 1 / times.sum()) * float((left - middle) ** 2 @ times)
+    # 3: drawn tables of that size
+    drawn = np.random.default_rng(1).multinomial(100 * n, cells, 100_000).reshape(-1, 3, 3)
+    monte_carlo = 100 * float(kappa(drawn.astype(float)).var())
+    # 4: Fleiss, Cohen and Everitt's formula (1969), with weights of agreement
+    rows, columns, weights = p.sum(axis=1), p.sum(axis=0), 1.0 - cost / cost.max()
+    po, pe = float((weights * p).sum()), float(rows @ weights @ columns)
+    margins = (weights @ columns)[:, None] + (rows @ weights)[None, :]
+    published = (p * (weights * (1 - pe) - margins * (1 - po)) ** 2).sum() - (po * pe - 2 * pe + po) ** 2
+    published /= n * (1 - pe) ** 4
+    assert delta == pytest.approx(published, rel=1e-8)
+    assert jackknife == pytest.approx(published, rel=1e-3)
+    assert monte_carlo == pytest.approx(published, rel=0.02)
+    # ours is that formula, but for n - 1
+    found = we.agreement(we.ratings_of_table(counts), "cohen_kappa", weights=cost)
+    assert found.se**2 * (n - 1) / n == pytest.approx(published, rel=1e-10)
+    # psych's figure to the last digit: weights of disagreement in the place of those of agreement, and, for the mean weight that
+    # rater 1 gives a category of rater 2, the category's own share for rater 1 times its row of weights
+    po, pe = float((cost * p).sum()), float(rows @ cost @ columns)
+    margins = (cost @ columns)[:, None] + (rows * cost.sum(axis=1))[None, :]
+    wrong = (p * (cost * (1 - pe) - margins * (1 - po)) ** 2).sum() - (po * pe - 2 * pe + po) ** 2
+    wrong /= n * (1 - pe) ** 4
+    assert wrong == pytest.approx(case["expected"]["var_weighted"], rel=1e-10)
+    assert case["expected"]["var_weighted"] > 26 * published
+
+
+@pytest.mark.reference
 @pytest.mark.parametrize("metric", METRICS)
 def test_krippendorff_2011(metric):
     found = we.agreement(table("krippendorff_2011"), metric=metric)
