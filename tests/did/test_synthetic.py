@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from did_data import la_panel
+from did_data import la_panel, prop99
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
@@ -91,6 +91,68 @@ class TestR:
         assert found.overall.estimate == pytest.approx(case["estimate"], rel=1e-9)
         assert found.overall.se == pytest.approx(case["jackknife"], rel=1e-9)
         assert "R's synthdid stops" in str(found)
+
+
+@pytest.fixture(scope="module")
+def california():
+    """R's figures, and packs a head in 38 states and California, 1970 to 2000, with 19 years before the law."""
+    data = prop99()
+    wide = data.pivot_table(index="State", columns="Year", values="PacksPerCapita")
+    assert wide.shape == (39, 31)
+    assert wide.columns[19] == data.loc[data["treated"] == 1, "Year"].min() == 1989
+    return RECORD["california"], wide.drop(index="California").to_numpy(), wide.loc["California"].to_numpy()
+
+
+def packs():
+    data = prop99()
+    data["law"] = 1989 * (data["State"] == "California")
+    return we.Panel(data, unit="State", period="Year", outcome="PacksPerCapita", cohort="law")
+
+
+@pytest.mark.reference
+class TestProposition99:
+    @pytest.mark.parametrize("kind", ["synthdid", "sc"])
+    def test_every_figure_of_r(self, california, kind):
+        figures, controls, treated = california
+        there, options = figures[kind], {"synthetic_did": kind == "synthdid"}
+        recipe = recipe_of(controls, 19, 12, stopping="synthdid", **options)
+        assert recipe.ridge == pytest.approx(there["zeta"], rel=1e-12)
+        block = fit_block(controls, treated, 19, recipe)
+        assert block.estimate == pytest.approx(there["estimate"], rel=1e-12)
+        assert block.omega == pytest.approx(there["omega"], abs=1e-13)
+        assert block.lam == pytest.approx(there["lambda"], abs=1e-13)
+        exact = fit_block(controls, treated, 19, recipe_of(controls, 19, 12, stopping="exact", **options))
+        assert exact.objectives[0] < block.objectives[0]
+        assert exact.objectives[1] <= block.objectives[1]
+
+    @pytest.mark.parametrize("kind", ["synthdid", "sc"])
+    def test_placebos_and_the_exact_optimum(self, california, kind):
+        """R draws 200 of the 38 placebos with replacement; all of them are taken here."""
+        found = {"synthdid": we.did.synthetic_did, "sc": we.did.synthetic_control}[kind](packs())
+        # R stops 0.01% and 0.5% away
+        exact = {"synthdid": -15.6054, "sc": -19.5136}[kind]
+        assert found.overall.estimate == pytest.approx(exact, abs=5e-5)
+        every = found.placebos.column("estimate")[1:]
+        assert len(every) == 38
+        assert found.overall.se == pytest.approx(np.std(every), rel=1e-12)
+        assert within_draws(california[0][kind]["placebo"], every)
+
+    def test_difference_in_differences(self, california):
+        figures, controls, _ = california
+        there = figures["did"]
+        found = we.did.two_way_fixed_effects(packs()).overall
+        assert found.estimate == pytest.approx(there["estimate"], rel=1e-12)
+        assert there["omega"] == pytest.approx(np.full(38, 1 / 38))
+        assert there["lambda"] == pytest.approx(np.full(19, 1 / 19))
+        change = controls[:, 19:].mean(axis=1) - controls[:, :19].mean(axis=1)
+        assert within_draws(there["placebo"], (38 * change - change.sum()) / 37)
+
+
+def within_draws(figure, placebos, draws=200):
+    """Whether the standard deviation of so many placebos drawn is within 3 of its own standard errors of that of all."""
+    rng, placebos = np.random.default_rng(1), np.array(placebos)
+    drawn = placebos[rng.integers(0, len(placebos), (2_000, draws))].std(axis=1)
+    return abs(figure - placebos.std()) < 3 * drawn.std()
 
 
 class TestSimplex:
