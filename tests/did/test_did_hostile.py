@@ -236,3 +236,45 @@ def test_sensitivity_with_few_treated_says_that_its_errors_are_too_small():
         assert "conventional errors" not in str(verb(many))
     universal = we.did.callaway_santanna(few.panel, base="universal").aggregate("event")
     assert "conventional errors are far too small" in str(we.did.honest(universal))
+
+
+# --- the permutation beside an event is that of the event's own effect
+
+
+def rank(data, event, base):
+    """Share of units whose change from the mean of the base periods is as far from that of the others."""
+    wide = data.pivot_table(index="la", columns="year", values="rate")
+    joined = int(data["joined"].max())
+    first, last = base
+    change = (wide[joined + event] - wide.loc[:, joined + first : joined + last].mean(axis=1)).to_numpy()
+    gap = np.abs(change - (change.sum() - change) / (len(change) - 1))
+    treated = int(np.flatnonzero((data.groupby("la")["joined"].max() > 0).to_numpy())[0])
+    return float(np.mean(gap >= gap[treated] * (1 - 1e-9)))
+
+
+ONE = frame(n=24, cohorts={5: 1}, seed=4)
+EVENT_STUDIES = {
+    "reference -1": (we.did.event_study, lambda e: (-1, -1)),
+    "reference -3": (lambda p: we.did.event_study(p, reference=-3), lambda e: (-3, -3)),
+    "varying": (
+        lambda p: we.did.callaway_santanna(p).aggregate("event"),
+        lambda e: (min(e, 0) - 1, min(e, 0) - 1),
+    ),
+    "universal": (lambda p: we.did.callaway_santanna(p, base="universal").aggregate("event"), lambda e: (-1, -1)),
+    "anticipation": (
+        lambda p: we.did.callaway_santanna(p, base="universal", anticipation=1).aggregate("event"),
+        lambda e: (-2, -2),
+    ),
+    "imputation": (lambda p: we.did.imputation(p, leads=2), lambda e: (-5, -3) if e < 0 else (-5, -1)),
+    "two stage": (we.did.two_stage, lambda e: (-5, -1)),
+}
+
+
+@pytest.mark.parametrize("case", EVENT_STUDIES)
+def test_the_permutation_of_an_event_is_that_of_its_own_change(case):
+    make, base = EVENT_STUDIES[case]
+    found = make(panel(ONE))
+    events = [int(key["event"]) for key in found.estimates.keys]
+    assert min(events) < 0 <= max(events)
+    shown = [item.details["permutation_p"] for item in found.estimates]
+    assert shown == pytest.approx([rank(ONE, event, base(event)) for event in events])

@@ -13,7 +13,7 @@ from wwc_eval.did.cs_averages import Averages
 from wwc_eval.did.cs_tables import BandedEstimates, Spread, banded_grid, estimates_of, spread_of
 from wwc_eval.did.event_path import EventPath
 from wwc_eval.did.guard import guarded
-from wwc_eval.did.guard_events import guarded_events
+from wwc_eval.did.guard_events import guarded_events, moving_bases
 from wwc_eval.estimate import Estimate, Estimates
 from wwc_eval.table import Grid, Rendered
 
@@ -93,7 +93,9 @@ class Aggregation(Rendered):
             dates = [int(self.result.group_times.cohorts[key]) for key in self.averages.keys]
             items = [guarded(one, self.panel, cohort=date) for one, date in zip(items, dates, strict=True)]
         if self.kind == "event":
-            items = guarded_events(items, [int(key) for key in self.averages.keys], self.panel)
+            events = [int(key) for key in self.averages.keys]
+            bases = moving_bases(events, self.result.base, self.result.anticipation)
+            items = guarded_events(items, events, self.panel, bases)
         return BandedEstimates(items, keys, title=self.method, notes=self.notes)
 
     def _label(self, key: int) -> Any:

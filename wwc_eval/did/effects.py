@@ -199,9 +199,14 @@ class DidResult(Rendered):
                 object.__setattr__(self, name, changed)
         table = self.estimates
         if guard_of(self.panel) is not None and any("event" in key for key in table.keys):
-            from wwc_eval.did.guard_events import guarded_events
+            from wwc_eval.did.guard_events import fixed_bases, guarded_events
 
-            items = guarded_events(table.items, [key.get("event") for key in table.keys], self.panel)
+            events = [key.get("event") for key in table.keys]
+            bases = fixed_bases(
+                [event for event in events if event is not None],
+                self.path.reference if self.path is not None else -1,
+            )
+            items = guarded_events(table.items, events, self.panel, bases)
             changed = EffectEstimates(items, table.keys, title=table.title, notes=table.notes)
             object.__setattr__(self, "estimates", changed)
 

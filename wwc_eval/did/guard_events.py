@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -16,10 +16,15 @@ from wwc_eval.estimate import Estimate
 from wwc_eval.inference.families import Floats
 from wwc_eval.inference.inversion import p_value
 
-__all__ = ["event_p_values", "guarded_events"]
+__all__ = ["Bases", "event_p_values", "fixed_bases", "guarded_events", "moving_bases"]
+
+Bases = Mapping[int, tuple[int | None, int]]
+"""For each event the first and last event whose mean it is a change from."""
 
 
-def guarded_events(items: Sequence[Estimate], events: Sequence[int | None], panel: Panel) -> list[Estimate]:
+def guarded_events(
+    items: Sequence[Estimate], events: Sequence[int | None], panel: Panel, bases: Bases | None = None
+) -> list[Estimate]:
     """Effects by event with the permutation beside their errors; as they are where five or more are treated.
 
     Parameters
@@ -30,21 +35,59 @@ def guarded_events(items: Sequence[Estimate], events: Sequence[int | None], pane
         Periods since treatment of each; None for a row that is no event.
     panel : Panel
         The panel behind them.
+    bases : mapping, optional
+        As in :func:`event_p_values`.
     """
     if guard_of(panel) is None:
         return list(items)
-    found = event_p_values(panel, [event for event in events if event is not None])
+    found = event_p_values(panel, [event for event in events if event is not None], bases)
     return [
         item if event is None else item.replace(details={**item.details, "permutation_p": found[event]})
         for item, event in zip(items, events, strict=True)
     ]
 
 
-def event_p_values(panel: Panel, events: Sequence[int]) -> dict[int, float]:
+def fixed_bases(events: Sequence[int], reference: int | None) -> Bases:
+    """What each effect of a regression is a change from: the reference event, or the periods before treatment.
+
+    Without a reference (imputation) effects of treatment are changes from the mean of all periods before it, and the
+    events before treatment changes from the mean of those that are earlier than all of them, where there are any.
+
+    Parameters
+    ----------
+    events : sequence of int
+        Periods since treatment.
+    reference : int or None
+        Event held at zero.
+    """
+    if reference is not None:
+        return dict.fromkeys(events, (reference, reference))
+    first = min(events, default=0)
+    return {event: (None, first - 1 if event < 0 else -1) for event in events}
+
+
+def moving_bases(events: Sequence[int], base: str, anticipation: int) -> Bases:
+    """What each effect of Callaway and Sant'Anna is a change from.
+
+    Parameters
+    ----------
+    events : sequence of int
+        Periods since treatment.
+    base : {"varying", "universal"}
+        Whether effects before treatment are changes from the period before each.
+    anticipation : int
+        Periods before treatment in which an effect is allowed.
+    """
+    last = -1 - anticipation
+    wanted = {event: event - 1 if base == "varying" and event <= last else last for event in events}
+    return {event: (start, start) for event, start in wanted.items()}
+
+
+def event_p_values(panel: Panel, events: Sequence[int], bases: Bases | None = None) -> dict[int, float]:
     """Two-sided p of each event: adoption times change hands among the clusters.
 
-    Formula: the statistic is the mean over treated units of ``y(adopted + event) - y(adopted - 1)`` less the mean of the same
-    change among the never treated, over the units that have both cells. Permutations are those of the guard.
+    Formula: the statistic is the mean over treated units of ``y(adopted + event) - y(base)`` less the mean of the same
+    change among the never treated, over the units that have both. Permutations are those of the guard.
 
     Parameters
     ----------
@@ -52,6 +95,9 @@ def event_p_values(panel: Panel, events: Sequence[int]) -> dict[int, float]:
         The panel.
     events : sequence of int
         Periods since treatment.
+    bases : mapping, optional
+        For each event the first and last event whose mean it is compared with, None for the earliest there is; the period
+        before treatment where nothing is said.
 
     Returns
     -------
@@ -76,11 +122,25 @@ def event_p_values(panel: Panel, events: Sequence[int]) -> dict[int, float]:
         for code, date in enumerate(statistic.dates.tolist(), start=1):
             at = place.get(int(sample.times[date]) + event)
             if at is not None and date > 0:
-                changes[:, code] = outcomes[:, at] - outcomes[:, date - 1]
+                low, high = (-1, -1) if bases is None else bases[event]
+                changes[:, code] = outcomes[:, at] - _base(outcomes, sample.times, date, low, high)
         values = _effects(changes, weights, reference.codes)
         actual = float(_effects(changes, weights, statistic.codes[None, :])[0])
         found[event] = math.nan if math.isnan(actual) else p_value(values, actual, reference, 0)[0]
     return found
+
+
+def _base(outcomes: Floats, times: np.ndarray, date: int, low: int | None, high: int) -> Floats:
+    """Mean outcome of each unit from one event to another; all before treatment where there are none."""
+    events = times - times[date]
+    inside = (events <= high) if low is None else (events >= low) & (events <= high)
+    if low == high and not inside.any() and date + high >= 0:
+        # a gap in time: the last period there is
+        inside[date + high] = True
+    chosen = outcomes[:, inside if inside.any() else events < 0]
+    known = np.isfinite(chosen)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(known, chosen, 0.0).sum(axis=1) / known.sum(axis=1))
 
 
 def _effects(changes: Floats, weights: Floats, codes: np.ndarray) -> Floats:
