@@ -416,9 +416,9 @@ def test_killing_a_run_at_any_point_leaves_log_lock_and_outputs_valid(project_wi
     plan.lock()
     out = project.folder / "out"
     finished = 0
-    for attempt in range(10):
+    for attempt in range(6):
         with subprocess.Popen([sys.executable, "-c", RUN, str(project.plan_file), str(out)]) as process:
-            deadline = time.monotonic() + 0.4 + 0.45 * attempt
+            deadline = time.monotonic() + 0.4 + 0.6 * attempt
             while process.poll() is None and time.monotonic() < deadline:
                 time.sleep(0.01)
             process.send_signal(signal.SIGKILL)
