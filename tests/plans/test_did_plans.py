@@ -1,12 +1,15 @@
 """Plans of difference-in-differences: what a plan reports is what Python finds."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
 import wwc_eval as we
 from wwc_eval.plans import Plan
+from wwc_eval.plans.did_supplements import did_supplements
+from wwc_eval.plans.vocabulary.did import DidAnalysis
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "analysis_plans" / "practice_rollout.yaml"
@@ -137,3 +140,37 @@ def test_subgroups_are_refused_with_what_to_do_instead(tmp_path):
     text = "subgroups:\n  - {id: london, of: enquiries, by: \"region == 'London'\", why: London differs}\nmultiplicity"
     results = planned(tmp_path, *QUICK, ("multiplicity", text)).run(draft=True)
     assert "population" in results.analyses["london"].message
+
+
+def test_few_treated_are_shown_with_their_permutation_in_every_table():
+    frame = pd.read_csv(ROOT / "sample_data" / "practice_rollout.csv", dtype={"la_code": str})
+    kept = frame.loc[frame["practice_from"].notna(), "la_code"].unique()[:3]
+    frame["practice_from"] = frame["practice_from"].where(frame["la_code"].isin(kept))
+    few = we.Panel(frame, unit="la_code", period="year", outcome="cla_starts_rate", cohort="practice_from")
+    fields = {
+        "id": "few",
+        "outcome": "cla_starts_rate",
+        "model": "did",
+        "anticipation": 1,
+        "few_treated": {"methods": ["permutation"], "draws": 99, "seed": 1, "population": "child_population"},
+        "sensitivity": {"honest": "relative_magnitudes", "leave_one_out": True, "compare": True},
+    }
+    analysis = DidAnalysis.model_validate(fields)
+    context = SimpleNamespace(
+        changed=False, level=0.95, label="Starts", units="per 10,000", unit_column="la_code", frame=frame
+    )
+    result = analysis.estimate(few, 0.95)
+    shown = {item.key: item for item in did_supplements(analysis, few, result, context)}
+    by_event = we.did.callaway_santanna(few, base="universal", anticipation=1).aggregate("event").estimates
+    assert [row["permutation_p"] for row in shown["events"].table.to_dicts()] == [
+        item.details["permutation_p"] for item in by_event
+    ]
+    direct = we.did.compare(few, anticipation=1, draws=99, rng=1, population="child_population")
+    rows = {row["estimator"]: row for row in shown["compare"].table.to_dicts()}
+    assert rows["Callaway-Sant'Anna"]["estimate"] == direct["callaway_santanna"].estimate
+    assert rows["Callaway-Sant'Anna"]["permutation_p"] == direct["callaway_santanna"].details["permutation_p"]
+    assert rows["Ferman-Pinto"]["p_value"] == direct["ferman_pinto"].p_value
+    assert any("Anticipation of 1 period is allowed" in text for text in shown["compare"].sentences)
+    assert any("reakdown" in text or "Even with M = 0" in text for text in shown["honest"].sentences)
+    assert any("Breakdown value" in text for text in shown["compare"].sentences)
+    assert any("two-way fixed effects" in text for text in shown["leave_one_out"].sentences)

@@ -283,6 +283,11 @@ def compare(
     honest, power = (
         _sensitivity(frozen, (control, anticipation), window, level, notes) if sensitivity else (None, None)
     )
+    if anticipation and len(results) > ("callaway_santanna" in results):
+        notes.append(
+            f"Anticipation of {anticipation} period{'s' * (anticipation != 1)} is allowed by Callaway-Sant'Anna and the "
+            "sensitivity analysis; the other rows allow none."
+        )
     notes += _unequal(rows, frozen)
     return Comparison(
         overall=rows[0][1],

@@ -90,7 +90,7 @@ def _panel(panel: Panel, context: Context) -> list[Supplement]:
             key="timing",
             title="Who began when",
             draw=panel.timing,
-            alt="One row a cohort: periods before and after it began.",
+            alt="One row a unit, in the order in which they began: periods before and after its start, and those without an outcome.",
         ),
     ]
 
@@ -171,8 +171,10 @@ def _sensitivity(analysis: DidAnalysis, panel: Panel, context: Context) -> list[
                     did.compare(
                         panel,
                         control=analysis.control or "never",
+                        anticipation=analysis.anticipation,
                         draws=few.draws,
                         rng=few.seed,
+                        population=few.population,
                         level=context.level,
                     ),
                     context,
@@ -207,7 +209,7 @@ def _honest(analysis: DidAnalysis, panel: Panel, context: Context) -> Supplement
     return Supplement(
         key="honest",
         title="Sensitivity to trends that are not parallel",
-        sentences=found.notes,
+        sentences=found._notes(),
         table=found.estimates,
         draw=lambda ax: found.plot(ax).set_ylabel(f"effect on {_measured(context)}"),
         alt="Interval of the effect as departures from parallel trends grow; the breakdown value is where it meets no effect.",
@@ -221,7 +223,7 @@ def _power(analysis: DidAnalysis, panel: Panel, context: Context) -> Supplement:
     return Supplement(
         key="pre_trend_power",
         title="Which trends a test before treatment could have seen",
-        sentences=found.notes,
+        sentences=found._notes(),
         table=found.estimates,
     )
 
@@ -230,7 +232,7 @@ def _left_out(found: Any, context: Context) -> Supplement:
     return Supplement(
         key="leave_one_out",
         title="Without each treated unit in turn",
-        sentences=found.notes,
+        sentences=found._notes(),
         table=_table(found.estimates, context, first=(found.key, f"without this {context.unit_column}")),
     )
 
@@ -239,7 +241,7 @@ def _compared(found: Any, context: Context) -> Supplement:
     return Supplement(
         key="compare",
         title="Every estimator on the same cells",
-        sentences=found.notes,
+        sentences=found._notes(),
         table=_table(found.estimates, context, first=("estimator", "estimator")),
         draw=lambda ax: found.plot(ax).set_xlabel(f"effect on {_measured(context)}"),
         alt="The effect with its interval by each estimator and by each method for few treated.",
@@ -262,6 +264,11 @@ def _table(estimates: Iterable[Any], context: Context, *, first: tuple[str, str]
         Column(name="ci_high", label=f"{head} high", kind="number", digits=digits),
         Column(name="p_value", label="p", kind="p_value"),
     ]
+    beside = [item.details.get("permutation_p") for item in items]
+    if any(value is not None for value in beside):
+        # with few treated no conventional error stands alone
+        columns.append(Column(name="permutation_p", label="p (permutation)", kind="p_value"))
+        rows = [{**row, "permutation_p": value} for row, value in zip(rows, beside, strict=True)]
     kept = [{column.name: row.get(column.name) for column in columns} for row in rows]
     for row in kept:
         row[name] = NAMES.get(str(row[name]), str(row[name]).replace("_", " "))
