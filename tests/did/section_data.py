@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-SECTION_DIGEST = ""
+SECTION_DIGEST = "044da943f9b8a6dfeeff53dd94cb6258d1ab1c2f81c21e0fc68dbf8efc01986f"
 
 
 @cache
