@@ -278,3 +278,17 @@ def test_the_permutation_of_an_event_is_that_of_its_own_change(case):
     assert min(events) < 0 <= max(events)
     shown = [item.details["permutation_p"] for item in found.estimates]
     assert shown == pytest.approx([rank(ONE, event, base(event)) for event in events])
+
+
+# --- resampled residuals say no more than there are of them
+
+
+@pytest.mark.parametrize(("n", "finite"), [(30, False), (60, True)])
+def test_conley_taber_never_shows_less_than_its_smallest_p(n, finite):
+    found = we.did.few_treated(panel(frame(n=n, cohorts={5: 1}, effect=50)), methods=("conley_taber",)).overall
+    assert found.p_value == pytest.approx(2 / (n - 1))
+    assert found.p_value == found.details["smallest_p_value"]
+    assert math.isfinite(found.ci_low) is finite
+    assert bool(found.warnings) is not finite
+    # test and interval say one thing
+    assert (found.p_value <= 0.05) is (found.ci_low > 0)

@@ -71,8 +71,8 @@ def conley_taber(statistic: Statistic, draws: int, source: np.random.Generator, 
     """Inference from the residuals of the never treated (Conley and Taber 2011).
 
     Formula: with the residuals ``e_j`` of never treated units, the error of the effect has the law of
-    ``sum over treated i of a_i' e_j(i)``, j(i) any never treated unit. p is twice the smaller tail beyond the effect;
-    the interval is the effect less the quantiles. It takes treated and never treated to have one law, and treats the
+    ``sum over treated i of a_i' e_j(i)``, j(i) any never treated unit. p is twice the smaller tail beyond the effect, at
+    least 2 / m of m errors; the interval is the effect less the quantiles. It takes treated and never treated to have one law, and treats the
     period effects as known, which many never treated units make true.
 
     Parameters
@@ -103,9 +103,10 @@ def conley_taber(statistic: Statistic, draws: int, source: np.random.Generator, 
     below = int(np.searchsorted(errors, at + slack, side="right"))
     # draws count the observed one; a full list of residuals holds no place for it
     extra = 0 if exact else 1
-    p = min(1.0, 2.0 * (min(above, below) + extra) / (m + extra))
+    # an effect beyond all of them is as far as so many residuals can tell: no p below 2 / m, no quantile below 1 / m
+    p = min(1.0, 2.0 * max(min(above, below) + extra, 1) / (m + extra))
     k = math.floor(tail * (m + extra) + 1e-9) - extra
-    low, high = (-math.inf, math.inf) if k < 0 else (at - errors[m - 1 - k], at - errors[k])
+    low, high = (-math.inf, math.inf) if k + extra < 1 else (at - errors[m - 1 - k], at - errors[k])
     return Resampled(
         p_value=p, ci_low=float(low), ci_high=float(high), exact=exact, count=m,
         details={"controls": float(len(controls))},

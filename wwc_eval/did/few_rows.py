@@ -256,11 +256,13 @@ def _resampled(asked: Asked, method: str) -> Estimate:
         "ferman_pinto": f"{name}, {every}, variance by population",
     }[method]
     smallest = (2.0 if method == "conley_taber" else 1.0) / (found.count + (0 if found.exact else 1))
+    coarse = f"no result can reach p < {1.0 - asked.level:g}: the smallest p-value of {found.count:,} errors is {smallest:.3f}"
     return asked.estimate(
         p_value=found.p_value,
         ci_low=found.ci_low,
         ci_high=found.ci_high,
         method=words,
+        warnings=(coarse,) if smallest > 1.0 - asked.level else (),
         citation=CITATIONS[method],
         details={"exact": found.exact, "smallest_p_value": smallest, **found.details},
     )
