@@ -1,0 +1,125 @@
+"""Plans whose rows are children seen once: effects given covariates of the children."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import wwc_eval as we
+from wwc_eval.plans import Plan
+
+PLAN = """\
+schema_version: 1
+id: children-seen-once
+title: A practice model and the children of its authorities
+registry: {name: OSF, url: null, date: 2025-02-03}
+question: Is the outcome of children better where authorities took up the practice model?
+estimand:
+  population: children in authorities that took up the practice model, in the years since
+  treatment: the practice model
+  comparator: services as they would have gone on
+  comparator_arm: usual
+  outcome: y
+  summary: mean_difference
+  intercurrent: {practice model given up: treatment policy}
+design:
+  kind: did
+  unit: area
+  unit_column: area
+  units: areas
+  arms: {usual: 14, practice model: 10}
+  arm_column: practice
+  clusters: {usual: 14, practice model: 10}
+  panel: {period: year, cohort: start, cross_sections: true}
+data:
+  children:
+    file: children.csv
+    grain: one row per child
+    row: child
+    rows: children
+    key: [child]
+    columns:
+      child:    {type: integer, min: 0}
+      area:     {type: text}
+      year:     {type: integer, min: 2018, max: 2023}
+      practice: {type: category, levels: [usual, practice model]}
+      start:    {type: integer, min: 2021, max: 2022, missing: ["0"]}
+      age:      {type: number, min: 0, max: 17, baseline: true}
+      female:   {type: integer, min: 0, max: 1, baseline: true}
+      need:     {type: category, levels: [N1, N2, N3], baseline: true}
+      x:        {type: number, baseline: true}
+      y:        {type: number, units: points, label: Wellbeing}
+      w:        {type: number, min: 0}
+outcomes:
+  - {name: y, role: primary, type: continuous, better: higher}
+analyses:
+  - id: primary
+    outcome: y
+    model: did
+    estimator: callaway_santanna
+    covariates: [age, female, need, x]
+    adjustment: dr
+    weights: w
+    inference: {draws: 199, seed: 20250203}
+    sensitivity: {honest: relative_magnitudes, values: [0, 1]}
+sensitivity:
+  - id: weighting
+    of: primary
+    title: By weighting alone
+    change: {adjustment: ipw}
+    why: it owes nothing to a regression
+disclosure: {profile: dfe, threshold: 10}
+"""
+
+
+def children(areas=24):
+    """4,000 children seen once in areas of which the first ten take up the practice model in 2021 or 2022."""
+    rng = np.random.default_rng(6)
+    area, t, age = rng.integers(0, areas, 4_000), rng.integers(0, 6, 4_000), rng.integers(0, 18, 4_000)
+    first = np.where(area < 10, 3 + area % 2, 6)
+    need = rng.choice(["N1", "N2", "N3"], 4_000, p=[0.5, 0.3, 0.2])
+    return pd.DataFrame(
+        {
+            "child": range(4_000),
+            "area": [f"A{one:02d}" for one in area],
+            "year": 2018 + t,
+            "practice": np.where(area < 10, "practice model", "usual"),
+            "start": np.where(first < 6, 2018 + first, 0),
+            "age": age,
+            "female": rng.integers(0, 2, 4_000),
+            "need": need,
+            "x": rng.normal(size=4_000).round(4),
+            "y": (0.02 * age * t - (t >= first) + rng.normal(size=4_000)).round(4),
+            "w": rng.uniform(0.5, 2.0, 4_000).round(4),
+        }
+    )
+
+
+def planned(tmp_path, *edits):
+    children().to_csv(tmp_path / "children.csv", index=False)
+    text = PLAN
+    for old, new in edits:
+        assert old in text, old
+        text = text.replace(old, new, 1)
+    (tmp_path / "plan.yaml").write_text(text, encoding="utf-8")
+    return Plan.load(tmp_path / "plan.yaml")
+
+
+def read(**options):
+    return we.Panel(children(), unit=None, period="year", outcome="y", cohort="start", cluster="area", **options)
+
+
+def test_effects_given_covariates_of_children_are_those_of_the_verb(tmp_path):
+    plan = planned(tmp_path)
+    assert plan.check() == []
+    results = plan.run(out=tmp_path / "out", draft=True)
+    for name, method in (("primary", "dr"), ("weighting", "ipw")):
+        found = results.analyses[name].estimates[0]
+        direct = we.did.callaway_santanna(
+            read(weights="w"), covariates=["age", "female", "need", "x"], method=method
+        )
+        assert found.estimate == pytest.approx(direct.overall.estimate, rel=1e-10)
+        assert found.se == pytest.approx(direct.bootstrap(199, rng=20250203).overall.se, rel=1e-10)
+        assert (found.n, found.n_clusters) == (4_000, 24)
+    shown = [item.key for item in results.analyses["primary"].supplements]
+    assert shown == ["trends", "timing", "events", "honest"]
+    assert "given age, female, need, x" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
