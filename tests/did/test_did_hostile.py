@@ -292,3 +292,31 @@ def test_conley_taber_never_shows_less_than_its_smallest_p(n, finite):
     assert bool(found.warnings) is not finite
     # test and interval say one thing
     assert (found.p_value <= 0.05) is (found.ci_low > 0)
+
+
+# --- too little to estimate from
+
+
+def test_an_autocorrelation_needs_two_residuals():
+    # with one the restricted likelihood is flat, and rounding would choose
+    short = panel(frame(periods=5, cohorts={2: 3}))
+    with pytest.raises(DesignError, match="5 periods and 4 coefficients leave 1 residual degree of freedom"):
+        we.did.interrupted_time_series(short)
+    assert math.isfinite(we.did.interrupted_time_series(short, errors="newey_west").overall.estimate)
+
+
+def test_serial_correlation_of_one_cluster_or_of_a_constant_is_refused():
+    data = frame(n=6, cohorts={4: 2})
+    with pytest.raises(DesignError, match="1 clusters are seen in three periods in a row"):
+        we.did.serial_correlation(panel(data.assign(region="R"), cluster="region"))
+    with pytest.raises(DesignError, match="no errors are left to test"):
+        we.did.serial_correlation(panel(data.assign(rate=5.0)))
+
+
+def test_a_cohort_whose_cells_cannot_be_imputed_has_no_slope_of_its_own():
+    data = frame(n=8, periods=5, cohorts={1: 1, 2: 1})
+    data["need"] = np.random.default_rng(2).normal(size=len(data))
+    # the only period before treatment of the first cohort is missing
+    kept = data[~((data["la"] == "LA000") & (data["year"] == 2012))]
+    found = we.did.extended_twfe(panel(kept), covariates="need")
+    assert math.isfinite(found.overall.estimate)

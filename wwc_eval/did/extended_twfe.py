@@ -144,6 +144,9 @@ def regressors_of(sample: Sample, cells: CohortCells, indicators: Floats) -> Reg
     for cohort in sample.cohorts:
         members = sample.adopted == cohort
         own = np.flatnonzero(cells.cohort == cohort)
+        if not own.size:
+            # nobody of the cohort has a cell that can be imputed
+            continue
         centred, full = _centred(sample, members)
         if not full:
             notes.append(f"The cohort of {sample.label(int(cohort))} has too few units for slopes of its own.")

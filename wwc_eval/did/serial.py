@@ -19,6 +19,9 @@ from wwc_eval.table import Column, Grid, Rendered, Table
 
 __all__ = ["SerialCorrelation", "serial_correlation"]
 
+ROUNDING = 1e-24
+"""Squares this small beside those of the outcomes are rounding."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class SerialCorrelation(Rendered):
@@ -129,12 +132,17 @@ def _wooldridge(sample: Sample, level: float) -> Estimate:
     pairs = present[:, 1:] & present[:, :-1]
     x, y = np.where(pairs, left[:, :-1], 0.0), np.where(pairs, left[:, 1:], 0.0)
     square = float((x**2).sum())
-    if not square > 0:
-        raise DesignError("no unit is seen in three periods in a row")
+    n = len(np.unique(sample.clusters[pairs.any(axis=1)]))
+    if n < 2:
+        raise DesignError(
+            f"{n} clusters are seen in three periods in a row, a test of serial correlation needs at least 2",
+            fix="leave out cluster= of the panel, or use a panel with fewer gaps",
+        )
+    if not square > ROUNDING * float((np.where(sample.present, sample.outcomes, 0.0) ** 2).sum()):
+        raise DesignError("the outcome does not change but by unit and period effects: no errors are left to test")
     slope = float((x * y).sum()) / square
     scores = (x * (y - slope * x)).sum(axis=1)
     groups = np.bincount(sample.clusters, weights=scores)
-    n = len(np.unique(sample.clusters[pairs.any(axis=1)]))
     se = math.sqrt(float((groups**2).sum()) * n / (n - 1)) / square
     return Estimate.from_normal(
         term="autocorrelation",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wwc_eval.errors import ConvergenceError
+from wwc_eval.errors import ConvergenceError, DesignError
 from wwc_eval.inference.families import Floats
 
 __all__ = ["SeriesFit", "default_lag", "fit_series"]
@@ -66,10 +66,22 @@ def fit_series(y: Floats, design: Floats, times: Floats, errors: str, lag: int) 
         restricted maximum likelihood, rho from 0 to 0.99, with Satterthwaite's degrees of freedom.
     lag : int
         Lags of Newey-West.
+
+    Raises
+    ------
+    DesignError
+        If an AR(1) has fewer than two residual degrees of freedom.
     """
     n, k = design.shape
     apart = np.abs(times[:, None] - times[None, :])
     if errors == "ar1":
+        if n - k < 2:
+            # of one residual the restricted likelihood is flat in rho
+            raise DesignError(
+                f"{n} periods and {k} coefficients leave {n - k} residual degree{'s' * (n - k != 1)} of freedom, and an "
+                "autocorrelation needs at least 2",
+                fix="add periods, leave out seasonal terms, or use errors='newey_west'",
+            )
         model = ArOne(y, design, apart)
         beta = model.beta
         return SeriesFit(
