@@ -174,11 +174,35 @@ def test_cross_sections_are_cells_with_the_moments_of_their_rows():
 # --- looks
 
 
+def test_rates_are_for_so_many_units_of_exposure():
+    data = pd.read_csv(did_data.SAMPLE)
+    names = {"unit": "local_authority", "period": "year", "outcome": "cla_starts", "exposure": "child_population"}
+    one = we.Panel(data, **names, cohort="programme_from")
+    many = we.Panel(data, **names, cohort="programme_from", per=10_000)
+    assert many.measure == "cla_starts per 10,000 child_population"
+    for estimate in (
+        lambda panel: we.did.callaway_santanna(panel).aggregate("simple").overall,
+        lambda panel: we.did.two_way_fixed_effects(panel).overall,
+        lambda panel: we.did.imputation(panel).overall,
+        lambda panel: we.did.extended_twfe(panel, family="poisson").overall,
+    ):
+        first, second = estimate(one), estimate(many)
+        assert second.estimate == pytest.approx(1e4 * first.estimate, rel=1e-9)
+        assert second.se == pytest.approx(1e4 * first.se, rel=1e-9)
+        assert second.p_value == pytest.approx(first.p_value, rel=1e-9)
+    joined = we.did.merge_areas(many, {"Joined": many.units[-2:].tolist()})
+    assert joined.per == 10_000
+    np.testing.assert_allclose(joined.outcomes[:5], many.outcomes[:5], rtol=1e-13)
+    assert 0.5 < np.median(joined.outcomes[joined.units == "Joined"]) / np.median(many.outcomes[-2:]) < 2
+    with pytest.raises(we.DesignError, match="per= goes with exposure="):
+        we.Panel(data, unit="local_authority", period="year", outcome="cla_starts", per=10_000)
+
+
 def test_summary_and_plots(tmp_path):
     data = pd.read_csv(did_data.SAMPLE)
     found = we.Panel(data, unit="local_authority", period="year", outcome="cla_starts", exposure="child_population", cohort="programme_from")  # fmt: skip
     assert found.to_frame()["units"].tolist() == [6, 6, 6, 6, 129]
-    assert "Panel: cla_starts, 153 units, 10 periods, 2016 to 2025" in str(found)
+    assert "Panel: cla_starts / child_population, 153 units, 10 periods, 2016 to 2025" in str(found)
     trend, timing = found.plot(), found.plot(kind="timing")
     assert (trend.get_xlabel(), trend.get_ylabel()) == ("year", "cla_starts / child_population")
     line = next(line for line in trend.lines if line.get_label().startswith("never treated"))

@@ -104,6 +104,7 @@ def test_what_stands_beside_the_effect(run):
         (("estimator: callaway_santanna\n    few", "estimator: callaway_santanna\n    covariates: [s47_rate]\n    few"), "P06", "baseline"),
         (("estimator: callaway_santanna\n    few", "estimator: callaway_santanna\n    inference: {vcov: CR2}\n    few"), "P14", "influence"),
         (("estimator: callaway_santanna\n    few", "estimator: callaway_santanna\n    inference: {draws: 999}\n    few"), "P14", "go together"),
+        (("estimator: callaway_santanna\n    few", "estimator: callaway_santanna\n    per: 10000\n    few"), "P14", "no exposure"),
         (("honest: relative_magnitudes, ", ""), "P14", "honest intervals"),
         (("    exposure: child_population\n", "    exposure: children\n"), "P02", "children"),
         (("    family: poisson\n    exposure: child_population\n", ""), "P09", "unequal size"),

@@ -97,7 +97,7 @@ class BaconDecomposition(Rendered):
                 ax.plot(weight, value, marker, color=colour, markersize=6, alpha=0.85, label=kind)
         ax.axhline(self.overall.estimate, color="#4d5b68", linewidth=1.0, linestyle=(0, (4, 3)), zorder=0)
         ax.set_xlabel("weight in two-way fixed effects")
-        ax.set_ylabel(f"effect on {self.panel.columns['outcome']} in the comparison")
+        ax.set_ylabel(f"effect on {self.panel.measure} in the comparison")
         ax.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2)
         return ax
 

@@ -256,12 +256,11 @@ class CallawaySantAnna(Rendered):
     @cached_property
     def shared(self) -> dict[str, Any]:
         """Fields that all estimates share."""
-        outcome, exposure = self.panel.columns["outcome"], self.panel.columns["exposure"]
         rows = int((self.panel.cells.n if self.panel.cross_sections else self.panel.observed).sum()) - self.unused
         by_row = self.panel.cross_sections and not self.panel.clustered
         return {
             "scale": "mean_difference",
-            "units": f"{outcome} / {exposure}" if exposure else str(outcome),
+            "units": self.panel.measure,
             "method": self.method,
             "n": rows,
             "n_clusters": None if by_row else self.panel.n_clusters,

@@ -103,5 +103,5 @@ class Check(Rendered):
             tick.set_parse_math(False)
         ax.set_ylim(-0.6, len(self.estimates) - 0.4)
         ax.set_ylabel(self.key.replace("_", " "))
-        ax.set_xlabel(f"effect on {self.panel.columns['outcome']} ({100 * self.overall.level:g}% interval)")
+        ax.set_xlabel(f"effect on {self.panel.measure} ({100 * self.overall.level:g}% interval)")
         return ax

@@ -116,7 +116,7 @@ class Comparison(Rendered):
         joins = int((panel.adopted < panel.n_periods).sum())
         count = int((panel.cohorts < panel.n_periods).sum())
         return (
-            f"Effect on {panel.columns['outcome']}: {panel.n_units:,} units, {joins:,} of them treated in "
+            f"Effect on {panel.measure}: {panel.n_units:,} units, {joins:,} of them treated in "
             f"{count} cohort{'s' * (count != 1)}, {panel.n_periods} periods"
         )
 

@@ -46,7 +46,7 @@ def plot_comparison(found: Comparison, ax: Axes | None = None) -> Axes:
     ax.axvline(0.0, color="0.6", linewidth=0.8, zorder=0)
     ax.set_yticks(places, labels)
     ax.set_ylim(-0.6, len(labels) - 0.4)
-    ax.set_xlabel(f"effect on {found.panel.columns['outcome']} ({100 * found.overall.level:g}% interval)")
+    ax.set_xlabel(f"effect on {found.panel.measure} ({100 * found.overall.level:g}% interval)")
     return ax
 
 
@@ -69,6 +69,6 @@ def plot_events(found: Comparison, ax: Axes | None = None) -> Axes:
     ax.axhline(0.0, color="0.6", linewidth=0.8, zorder=0)
     ax.axvline(-0.5, color="0.6", linewidth=0.8, linestyle=":", zorder=0)
     ax.set_xlabel("periods since treatment began")
-    ax.set_ylabel(f"effect on {found.panel.columns['outcome']} (95% intervals)")
+    ax.set_ylabel(f"effect on {found.panel.measure} (95% intervals)")
     ax.legend(frameon=False, fontsize=8)
     return ax

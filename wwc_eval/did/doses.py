@@ -154,7 +154,6 @@ def dose(
     at = np.where(rows.treated, doses[rows.unit] - mean, 0.0)
     fit = _fit(panel, rows, {"treated": rows.treated.astype(float), "dose": at}, vcov, level)
     method = f"Changes against never-treated units by {name}, least squares, {vcov} clustered errors"
-    outcome = str(panel.columns["outcome"])
     count = len(np.unique(panel.clusters[rows.mine]))
     warned = (
         (f"{count} treated clusters: errors with so few are rough; see we.did.few_treated for the level.",)
@@ -163,11 +162,15 @@ def dose(
     )
     shared = {"method": method, "citation": CITATION, "n": len(rows.unit), "n_clusters": panel.n_clusters}
     overall = fit.estimates["treated"].replace(
-        term=f"effect at mean {name} {mean:.3g}", units=outcome, scale="mean_difference", warnings=warned, **shared
+        term=f"effect at mean {name} {mean:.3g}",
+        units=panel.measure,
+        scale="mean_difference",
+        warnings=warned,
+        **shared,
     )
     slope = fit.estimates["dose"].replace(
         term=f"slope of the effect by {name}",
-        units=f"{outcome} for one unit of {name}",
+        units=f"{panel.measure} for one unit of {name}",
         scale="slope",
         warnings=warned,
         **shared,
@@ -299,7 +302,7 @@ def _by_group(
         found.append(
             fit.estimates[f"group{k}"].replace(
                 term=f"{name} {mine.min():.3g} to {mine.max():.3g} ({len(mine)} units)",
-                units=str(panel.columns["outcome"]),
+                units=panel.measure,
                 scale="mean_difference",
                 method=f"Changes against never-treated units in groups of {name}, {vcov} clustered errors",
                 citation=CITATION,

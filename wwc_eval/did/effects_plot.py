@@ -65,7 +65,7 @@ def _words(result: DidResult) -> str:
     """What the axis of the effects shows."""
     what = {"rate_ratio": "rate ratio of", "rate_difference": "difference in the rate of"}
     words = what.get(result.overall.scale, "effect on")
-    return f"{words} {result.panel.columns['outcome']} ({100 * result.overall.level:g}% interval)"
+    return f"{words} {result.panel.measure} ({100 * result.overall.level:g}% interval)"
 
 
 def _axes(ax: Axes | None) -> Axes:

@@ -31,7 +31,7 @@ def plot_reassigned(result: FewTreated, ax: Axes | None = None) -> Axes:
     ax.axvline(test.statistic, color="#D55E00", linewidth=2.0)
     ax.axvline(-test.statistic, color="#D55E00", linewidth=1.2, linestyle=":")
     label = "effect over its error" if studentised else "effect"
-    ax.set_xlabel(f"{label} on {result.panel.columns['outcome']} had others been treated (line: actual)")
+    ax.set_xlabel(f"{label} on {result.panel.measure} had others been treated (line: actual)")
     ax.set_ylabel("reassignments")
     ax.set_title(p_words(test.p_value), loc="left", fontsize=10)
     return ax
@@ -45,5 +45,5 @@ def _by_method(result: FewTreated, ax: Axes) -> Axes:
         ax.plot([item.estimate], [place], "o", color="#0072B2")
     ax.axvline(0.0, color="0.6", linewidth=0.8)
     ax.set_yticks(places, list(result.methods))
-    ax.set_xlabel(f"effect on {result.panel.columns['outcome']} ({100 * result.overall.level:g}% interval)")
+    ax.set_xlabel(f"effect on {result.panel.measure} ({100 * result.overall.level:g}% interval)")
     return ax

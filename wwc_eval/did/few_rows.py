@@ -102,7 +102,7 @@ class Asked:
             "term": "treated",
             "estimate": self.statistic.estimate,
             "level": self.level,
-            "units": str(sample.panel.columns["outcome"]),
+            "units": sample.panel.measure,
             "n": sample.n_cells,
             "n_clusters": len(self.statistic.codes),
             "method": f"{method}; effect by {what}",

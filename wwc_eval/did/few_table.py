@@ -97,7 +97,7 @@ class FewTreated(Rendered):
 
     def _title(self) -> str:
         count = "1 treated cluster" if self.n_treated == 1 else f"{self.n_treated:,} treated clusters"
-        return f"Effect of treatment on {self.panel.columns['outcome']}: {count} of {self.n_clusters:,}"
+        return f"Effect of treatment on {self.panel.measure}: {count} of {self.n_clusters:,}"
 
     def _notes(self) -> tuple[str, ...]:
         said = [

@@ -173,7 +173,7 @@ def interrupted_time_series(
     method = f"{'Controlled i' if data.controlled else 'I'}nterrupted time series{seasonal}, {how}"
     shared = {
         "level": level,
-        "units": str(panel.columns["outcome"]),
+        "units": panel.measure,
         "method": method,
         "n": len(data.times),
         "citation": CITATION,
@@ -385,4 +385,4 @@ def _table(panel: Panel, data: _Data, design: Floats, fits: Mapping[str, SeriesF
         *(Column(name=name, kind="number") for name in ("treated", "controls", "fitted")),
         Column(name="expected_without", label="expected without treatment", kind="number"),
     ]
-    return Table(rows, columns, title=f"Series of {shown(panel.columns['outcome'])}")
+    return Table(rows, columns, title=f"Series of {shown(panel.measure)}")

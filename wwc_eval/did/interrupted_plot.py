@@ -52,6 +52,6 @@ def plot_interrupted(result: InterruptedTimeSeries, ax: Axes | None = None) -> A
     step = max(1, len(rows) // 8)
     ax.set_xticks(events[::step], [str(row["period"]) for row in rows[::step]])
     ax.set_xlabel(str(result.panel.columns["period"]))
-    ax.set_ylabel(str(result.panel.columns["outcome"]))
+    ax.set_ylabel(result.panel.measure)
     ax.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2)
     return ax

@@ -96,7 +96,7 @@ def _estimate(panel: Panel, statistic: Statistic, level: float, term: str) -> Es
     counted = "1 treated cluster" if statistic.n_treated == 1 else f"{statistic.n_treated} treated clusters"
     return Estimate(
         **{**blank, "term": term, "estimate": statistic.estimate, "level": level},
-        units=str(panel.columns["outcome"]),
+        units=panel.measure,
         n=statistic.sample.n_cells,
         n_clusters=len(statistic.codes),
         method=f"Effect by {what}; no conventional interval with {counted}",

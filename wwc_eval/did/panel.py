@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wwc_eval.did.panel_faults import Faults
-from wwc_eval.errors import DataError, DesignError, Problem, did_you_mean, shown
+from wwc_eval.errors import DataError, DesignError, Problem, check_number, did_you_mean, shown
 from wwc_eval.table import Grid, Rendered, Table
 
 if TYPE_CHECKING:
@@ -57,6 +57,8 @@ class Panel(Rendered):
         Without ``cohort`` and ``treated`` no unit is treated (see :meth:`with_adopted`).
     exposure : str, optional
         Column of the denominator, such as children in the area; the outcome is then the rate ``count / exposure``.
+    per : float
+        Units of exposure that rates are for: 10,000 gives rates per 10,000 children.
     weights : str, optional
         Column of weights, positive; rows of weight 0 are left out.
     cluster : str, optional
@@ -71,7 +73,7 @@ class Panel(Rendered):
     outcomes : ndarray, shape (n, T)
         Outcome, or rate; missing where the cell is.
     counts, exposures : ndarray, shape (n, T), or None
-        Numerator and denominator of a rate.
+        Numerator and denominator of a rate, the latter in units of ``per``.
     adopted : ndarray of int, shape (n,)
         Position in ``periods`` of the first treated period; T where the unit is not treated within the panel.
     weights : ndarray, shape (n,)
@@ -126,6 +128,7 @@ class Panel(Rendered):
     findings: tuple[Problem, ...]
     columns: Mapping[str, str | None]
     scale: PeriodScale
+    per: float
     rows: Ints | None
     source: Any
 
@@ -139,6 +142,7 @@ class Panel(Rendered):
         cohort: str | None = None,
         treated: str | None = None,
         exposure: str | None = None,
+        per: float = 1,
         weights: str | None = None,
         cluster: str | None = None,
     ) -> None:
@@ -146,25 +150,24 @@ class Panel(Rendered):
         from wwc_eval.did.panel_building import cross_section_fields, panel_fields
         from wwc_eval.did.panel_columns import check_columns
 
-        columns = {
-            "unit": unit,
-            "period": period,
-            "outcome": outcome,
-            "cohort": cohort,
-            "treated": treated,
-            "exposure": exposure,
-            "weights": weights,
-            "cluster": cluster,
-        }
+        columns = {"unit": unit, "period": period, "outcome": outcome, "cohort": cohort}
+        columns |= {"treated": treated, "exposure": exposure, "weights": weights, "cluster": cluster}
         if period is None or outcome is None:
             raise DesignError("a panel needs period= and outcome=", fix="name both columns")
+        check_number("per", per, above=0)
+        if per != 1 and exposure is None:
+            raise DesignError("per= goes with exposure=", fix="name the exposure of the count, or leave per= out")
         frame = as_pandas(data, "data")
         check_columns(frame, columns)
         if not len(frame):
             raise DataError("the data have no rows", fix="give one row for each unit and period")
         faults = Faults()
         fields = (panel_fields if unit is not None else cross_section_fields)(frame, columns, faults)
-        self._set({**fields, "findings": tuple(faults.findings), "columns": MappingProxyType(columns)})
+        if fields["exposures"] is not None:
+            fields |= {"outcomes": fields["outcomes"] * per, "exposures": fields["exposures"] / per}
+        self._set(
+            {**fields, "per": float(per), "findings": tuple(faults.findings), "columns": MappingProxyType(columns)}
+        )
 
     def _set(self, fields: Mapping[str, Any]) -> None:
         for name, value in fields.items():
@@ -180,6 +183,13 @@ class Panel(Rendered):
         """Read-only mappings do not pickle; panels must (joblib workers)."""
         fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return _rebuild, ({**fields, "columns": dict(self.columns)},)
+
+    @property
+    def measure(self) -> str:
+        """What one number of the outcome is: its column, or the rate in words."""
+        from wwc_eval.did.panel_views import measure
+
+        return measure(self)
 
     @property
     def n_units(self) -> int:

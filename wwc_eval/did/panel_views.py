@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wwc_eval.errors import DesignError
-from wwc_eval.table import Column, Table
+from wwc_eval.table import Column, Table, format_count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,7 +44,7 @@ def summary(panel: Panel) -> Table:
     columns = [Column(name="cohort"), *(Column(name=name, kind="count") for name in list(rows[0])[1:])]
     first, last = panel.period_label(0), panel.period_label(panel.n_periods - 1)
     kind = "Repeated cross-sections" if panel.cross_sections else "Panel"
-    title = f"{kind}: {panel.columns['outcome']}, {panel.n_units:,} units, {panel.n_periods} periods, {first} to {last}"
+    title = f"{kind}: {panel.measure}, {panel.n_units:,} units, {panel.n_periods} periods, {first} to {last}"
     return Table(rows, columns, title=title, notes=tuple(one.message for one in panel.findings))
 
 
@@ -96,13 +96,18 @@ def trends(panel: Panel, ax: Axes | None = None) -> Axes:
             ax.axvline(float(middle), color=colour, lw=0.9, ls=":")
     _label_periods(panel, ax, panel.times)
     ax.yaxis.set_major_locator(MaxNLocator(6))
-    rate = panel.exposures is not None
-    ax.set_ylabel(
-        f"{panel.columns['outcome']} / {panel.columns['exposure']}" if rate else f"mean {panel.columns['outcome']}"
-    )
+    ax.set_ylabel(panel.measure if panel.exposures is not None else f"mean {panel.measure}")
     columns = min(len(panel.cohorts), 5)
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns, frameon=False, fontsize="small")
     return ax
+
+
+def measure(panel: Panel) -> str:
+    """What one number of the outcome is, in words: ``starts per 10,000 children``."""
+    outcome, exposure = str(panel.columns["outcome"]), panel.columns["exposure"]
+    if exposure is None:
+        return outcome
+    return f"{outcome} / {exposure}" if panel.per == 1 else f"{outcome} per {format_count(panel.per)} {exposure}"
 
 
 def timing(panel: Panel, ax: Axes | None = None) -> Axes:

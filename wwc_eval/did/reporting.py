@@ -27,7 +27,7 @@ def shared_fields(
     return {
         "method": method,
         "citation": citation,
-        "units": str(sample.panel.columns["outcome"]) if scale == "coefficient" else "",
+        "units": sample.panel.measure if scale == "coefficient" else "",
         "scale": scale,
         "n": sample.n_cells,
         "n_clusters": n_clusters,

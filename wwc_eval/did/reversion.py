@@ -120,7 +120,7 @@ class RegressionToMean(Rendered):
         means = _mean(np.stack([np.where(events == at, gaps, np.nan).ravel() for at in every.tolist()]))
         ax.plot(every, means, "o-", color="#D55E00", markersize=3.5, label="mean of joiners", zorder=2)
         ax.set_xlabel("periods since joining (shaded: the window)")
-        ax.set_ylabel(f"{self.panel.columns['outcome']} less national trend\nand own mean before")
+        ax.set_ylabel(f"{self.panel.measure} less national trend\nand own mean before")
         ax.legend(frameon=False)
         return ax
 
@@ -205,7 +205,7 @@ def regression_to_mean(
         "n_clusters": len(statistic.codes),
         "citation": CITATION,
     }
-    shared["units"] = f"{panel.columns['outcome']} a period"
+    shared["units"] = f"{panel.measure} a period"
     blank: dict[str, Any] = dict.fromkeys(("se", "df", "ci_low", "ci_high"), math.nan)
     overall = Estimate(
         **blank, term="slope before joining", estimate=tested.statistic, statistic=tested.statistic,

@@ -245,7 +245,7 @@ def _synthetic(
         "times": panel.times,
         "name": "Synthetic difference-in-differences" if synthetic_did else "Synthetic control",
         "shared": {
-            "units": str(panel.columns["outcome"]),
+            "units": panel.measure,
             "n": panel.outcomes.size,
             "n_clusters": panel.n_units,
             "citation": CITED_DID if synthetic_did else CITED_CONTROL,

@@ -55,7 +55,7 @@ def plot_series(result: SyntheticResult, ax: Axes | None, cohort: Any) -> Axes:
     step = max(1, len(rows) // 8)
     ax.set_xticks(places[::step], [str(row["period"]) for row in rows[::step]])
     ax.set_xlabel(str(result.panel.columns["period"]))
-    ax.set_ylabel(str(result.panel.columns["outcome"]))
+    ax.set_ylabel(result.panel.measure)
     ax.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0.0, 1.0))
     return ax
 
@@ -80,6 +80,6 @@ def plot_placebos(result: SyntheticResult, ax: Axes | None) -> Axes:
     ax.axhline(0.0, color=QUIET, linewidth=0.9, zorder=2)
     ax.axvline(-0.5, color=QUIET, linestyle=(0, (1, 2)), linewidth=1.0, zorder=2)
     ax.set_xlabel("periods since the first treated period")
-    ax.set_ylabel(f"gap to the synthetic control ({result.panel.columns['outcome']})")
+    ax.set_ylabel(f"gap to the synthetic control ({result.panel.measure})")
     ax.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2)
     return ax

@@ -201,4 +201,4 @@ def _means(sample: Sample) -> Table:
     ]
     columns = [Column(name="group"), Column(name="units", kind="count")]
     columns += [Column(name=name, kind="number") for name in ("before", "after", "change")]
-    return Table(rows, columns, title=f"Mean {sample.panel.columns['outcome']} before and after")
+    return Table(rows, columns, title=f"Mean {sample.panel.measure} before and after")

@@ -99,6 +99,7 @@ class DidAnalysis(AnalysisFields):
     )
     family: Literal["gaussian", "poisson"] = "gaussian"
     exposure: ColumnName | None = Field(None, description="Exposure of a count, such as the child population")
+    per: float = Field(1, gt=0, description="Units of exposure that rates are for: 10000 for rates per 10,000 children")
     weights: ColumnName | None = Field(None, description="Weight of each unit")
     inference: DidInference = DidInference()
     few_treated: FewTreatedInference | None = Field(
@@ -193,6 +194,13 @@ class DidAnalysis(AnalysisFields):
                     + (" without covariates" if name == "adjustment" and own else ""),
                     fix=f"remove {name}, or choose another estimator",
                 )
+        if self.per != 1 and self.exposure is None:
+            yield Finding(
+                code="P14",
+                path=("per",),
+                message="per is for rates, and no exposure is named",
+                fix="name the exposure:, or remove per",
+            )
         yield from self._inference_findings(own=own)
 
     def _inference_findings(self, *, own: bool) -> Iterator[Finding]:
@@ -282,6 +290,7 @@ class DidAnalysis(AnalysisFields):
             outcome=context.outcome.name,
             cohort=context.panel.cohort,
             exposure=self.exposure,
+            per=self.per,
             weights=self.weights,
             cluster=self.cluster or (context.unit_column if whole else None),
         )
