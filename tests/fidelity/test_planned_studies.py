@@ -310,6 +310,10 @@ def test_what_is_not_declared_or_cannot_be_joined_is_refused():
         scores.link("y ~ age", data.assign(composite=1))
     with pytest.raises(DesignError, match="does nothing"):
         scores.link("y ~ age", data, analyses="cace_iv", family="binomial")
+    late = data.assign(late=(data["y"] > data["y"].median()).astype(int))
+    mixed = scores.link("late ~ age", late, analyses=["dose_response", "cace_iv"], family="binomial")
+    assert mixed["dose_response"].estimates[0].scale == "log_odds"
+    assert any("cace_iv: differences on the outcome's own scale" in note for note in mixed.notes)
     by_worker = scores.link("y ~ age", data.drop(columns="case"), analyses="dose_response")
     assert "that of the worker" in by_worker.notes[0]
     words = data.assign(drawn=np.where(data["drawn"] == 1, "programme", "usual"))

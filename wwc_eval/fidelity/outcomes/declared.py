@@ -126,6 +126,11 @@ def declared_links(
     notes = [f"Fidelity ({plan.exposure}) is that of the {unit}: {known:,} of {len(frame):,} rows have it."]
     if "cace_iv" in chosen:
         notes.append(AS_RATED)
+    linear = [name for name in chosen if name not in WITH_FAMILY]
+    if family != "gaussian" and linear:
+        notes.append(
+            f"{', '.join(linear)}: differences on the outcome's own scale; family == '{family}' is of the others."
+        )
     return DeclaredLinks(results=results, title=f"Outcomes and fidelity: {formula}", notes=tuple(notes))
 
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from wwc_eval.errors import DesignError, FormulaError, check_number
+from wwc_eval.errors import DataError, DesignError, FormulaError, Place, check_number
 from wwc_eval.estimate import Estimate, Estimates
 from wwc_eval.fidelity.outcomes.link import OutcomeLink, arm_of, columns_of, numbers_of
+from wwc_eval.fidelity.outcomes.score_error import Attenuation, attenuation, corrected, errors_of
 from wwc_eval.table import Column, Table
 
 __all__ = ["dose_response"]
@@ -20,7 +21,15 @@ CLAIMS = (
     "Cannot claim: that raising fidelity would change outcomes. Fidelity was not allocated: easier cases, better-staffed teams "
     "and better-led local authorities may have both higher fidelity and better outcomes. High- and low-fidelity implementers must "
     "never be compared as if they had been randomised; for a causal figure see complier_effect, and principal_score_effects "
-    "with its assumption."
+    "with its assumption. "
+)
+KNOWN = (
+    "Taken as known: the scores. Unsystematic error in scores as rated draws the slope towards 0; reliability= or score_se= "
+    "corrects it. Scores shrunken as FidelityScores gives them need no such correction."
+)
+CORRECTED = (
+    "Taken as known: that errors of the scores are unsystematic (classical) and have nothing to do with the outcome but through what "
+    "practice was truly like: raters did not know it. The curvature and the means along fidelity are of scores as rated."
 )
 WARNING = "Dose-response is an association, not an effect: fidelity was not allocated."
 
@@ -35,6 +44,8 @@ def dose_response(
     family: str = "gaussian",
     arms: Sequence[Any] | None = None,
     levels: Mapping[str, Sequence[Any]] | None = None,
+    reliability: float | Estimate | None = None,
+    score_se: str | float | None = None,
     level: float = 0.95,
 ) -> OutcomeLink:
     """How outcomes go with fidelity, given covariates; straight, and bent.
@@ -57,6 +68,12 @@ def dose_response(
         The two arms, the reference first.
     levels : mapping, optional
         Levels of factors among the covariates.
+    reliability : float or Estimate, optional
+        Reliability of the scores *as rated*, among the rows analysed: the share of their variance that is not error, such as
+        an ICC of as many ratings as a score has. An estimate (:func:`intraclass_correlation`) brings its error. Adds the
+        slope corrected for it.
+    score_se : str or float, optional
+        Instead: standard error of each score (a column, in points), or the same for all.
     level : float
         Coverage.
 
@@ -64,20 +81,27 @@ def dose_response(
     -------
     OutcomeLink
         Terms: ``<fidelity>`` (per standard deviation of fidelity; on the link's scale) and ``<fidelity>: curvature`` (of the
-        model with a square, per squared standard deviation; far from 0 a straight line misleads).
+        model with a square, per squared standard deviation; far from 0 a straight line misleads). With ``reliability`` or
+        ``score_se`` also ``<fidelity>: corrected for error``, per standard deviation of scores as rated; its ``details`` hold
+        the ``attenuation``.
         ``tables["quantiles"]`` holds the adjusted mean outcome at five quantiles of fidelity.
 
     Raises
     ------
     DesignError
-        If fidelity does not vary, or has too few values to bend (then only the slope is given, and said).
+        If fidelity does not vary, or error leaves too little of its variance to correct for, or the error is given twice.
     FormulaError
         If the formula already holds fidelity.
 
     Notes
     -----
-    Formula: ``g(E y) = covariates + b f`` and ``+ c f^2`` with f in standard deviations. Sources: as for
-    :func:`regression`; on why this is no effect, Hulleman and Cordray (2009), doi:10.1080/19345740802539325.
+    Formula: ``g(E y) = covariates + b f`` and ``+ c f^2`` with f in standard deviations. Corrected by regression calibration:
+    ``b / a`` with ``a = (v - e) / v``, e the error variance and v the variance of scores given the covariates; its error by
+    the delta method from those of b and a. For classical error that does not depend on the outcome; exact in
+    expectation for ``gaussian``, approximate else. With two values of fidelity there is no curvature, and this is said. Sources: as for
+    :func:`regression`; Carroll and others (2006), doi:10.1201/9781420010138; Rosner, Spiegelman and Willett (1990),
+    doi:10.1093/oxfordjournals.aje.a115715; on why this is no effect, Hulleman and Cordray (2009),
+    doi:10.1080/19345740802539325.
 
     Examples
     --------
@@ -93,6 +117,7 @@ def dose_response(
     from wwc_eval.inference.regression import regression
 
     check_number("level", level, above=0, below=1)
+    _check_error(reliability, score_se)
     parsed = parse_formula(formula)
     if fidelity in parsed.columns:
         raise FormulaError(
@@ -123,6 +148,19 @@ def dose_response(
     }
     straight = regression(f"{parsed.text} + {name}", frame, **options)
     rows = [_renamed(straight.estimates[name], fidelity, f" per standard deviation ({sd:.3g})")]
+    known = reliability is None and score_se is None
+    if not known:
+        found = _attenuation(
+            straight,
+            frame.assign(**{name: scores}),
+            name=name,
+            reliability=reliability,
+            score_se=score_se,
+            cluster=cluster,
+            fidelity=fidelity,
+        )
+        rows.append(corrected(rows[0], found, f"{fidelity}: corrected for error", family))
+        notes.append(f"Error leaves {found.factor:.2f} of the variance of {fidelity} given the covariates.")
     if len(np.unique(seen)) > 2:
         bent = regression(f"{parsed.text} + {name} + {name}^2", frame, **options)
         square = [term for term in bent.terms if term.startswith(name) and term != name]
@@ -137,10 +175,49 @@ def dose_response(
     notes.append(f"Mean of {fidelity} {centre:.3g}, standard deviation {sd:.3g}.")
     return OutcomeLink(
         estimates=Estimates(rows, title=title, notes=[WARNING]),
-        claims=CLAIMS,
+        claims=CLAIMS + (KNOWN if known else CORRECTED),
         tables={"quantiles": table},
         notes=tuple(notes),
         details={"mean": centre, "sd": sd},
+    )
+
+
+def _check_error(reliability: float | Estimate | None, score_se: str | float | None) -> None:
+    if reliability is not None and score_se is not None:
+        raise DesignError("reliability and score_se both say how much error scores have", fix="give one of them")
+    if reliability is not None:
+        value = reliability.estimate if isinstance(reliability, Estimate) else reliability
+        check_number("reliability", value, above=0, at_most=1)
+
+
+def _attenuation(
+    fit: Any,
+    frame: Any,
+    *,
+    name: str,
+    reliability: float | Estimate | None,
+    score_se: str | float | None,
+    cluster: str | None,
+    fidelity: str,
+) -> Attenuation:
+    """Attenuation among the rows that the slope is of."""
+    info = fit.design_info
+    kept = [place for place, term in enumerate(info.terms) if term != name]
+    groups = np.arange(len(info.rows)) if cluster is None else frame[cluster].to_numpy()[info.rows]
+    errors = None if score_se is None else errors_of(frame, score_se)[info.rows]
+    if errors is not None and np.isnan(errors).any():
+        raise DataError(
+            f"{int(np.isnan(errors).sum()):,} rows have a score and no standard error",
+            place=Place(column=str(score_se)),
+            fix="give each score its error, or reliability= in place of them",
+        )
+    return attenuation(
+        frame[name].to_numpy()[info.rows],
+        info.X[:, kept],
+        np.unique(groups, return_inverse=True)[1],
+        reliability=reliability,
+        score_se=errors,
+        name=fidelity,
     )
 
 

@@ -17,6 +17,7 @@ CLAIMS = (
     "Can claim: whether the difference between the arms was larger where fidelity was higher. "
     "Cannot claim: that fidelity made it larger. The arms were allocated, fidelity was not: what goes with high fidelity "
     "(leadership, staffing, need) may moderate the effect instead. "
+    "Taken as known: the scores. Unsystematic error in them draws the interaction towards 0. "
 )
 BEFORE = "Fidelity was measured before allocation, so the effect at each value of it is an effect of the arm."
 AFTER = (

@@ -22,7 +22,9 @@ CLAIMS = (
     "Can claim: the effect of the arm on those who would have had high (low) fidelity in it, if the arm was allocated at random "
     "and the covariates explain all that high- and low-fidelity units would have differed in without the programme (principal "
     "ignorability). That cannot be tested: the sensitivity table shows how fast the answer moves when it fails. "
-    "Cannot claim: that raising the fidelity of low-fidelity units would give them the effect of the high."
+    "Cannot claim: that raising the fidelity of low-fidelity units would give them the effect of the high. "
+    "Taken as known: on which side of the threshold each unit lies. Error in the scores mixes the two groups and draws their effects "
+    "together."
 )
 RATIOS = (0.8, 0.9, 1.0, 1.1, 1.25)
 UNBALANCED = 0.1
@@ -46,7 +48,8 @@ def principal_score_effects(
     Parameters
     ----------
     formula : str
-        Outcome, and the covariates that predict fidelity: ``"score ~ age + baseline + caseload"``.
+        Outcome, and the covariates that predict fidelity: ``"score ~ age + baseline + caseload"``. Means are compared whatever
+        the outcome: effects are risk differences where it is 0/1, and differences of mean counts where it is a count.
     data : DataFrame
         One row a unit of both arms. Fidelity is needed in the programme arm only.
     arm, fidelity : str
@@ -76,7 +79,8 @@ def principal_score_effects(
     DataError
         If the outcome is not numbers, or fidelity is missing throughout the programme arm.
     DesignError
-        If fewer than 5 programme units are high, or low, or the covariates separate them wholly.
+        If fewer than 5 programme units are high, or low, or the covariates separate them wholly, or the outcome is
+        ``successes / trials``.
 
     Notes
     -----
@@ -110,6 +114,11 @@ def principal_score_effects(
     if cluster is not None:
         unknown |= frame[cluster].isna().to_numpy()
     design = parsed.design(frame, levels=dict(levels or {}))
+    if design.trials is not None:
+        raise DesignError(
+            "the outcome is 'successes / trials', and principal scores compare means of units",
+            fix="give one row a trial with an outcome of 0 or 1, or the share as a column of its own",
+        )
     kept = ~unknown[design.rows]
     rows = design.rows[kept]
     X, y, z = design.X[kept], design.y[kept], side[rows]
