@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import wwc_eval as we
-from wwc_eval.errors import DesignError
+from wwc_eval.errors import DataError, DesignError
 
 ROLES = {"unit": "la", "period": "year", "outcome": "rate", "cohort": "joined"}
 
@@ -320,3 +320,43 @@ def test_a_cohort_whose_cells_cannot_be_imputed_has_no_slope_of_its_own():
     kept = data[~((data["la"] == "LA000") & (data["year"] == 2012))]
     found = we.did.extended_twfe(panel(kept), covariates="need")
     assert math.isfinite(found.overall.estimate)
+
+
+# --- labels and columns
+
+
+def refused(data=None, **options):
+    with pytest.raises(DataError) as caught:
+        panel(data, **options)
+    return caught.value.problems
+
+
+@pytest.mark.parametrize("mark", ["-", "/", "\u2013"])
+def test_years_of_two_figures_are_read_with_any_dash(mark):
+    data = frame()
+    data["year"] = [f"{year}{mark}{(year + 1) % 100:02d}" for year in data["year"]]
+    assert panel(data).adopted.tolist() == panel().adopted.tolist()
+
+
+def test_a_blank_unit_is_missing():
+    data = frame()
+    data.loc[[3, 4], "la"] = " "
+    found = refused(data)
+    assert [problem.place.row for problem in found] == [5, 6]
+    assert {problem.message for problem in found} == {"the unit is missing"}
+
+
+@pytest.mark.parametrize("role", ["unit", "period", "cohort", "exposure", "cluster"])
+def test_one_column_is_not_the_outcome_and_something_else(role):
+    found = refused(outcome="size", **{role: "size"})
+    assert any(f"outcome and {role} are both 'size'" in problem.message for problem in found)
+
+
+def test_weights_that_are_all_zero_are_the_fault_of_the_weights():
+    found = refused(frame().assign(w=0.0), weights="w")
+    assert "every weight is 0" in found[0].message
+
+
+def test_treatment_in_words_is_told_how_to_be_written():
+    data = frame().assign(on=lambda d: np.where(d["joined"] > 0, "yes", "no"))
+    assert "1 for treated" in refused(data, cohort=None, treated="on")[0].fix

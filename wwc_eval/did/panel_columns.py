@@ -19,6 +19,10 @@ __all__ = ["check_columns", "kept", "numbers_of"]
 
 Floats = NDArray[np.float64]
 LARGEST = 1e100
+TEXT_FIXES = {"treatment": "write 1 for treated and 0 for not treated", "weight": "correct the rows"}
+"""What to do about text where a blank would not do."""
+APART = ("unit", "period", "cohort", "treated", "exposure", "cluster")
+"""Roles that the column of the outcome cannot have as well."""
 
 
 def check_columns(frame: pd.DataFrame, named: Mapping[str, str | None]) -> None:
@@ -52,6 +56,17 @@ def check_columns(frame: pd.DataFrame, named: Mapping[str, str | None]) -> None:
                     message=f"{argument}: the data have {have.count(name)} columns '{name}'",
                     place=Place(column=name),
                     fix="give each column its own name",
+                )
+            )
+    for first, second in (*(("outcome", role) for role in APART), ("unit", "period")):
+        name = named.get(first)
+        if name is not None and name == named.get(second):
+            problems.append(
+                Problem(
+                    message=f"{first} and {second} are both '{name}'",
+                    place=Place(column=str(name)),
+                    rule="they are different things",
+                    fix=f"name the column of each: {first}=..., {second}=...",
                 )
             )
     if problems:
@@ -126,7 +141,7 @@ def _from_text(series: pd.Series, column: str, faults: Faults, what: str) -> Flo
             wrong,
             column=column,
             values=[cells[index] for index in wrong],
-            fix="correct the rows, or leave the cells blank",
+            fix=TEXT_FIXES.get(what, "correct the rows, or leave the cells blank"),
         )
     if symbols:
         counts = listed(f"{count:,} x {symbol}" for symbol, count in sorted(symbols.items()))

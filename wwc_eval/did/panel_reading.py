@@ -33,16 +33,14 @@ Floats = NDArray[np.float64]
 def sorted_codes(frame: pd.DataFrame, column: str, faults: Faults, *, what: str) -> tuple[NDArray[Any], Ints]:
     """Distinct labels in order (numbers by size, text by code points), and the code of each row; -1 is missing."""
     found = group_values(frame[column])
-    if (found.codes < 0).any():
-        faults.rows(
-            f"the {what} is missing",
-            np.flatnonzero(found.codes < 0),
-            column=column,
-            fix="fill it in, or drop the rows",
-        )
     labels = np.asarray(found.labels)
+    blank: list[int] = []
     if labels.dtype.kind not in "iufM":
         labels = np.asarray(found.labels, dtype=object)
+        blank = [index for index, label in enumerate(labels) if isinstance(label, str) and not label.strip()]
+    missing = np.flatnonzero((found.codes < 0) | np.isin(found.codes, blank))
+    if missing.size:
+        faults.rows(f"the {what} is missing", missing, column=column, fix="fill it in, or drop the rows")
     try:
         order = np.argsort(labels, kind="stable")
     except TypeError:
@@ -169,6 +167,8 @@ def read_weights(
         if rows.size:
             faults.rows(message, rows, column=column, values=weights[rows], fix="correct the rows")
     none = (weights == 0) & ~np.isnan(outcome)
+    if none.any() and not (weights > 0).any():
+        faults.add("every weight is 0, which leaves no row", column=column, fix="name another column of weights")
     if none.any():
         faults.note(f"{int(none.sum()):,} rows of weight 0 are left out", column=column, code="weights")
         outcome = np.where(none, np.nan, outcome)
