@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from wwc_eval.errors import DataError, DesignError, check_number
+from wwc_eval.errors import DataError, DesignError, check_number, shown
 from wwc_eval.estimate import Estimate
 from wwc_eval.pilot.criterion import HEADINGS, Criterion
 from wwc_eval.pilot.decision import Decision
@@ -85,7 +85,13 @@ class ProgressionCriterion(Criterion):
             raise DesignError(
                 "icc > 0 and cluster_size == 1: one participant is like none", fix="give cluster_size"
             )
-        for shape in self.prior:
+        shapes = self.prior if isinstance(self.prior, Sequence) and not isinstance(self.prior, str) else ()
+        if len(shapes) != 2:
+            raise DesignError(
+                f"'{self.name}': prior == {shown(self.prior)}, must be a pair of numbers",
+                fix="give both shapes of the beta prior, such as (0.5, 0.5)",
+            )
+        for shape in shapes:
             check_number("prior", shape, above=0)
 
     def show(self, value: float) -> str:
@@ -187,7 +193,10 @@ class ProgressionCriterion(Criterion):
                     "successes and n are lists, and whether their rows are clusters is not said",
                     fix="name cluster=, or give their sums if participants are independent",
                 )
-            found = rate_interval(float(successes), float(n), level=level, term=self.name)  # type: ignore[arg-type]
+            x, size = (
+                each.item() if isinstance(each, np.generic | np.ndarray) else each for each in (successes, n)
+            )
+            found = rate_interval(x, size, level=level, term=self.name)  # type: ignore[arg-type]
             x, size = float(found.details["successes"]), float(found.n)
         else:
             counts, sizes = by_cluster(successes, n, cluster)
@@ -195,7 +204,7 @@ class ProgressionCriterion(Criterion):
             planned = self.icc if self.cluster_size > 1 else None
             size, how = effective_size(counts, sizes, icc=planned, level=level)
             x = found.estimate * size
-            told = f"{found.n:,} participants in {found.n_clusters:,} clusters tell as much as {size:.0f} independent ones"
+            told = f"{found.n:,} participants in {found.n_clusters:,} clusters tell as much as {size:.{int(size < 10)}f} independent ones"
             notes = (f"{told} (judged by {how}).", *found.warnings)
         a, b = self.prior[0] + x, self.prior[1] + size - x
         below = float(special.betainc(a, b, self.red)), float(special.betainc(a, b, self.green))
@@ -307,9 +316,18 @@ class MeanCriterion(Criterion):
         Raises
         ------
         DataError
-            If values are missing or fewer than two.
+            If values are no numbers, missing or fewer than two, or say nothing of their own variation.
+        DesignError
+            If there is one cluster.
         """
-        y = np.asarray(values, dtype=float)
+        import pandas as pd
+
+        try:
+            y = np.asarray(values, dtype=float)
+        except (TypeError, ValueError):
+            raise DataError(
+                f"'{self.name}': the values are not numbers", fix="declare the column as a number when it is read"
+            ) from None
         if y.ndim != 1 or len(y) < 2 or not np.isfinite(y).all():
             raise DataError(
                 f"'{self.name}': needs at least 2 values, none missing", fix="leave missing answers out"
@@ -317,6 +335,12 @@ class MeanCriterion(Criterion):
         names = np.arange(len(y)) if cluster is None else np.asarray(cluster, dtype=object)
         if names.shape != y.shape:
             raise DataError(f"cluster has shape {names.shape} and values have {y.shape}")
+        if pd.isna(names).any():
+            raise DataError("a cluster is missing", fix="name the cluster of each row, or leave the row out")
+        if np.ptp(y) == 0.0:
+            raise DataError(
+                f"'{self.name}': all values are {float(y[0]):g}", fix="report the value; there is nothing to test"
+            )
         _, codes = np.unique(names.astype(str), return_inverse=True)
         groups = int(codes.max()) + 1
         if groups < 2:
@@ -326,6 +350,11 @@ class MeanCriterion(Criterion):
         mean = float(y.mean())
         parts = np.bincount(codes, weights=y - mean)
         se = math.sqrt(groups / (groups - 1.0) * float(parts @ parts)) / len(y)
+        if se <= 1e-12 * float(np.ptp(y)):
+            raise DataError(
+                f"'{self.name}': all clusters have the mean {mean:g}, so that their variation cannot be judged",
+                fix="leave out cluster, and say that it could not be judged",
+            )
         df = groups - 1.0
         found = Estimate.from_normal(
             term=self.name,
@@ -338,10 +367,6 @@ class MeanCriterion(Criterion):
             n=len(y),
             n_clusters=None if cluster is None else groups,
         )
-        if se == 0.0:
-            raise DataError(
-                f"'{self.name}': all values are {mean:g}", fix="report the value; there is nothing to test"
-            )
         red, green = (float(special.stdtr(df, (limit - mean) / se)) for limit in (self.red, self.green))
         p_value = red if self.higher_is_better else float(special.stdtr(df, (mean - self.red) / se))
         variance = float(y.var(ddof=1))

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self
 
-from wwc_eval.errors import DesignError, check_choice, check_number, did_you_mean
+from wwc_eval.errors import DesignError, check_choice, check_number, did_you_mean, shown
 from wwc_eval.estimate import Estimate
 from wwc_eval.pilot.decision import TIERS, Decision
 from wwc_eval.table import format_percent
@@ -57,6 +57,8 @@ class Criterion:
                 f"'{self.name}': red and green are both {self.red:g}, so there is no amber",
                 fix="red is where the pilot stops, green where it goes on unchanged; leave room between them",
             )
+        if not isinstance(self.essential, bool):
+            raise DesignError(f"'{self.name}': essential == {shown(self.essential)}, must be True or False")
         check_choice("heading", self.heading, HEADINGS)
         check_choice("rule", self.rule, RULES)
         check_number("alpha", self.alpha, above=0, below=0.5)

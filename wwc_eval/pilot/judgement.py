@@ -15,6 +15,8 @@ from wwc_eval.table import Column, Grid, Rendered, Table
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from wwc_eval.pilot.criterion import Criterion
+
 __all__ = ["HEADING_QUESTIONS", "HEADING_TITLES", "Finding", "Judgement", "Rules", "judge"]
 
 HEADING_TITLES = {
@@ -124,6 +126,8 @@ class Judgement(Rendered):
         How tiers add up.
     headings : mapping of str to str
         Lowest tier of the criteria under each heading.
+    undecided : tuple of str
+        Criteria that the rules ask for and that could not be decided: they keep a pilot from going on unchanged.
     """
 
     recommendation: str
@@ -132,6 +136,7 @@ class Judgement(Rendered):
     findings: tuple[Finding, ...]
     rules: Rules
     headings: Mapping[str, str] = field(default_factory=dict)
+    undecided: tuple[str, ...] = ()
 
     def reason(self) -> str:
         """Why, in a sentence."""
@@ -139,7 +144,9 @@ class Judgement(Rendered):
         if self.recommendation == "stop":
             return f"Stop: {names} {'is' if len(self.because) == 1 else 'are'} red."
         if self.recommendation == "amend":
-            return f"Amend before a trial: {names} {'is' if len(self.because) == 1 else 'are'} not green."
+            short = [f"{names} {'is' if len(self.because) == 1 else 'are'} not green"] if self.because else []
+            missing = [f"{', '.join(self.undecided)} could not be decided"] if self.undecided else []
+            return f"Amend before a trial: {'; '.join([*short, *missing])}."
         return "Go: the criteria are met as the rules ask."
 
     def to_dicts(self) -> list[dict[str, Any]]:
@@ -198,7 +205,11 @@ class Judgement(Rendered):
 
 
 def judge(
-    decisions: Sequence[Decision], *, rules: Rules | None = None, findings: Sequence[Finding] = ()
+    decisions: Sequence[Decision],
+    *,
+    rules: Rules | None = None,
+    findings: Sequence[Finding] = (),
+    undecided: Sequence[Criterion] = (),
 ) -> Judgement:
     """Bring decisions and findings under the three headings, and recommend by the pre-stated rules.
 
@@ -210,6 +221,9 @@ def judge(
         How tiers add up: stop if an essential criterion is red, go if all are green, else amend.
     findings : sequence of Finding
         Early outcomes with intervals, fidelity, acceptability, costs: shown, never decisive.
+    undecided : sequence of criteria
+        Criteria that were planned and could not be decided. What is not known to be green is not green: instead of go the
+        recommendation is amend, unless the rule asks for essential criteria and these are not.
 
     Returns
     -------
@@ -218,7 +232,7 @@ def judge(
     Raises
     ------
     DesignError
-        If there is no decision, or two are of one name.
+        If there is no decision, something else stands among them, or two are of one name.
 
     Examples
     --------
@@ -230,12 +244,17 @@ def judge(
     """
     if not decisions:
         raise DesignError("no criterion was decided", fix="give at least one decision")
+    if isinstance(decisions, Decision) or not all(isinstance(one, Decision) for one in decisions):
+        raise DesignError("decisions are those of criteria, in a list", fix="give [criterion.decide(...), ...]")
     names = [one.criterion.name for one in decisions]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DesignError(f"criterion '{twice[0]}' is decided twice", fix="give each criterion one decision")
     chosen = rules if rules is not None else Rules()
     recommendation, because = chosen.recommend(decisions)
+    missing = tuple(one.name for one in undecided if one.essential or chosen.go != "essential_green")
+    if missing and recommendation == "go":
+        recommendation, because = "amend", ()
     lowest = {}
     for heading in HEADINGS:
         tiers = [TIERS.index(one.tier) for one in decisions if one.criterion.heading == heading]
@@ -248,6 +267,7 @@ def judge(
         findings=tuple(findings),
         rules=chosen,
         headings=lowest,
+        undecided=missing,
     )
 
 

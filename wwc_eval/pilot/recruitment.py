@@ -175,7 +175,7 @@ def recruitment_forecast(
     level : float
         Coverage of the limits.
     slower : float
-        Factor on the rates of the main trial, such as 0.75 where its sites are thought less keen.
+        Factor on the rates of the main trial, such as 0.75 where its sites are thought less keen; at most 1.
 
     Returns
     -------
@@ -203,7 +203,7 @@ def recruitment_forecast(
     ahead = int(check_number("months", months, at_least=1))
     if starts.ndim != 1 or not len(starts) or (starts < 0).any() or (starts >= ahead).any():
         raise DesignError("opened must name a month for every site, from 0 and before the last")
-    check_number("slower", slower, above=0)
+    check_number("slower", slower, above=0, at_most=1)
     check_number("level", level, above=0, below=1)
     reps = int(check_number("draws", draws, at_least=100))
     goal = None if target is None else int(check_number("target", target, at_least=1))

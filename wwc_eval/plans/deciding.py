@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from wwc_eval.data.disclosure import DisclosureRule
@@ -12,6 +12,7 @@ from wwc_eval.table import Column, Table, format_number
 
 if TYPE_CHECKING:
     from wwc_eval.fidelity.scoring.scores import FidelityScores
+    from wwc_eval.pilot.criterion import Criterion
     from wwc_eval.pilot.decision import Decision
     from wwc_eval.pilot.judgement import Finding, Judgement
     from wwc_eval.plans.facts import Facts
@@ -45,11 +46,11 @@ def decided_by(
         return ()
     planned = {result.id: result for result in analyses if result.of is None}
     decided = {name: result.verdict for name, result in planned.items() if result.verdict is not None}
-    failed = [
-        result.title
+    failed = {
+        name: result.title
         for name, result in planned.items()
         if result.verdict is None and facts_model(facts, name) == "pilot"
-    ]
+    }
     if not decided:
         return (
             Supplement(key="recommendation", title="No recommendation", sentences=("No criterion was decided.",)),
@@ -57,11 +58,16 @@ def decided_by(
     from wwc_eval.pilot.judgement import HEADING_QUESTIONS, HEADING_TITLES, Rules, judge
 
     rules = Rules(**facts.document.decision_rules.model_dump())
-    judgement = judge(list(decided.values()), rules=rules, findings=_findings(facts, planned.values(), scores))
+    judgement = judge(
+        list(decided.values()),
+        rules=rules,
+        findings=_findings(facts, planned.values(), scores),
+        undecided=[_criterion(facts, name, title) for name, title in failed.items()],
+    )
     hidden = {id(result.verdict) for result in planned.values() if result.status == "withheld"}
     sentences: tuple[str, ...] = (judgement.reason(), rules.words())
     if failed:
-        sentences += (f"Not decided, so that the recommendation rests on the others: {', '.join(failed)}.",)
+        sentences += (f"Could not be decided, and is not taken as green: {', '.join(failed.values())}.",)
     found = [
         Supplement(key="recommendation", title=f"Recommendation: {judgement.recommendation}", sentences=sentences)
     ]
@@ -73,14 +79,39 @@ def decided_by(
         beside = judgement.beside(heading)
         if table is None and not beside:
             continue
-        told = (HEADING_QUESTIONS[heading], *(f"{what}: {figure}." for what, figure in beside))
+        told = (
+            HEADING_QUESTIONS[heading],
+            *_lost(planned.values(), heading),
+            *(f"{what}: {figure}." for what, figure in beside),
+        )
         found.append(Supplement(key=heading, title=title, sentences=told, table=table))
     return tuple(found)
+
+
+def _criterion(facts: Facts, name: str, title: str) -> Criterion:
+    """Criterion of a planned analysis, by its title."""
+    from wwc_eval.plans.vocabulary.pilot import PilotAnalysis
+
+    found = next(each for each in facts.document.analyses if each.id == name)
+    assert isinstance(found, PilotAnalysis)
+    return found.criterion(facts.outcomes[found.outcome], title)
 
 
 def facts_model(facts: Facts, name: str) -> str:
     """Model of a planned analysis; empty where there is none of the name."""
     return next((each.model for each in facts.document.analyses if each.id == name), "")
+
+
+def _lost(results: Iterable[AnalysisResult], heading: str) -> list[str]:
+    """Of how many the criteria of a heading know nothing, as those counts may be shown; in one sentence."""
+    parts = [
+        f"{result.title} ({count})"
+        for result in results
+        if result.verdict is not None and result.verdict.criterion.heading == heading
+        for count in [(result.sample.get("dropped") or {}).get(result.outcome, 0)]
+        if str(count) != "0"
+    ]
+    return [f"Not counted, as the value is missing: {', '.join(parts)}."] if parts else []
 
 
 def _picture(decisions: Sequence[Decision]) -> Supplement:
