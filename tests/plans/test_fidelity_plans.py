@@ -125,7 +125,7 @@ def test_units_with_few_cases_show_no_count(tmp_path):
         (("ratings: ratings", "ratings: families"), "is analysed"),
         (("  band: adequate", "  band: adequat"), "no band"),
         (("      item:       {type: text}\n", ""), "no column 'item'"),
-        (("  by: team", "  by: office"), "no column 'office'"),
+        (("  by: team", "  by: office"), "office is no unit"),
         (("  by: team", "  by: case"), "every single case"),
     ],
 )

@@ -351,7 +351,7 @@ class Cost(Block):
     """What the practice costs, as found elsewhere: shown beside a pilot's criteria, never calculated with."""
 
     what: Text = Field(description="What is paid for, such as staff")
-    amount: Number = Field(description="Pounds")
+    amount: Number = Field(ge=0, description="Pounds")
     per: Text = Field("child", description="Of what it is the cost")
     year: Text = Field(description="Year of the prices, such as 2025-26")
     source: Text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -70,23 +71,40 @@ def fidelity_words(facts: Facts, scores: FidelityScores) -> list[str]:
     rows = scores.by(level).to_dicts()
     counts = Counter(str(row["band"] or INSUFFICIENT) for row in rows)
     if len(rows) == 1:
-        row = rows[0]
-        told = [f"Score {row['estimate']:.0f} ({row['ci_low']:.0f} to {row['ci_high']:.0f}), band {row['band']}."]
+        told = [_one_unit(rows[0])]
     else:
         stated = ", ".join(f"{counts[name]} {name}" for name in reversed(scores.spec.bands) if counts[name])
-        unsure = {INDETERMINATE: "lie between two bands (indeterminate)", INSUFFICIENT: "have too few data"}
-        parts = [stated, *(f"{counts[name]} {words}" for name, words in unsure.items() if counts[name])]
+        unsure = {
+            INDETERMINATE: ("lies between bands (indeterminate)", "lie between bands (indeterminate)"),
+            INSUFFICIENT: ("has too few data", "have too few data"),
+        }
+        parts = [
+            stated,
+            *(f"{counts[name]} {words[counts[name] > 1]}" for name, words in unsure.items() if counts[name]),
+        ]
         told = [f"Of {len(rows)} {_plural(level)}: {'; '.join(part for part in parts if part)}."]
     if asked is not None and asked.band is not None:
         confidence = scores.spec.document.spec.band_confidence
         chances = _at_least(rows, asked.band, list(scores.spec.bands))
-        reached = sum(chance >= confidence for chance in chances)
+        reached = sum(chance is not None and chance >= confidence for chance in chances)
+        unknown = sum(chance is None for chance in chances)
+        said = "cannot be told" if chances[0] is None else format_probability(chances[0])
         told.append(
-            f"Probability of at least {asked.band}: {format_probability(chances[0])}."
+            f"Probability of at least {asked.band}: {said}."
             if len(chances) == 1
-            else f"At least {asked.band} with probability {confidence:.0%} or more: {reached} of {len(chances)}."
+            else f"At least {asked.band} with probability {confidence:.0%} or more: {reached} of {len(chances)}"
+            + (f"; of {unknown} it cannot be told." if unknown else ".")
         )
     return told
+
+
+def _one_unit(row: Mapping[str, Any]) -> str:
+    """Score, interval and band of the only unit, as far as there are any."""
+    if row.get("estimate") is None:
+        return f"No score: {row['status']}." if row["status"] != "ok" else f"Band {row['band']}."
+    known = row.get("ci_low") is not None
+    interval = f"{row['ci_low']:.0f} to {row['ci_high']:.0f}" if known else f"no interval: {row['status']}"
+    return f"Score {row['estimate']:.0f} ({interval}), band {row['band'] or row['status']}."
 
 
 def _plural(level: str) -> str:
@@ -95,10 +113,11 @@ def _plural(level: str) -> str:
     return f"{words[:-1]}ies" if words.endswith("y") else f"{words}s"
 
 
-def _at_least(rows: list[dict[str, Any]], band: str, names: list[str]) -> list[float]:
-    """Chance that each unit is in the band or above it."""
+def _at_least(rows: list[dict[str, Any]], band: str, names: list[str]) -> list[float | None]:
+    """Chance that each unit is in the band or above it; None where it cannot be told."""
     above = names[names.index(band) :] if band in names else [band]
-    return [sum(float(row.get(f"p_{name}") or 0.0) for name in above) for row in rows]
+    parts: list[list[Any]] = [[row.get(f"p_{name}") for name in above] for row in rows]
+    return [None if None in part else math.fsum(part) for part in parts]
 
 
 def shown_scores(facts: Facts, scores: FidelityScores, rule: DisclosureRule) -> tuple[Supplement, ...]:

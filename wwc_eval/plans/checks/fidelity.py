@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path as FilePath
+from typing import TYPE_CHECKING
 
 from wwc_eval.errors import Problem, WwcError, did_you_mean
 from wwc_eval.plans.checks.data import path_fault
 from wwc_eval.plans.checks.registry import check, problem_at
 from wwc_eval.plans.facts import Facts
 from wwc_eval.plans.yaml_text import Path
+
+if TYPE_CHECKING:
+    from wwc_eval.fidelity import FidelitySpecification
 
 HOME: Path = ("fidelity",)
 
@@ -48,12 +52,7 @@ def _specification(facts: Facts, plan_file: FilePath | None) -> Iterator[Problem
             problem.fix or "",
         )
         return
-    lowest = spec.units[0]
-    if asked.by == lowest:
-        yield problem_at(
-            facts, "P17", (*HOME, "by"), f"by: {lowest} would show every single {lowest}",
-            f"name a unit above it: {', '.join(spec.units[1:])}",
-        )  # fmt: skip
+    yield from _units(facts, spec)
     names = list(spec.bands)
     if asked.band is not None and asked.band not in names:
         yield problem_at(
@@ -63,6 +62,35 @@ def _specification(facts: Facts, plan_file: FilePath | None) -> Iterator[Problem
             f"the specification has no band '{asked.band}'",
             did_you_mean(asked.band, names),
         )
+
+
+def _units(facts: Facts, spec: FidelitySpecification) -> Iterator[Problem]:
+    """Units are those of the specification, stand in the ratings, and none is shown that is a single case."""
+    from wwc_eval.fidelity.scoring.ratings import unit_columns
+
+    asked = facts.document.fidelity
+    assert asked is not None
+    where: Path = (*HOME, "units") if asked.units else HOME
+    try:
+        units = unit_columns(spec, asked.units or None)
+    except WwcError as error:
+        problem = error.problems[0]
+        yield problem_at(facts, "P17", where, problem.message, problem.fix or "")
+        return
+    file = facts.document.data.files.get(asked.ratings)
+    for unit, column in units.items():
+        if file is not None and not asked.units and column not in file.columns:
+            message = f"the ratings have no column '{column}', which is a unit of the specification"
+            fix = f"name the units that they have: units: [{', '.join(name for name in units if name != unit)}]"
+            yield problem_at(facts, "P17", where, message, fix)
+    lowest, shown = next(iter(units)), asked.by or list(units)[-1]
+    if asked.by is not None and asked.by not in units:
+        message = f"by: {asked.by} is no unit that the ratings are scored by"
+        yield problem_at(facts, "P17", (*HOME, "by"), message, did_you_mean(asked.by, units))
+    elif shown == lowest:
+        message = f"by: {lowest} would show every single {lowest}"
+        fix = f"name a unit above it: {', '.join(spec.units[1:])}"
+        yield problem_at(facts, "P17", (*HOME, "by") if asked.by else where, message, fix)
 
 
 def _ratings(facts: Facts) -> Iterator[Problem]:
@@ -86,7 +114,7 @@ def _ratings(facts: Facts) -> Iterator[Problem]:
         )  # fmt: skip
         return
     columns = files[asked.ratings].columns
-    for name in ("item", "value", *asked.units, *([asked.by] if asked.by else [])):
+    for name in ("item", "value", *asked.units):
         if name not in columns:
             yield problem_at(
                 facts, "P17", ("data", asked.ratings), f"the ratings have no column '{name}'",

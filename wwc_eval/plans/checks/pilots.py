@@ -37,6 +37,15 @@ def _decides(facts: Facts, _: FilePath | None) -> Iterator[Problem]:
             "rules, and no criterion that they could use",
             "add analyses of model: pilot",
         )
+    essential = [index for index in criteria if getattr(document.analyses[index], "essential", True)]
+    rules = document.decision_rules
+    if criteria and not essential and rules is not None:
+        for name, value in (("stop", rules.stop), ("go", rules.go)):
+            if "essential" in value:
+                yield problem_at(
+                    facts, "P23", ("decision_rules", name), f"{name}: {value}, and no criterion is essential",
+                    "leave essential: false out of one that is, or choose another rule",
+                )  # fmt: skip
     for index in criteria:
         if len(facts.arms) > 1 and document.analyses[index].population == "intention_to_treat" and not pilot:
             yield problem_at(

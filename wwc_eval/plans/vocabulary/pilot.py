@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from wwc_eval.errors import DataError, DesignError
+from wwc_eval.errors import DataError, DesignError, WwcError
 from wwc_eval.plans.document import Outcome
 from wwc_eval.plans.effects import sample_by_arm, withheld
 from wwc_eval.plans.fields import Block, ColumnName, Number, Text
@@ -16,6 +16,7 @@ from wwc_eval.plans.vocabulary.base import AnalysisFields, Context, Finding
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     from numpy.typing import NDArray
 
     from wwc_eval.pilot.criterion import Criterion
@@ -156,12 +157,13 @@ class PilotAnalysis(AnalysisFields):
                 message=f"'{outcome.name}' is a number of successes, and a criterion counts rows",
                 fix="give the data one row a participant",
             )
-        if self.exposure is not None and kind != "rate":
+        yield from self._idle_findings(kind)
+        if kind == "share" and self.among is not None and outcome.name in _columns_of(self.among):
             yield Finding(
                 code="P14",
-                path=("exposure",),
-                message=f"exposure is of a rate, and this is a {kind}",
-                fix="remove it",
+                path=("among",),
+                message=f"who is counted hangs on '{outcome.name}', which is what is counted",
+                fix="name who could have reached it",
             )
         if self.cluster is not None and kind == "rate":
             yield Finding(
@@ -171,6 +173,27 @@ class PilotAnalysis(AnalysisFields):
                 fix="remove cluster",
             )
         yield from self._planned_findings(criterion, kind)
+
+    def _idle_findings(self, kind: str) -> Iterator[Finding]:
+        """Options that would do nothing in a criterion of this kind (P14)."""
+        shares, rates = "a share of participants in clusters", "a rate"
+        for name, of, does in (
+            ("exposure", "rate", rates),
+            ("unit", "rate", rates),
+            ("icc", "share", shares),
+            ("cluster_size", "share", shares),
+        ):
+            if name in self.model_fields_set and kind != of:
+                yield Finding(
+                    code="P14", path=(name,), message=f"{name} is of {does}, and this is a {kind}", fix="remove it"
+                )
+        if "confidence" in self.model_fields_set and self.rule != "posterior":
+            yield Finding(
+                code="P14",
+                path=("confidence",),
+                message=f"confidence belongs to rule: posterior, and the rule is {self.rule}",
+                fix="remove it, or write rule: posterior",
+            )
 
     def _planned_findings(self, criterion: Criterion, kind: str) -> Iterator[Finding]:
         if self.planned is None:
@@ -183,7 +206,12 @@ class PilotAnalysis(AnalysisFields):
                 fix="remove planned, and write it in assumptions",
             )
             return
-        needed = criterion.sample_size(power=float(self.planned.power))  # type: ignore[attr-defined]
+        try:
+            needed = criterion.sample_size(power=float(self.planned.power))  # type: ignore[attr-defined]
+        except DesignError as error:
+            problem = error.problems[0]
+            yield Finding(code="P07", path=("planned",), message=problem.message, fix=problem.fix or "")
+            return
         if self.planned.n < needed.n:
             yield Finding(
                 code="P07",
@@ -199,6 +227,8 @@ class PilotAnalysis(AnalysisFields):
         from wwc_eval.report.record import AnalysisResult
 
         criterion = self.criterion(context.outcome, self.title or context.label)
+        # who is not among those asked for is neither counted nor lost
+        context = replace(context, frame=self._asked(context.frame))
         rows, dropped = self._rows(context)
         decision = self._decide(criterion, context, rows)
         result = AnalysisResult(
@@ -232,21 +262,23 @@ class PilotAnalysis(AnalysisFields):
             counts += [events, len(rows) - events]
         return withheld(result, counts, context, "the criterion counts groups of")
 
+    def _asked(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Rows of which the criterion asks."""
+        from wwc_eval.formula import parse_condition
+
+        if self.among is None:
+            return frame
+        return frame.loc[parse_condition(self.among).evaluate(frame).fillna(value=False).to_numpy(dtype=bool)]
+
     def _rows(self, context: Context) -> tuple[NDArray[np.int64], dict[str, int]]:
         """Positions of the rows counted, and how many lack a value by column."""
         import numpy as np
 
-        from wwc_eval.formula import parse_condition
-
         frame = context.frame
-        holds = np.ones(len(frame), dtype=bool)
-        if self.among is not None:
-            holds = parse_condition(self.among).evaluate(frame).fillna(value=False).to_numpy(dtype=bool)
         needed = [context.outcome.name, *(name for name in (self.cluster, self.exposure) if name is not None)]
-        absent = {name: frame[name].isna().to_numpy(dtype=bool) & holds for name in needed}
+        absent = {name: frame[name].isna().to_numpy(dtype=bool) for name in needed}
         dropped = {name: int(mask.sum()) for name, mask in absent.items() if mask.any()}
-        for mask in absent.values():
-            holds &= ~mask
+        holds = ~np.logical_or.reduce(list(absent.values()))
         if not holds.any():
             raise DataError(f"no row to count for '{self.id}'", fix="correct among:, or say why there are none")
         return np.flatnonzero(holds), dropped
@@ -284,6 +316,16 @@ class PilotAnalysis(AnalysisFields):
             f"subgroups by '{by}' vary the criterion '{self.id}', which is one question",
             fix="write a criterion with among: for the group",
         )
+
+
+def _columns_of(condition: str) -> frozenset[str]:
+    """Columns that a condition names; none where it cannot be read, which another check says."""
+    from wwc_eval.formula import parse_condition
+
+    try:
+        return parse_condition(condition).columns
+    except WwcError:
+        return frozenset()
 
 
 ANALYSES: tuple[type[AnalysisFields], ...] = (PilotAnalysis,)
