@@ -360,3 +360,22 @@ def test_weights_that_are_all_zero_are_the_fault_of_the_weights():
 def test_treatment_in_words_is_told_how_to_be_written():
     data = frame().assign(on=lambda d: np.where(d["joined"] > 0, "yes", "no"))
     assert "1 for treated" in refused(data, cohort=None, treated="on")[0].fix
+
+
+# --- matching
+
+
+def test_a_treated_authority_keeps_a_control_where_there_are_too_few_for_all():
+    data = pd.DataFrame({"la": list("ABCDE"), "t": [1, 1, 0, 0, 0], "x": [0.0, 10.0, 0.1, 0.2, 0.3]})
+    found = we.mahalanobis_matching(data, treatment="t", covariates=["x"], ratio=3, unit="la")
+    assert found.n_matched == {"treated": 2, "control": 3}
+    # C and D stand for A, and E, nearest to it of all, for B
+    assert found.weights.tolist() == pytest.approx([1.0, 1.0, 0.75, 0.75, 1.5])
+
+
+def test_matching_refuses_what_is_infinite_or_twice():
+    data = pd.DataFrame({"la": [1, 1, 2, 3], "t": [1, 0, 0, 1], "x": [1.0, np.inf, 2.0, 3.0]})
+    with pytest.raises(DataError, match="'x' is infinite in 1 row"):
+        we.coarsened_exact_matching(data, treatment="t", on={"x": 2})
+    with pytest.raises(DataError, match="la 1 stands in several rows"):
+        we.mahalanobis_matching(data.assign(x=[1.0, 2.0, 3.0, 4.0]), treatment="t", covariates=["x"], unit="la")

@@ -100,7 +100,7 @@ def propensity_matching(
     unit : str, optional
         Column that identifies a row.
     method : {"optimal", "greedy"}
-        Without replacement: as many pairs as can be with the smallest total distance, or the hardest to match first.
+        Without replacement: as many pairs as can be, of as many treated as can be, with the smallest total distance, or the hardest to match first.
     balance : sequence of str
         Further columns whose balance is shown.
 

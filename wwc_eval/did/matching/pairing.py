@@ -57,8 +57,8 @@ def pair_up(
     Notes
     -----
     Optimal pairs solve the assignment problem with each treated row as often as it may have controls (Rosenbaum 1989,
-    doi:10.1080/01621459.1989.10478868); what is not permitted costs more than all that is, so that the number of
-    pairs comes first.
+    doi:10.1080/01621459.1989.10478868); what is not permitted costs more than all that is, and a further
+    control more than a first one, so that the number of pairs comes first and then that of treated rows with a control.
     """
     rank = np.empty(len(X), dtype=np.intp)
     rank[treated] = np.arange(len(treated))
@@ -117,15 +117,22 @@ def _optimal(mine: Index, theirs: Index, distances: Any, ratio: int) -> tuple[In
             f"{len(mine):,} treated and {len(theirs):,} control rows are too many for optimal matching",
             fix="use method='greedy', or exact columns, within which it is done apart",
         )
-    table = np.tile(distances(slice(None)), (ratio, 1))
+    near = distances(slice(None))
+    table = np.tile(near, (ratio, 1))
     barred = np.isinf(table)
-    # dearer than all pairs that could be made together: the number of pairs comes first
+    # dearer than all pairs that could be made together: first the number of pairs, then that of treated rows with any
     most = float(table[~barred].max(initial=0.0))
-    table[barred] = (most + 1.0) * (min(table.shape) + 1.0)
+    slots = min(table.shape) + 1.0
+    dear = (most + 1.0) * slots
+    if ratio > 1 and (barred.any() or len(theirs) < len(table)):
+        table[len(mine) :] += dear
+        dear = (most + dear + 1.0) * slots
+    table[barred] = dear
     rows, columns = linear_sum_assignment(table)
     fine = ~barred[rows, columns]
     rows, columns = rows[fine], columns[fine]
-    return mine[rows % len(mine)], theirs[columns], table[rows, columns]
+    first = rows % len(mine)
+    return mine[first], theirs[columns], near[first, columns]
 
 
 def _nearest(mine: Index, theirs: Index, distances: Any, ratio: int) -> Iterator[tuple[Index, Index, Floats]]:

@@ -67,6 +67,7 @@ def read_sample(data: Any, treatment: str, columns: Iterable[str], unit: str | N
                 f"the data have no column '{name}'", fix=did_you_mean(name, [str(c) for c in frame.columns])
             )
     _refuse_missing(frame, wanted)
+    _refuse_infinite(frame, wanted)
     arm = frame[treatment]
     if not bool(arm.isin([0, 1]).all()):
         odd = arm[~arm.isin([0, 1])].iloc[0]
@@ -82,7 +83,7 @@ def read_sample(data: Any, treatment: str, columns: Iterable[str], unit: str | N
     if unit is not None and bool(frame[unit].duplicated().any()):
         first = frame[unit][frame[unit].duplicated()].iloc[0]
         raise DataError(
-            f"{unit} {shown(first)} stands in several rows",
+            f"{unit} {shown(getattr(first, 'item', lambda: first)())} stands in several rows",
             place=Place(column=unit),
             fix="match one row a unit, such as means of the periods before treatment",
         )
@@ -107,6 +108,19 @@ def _refuse_missing(frame: pd.DataFrame, names: Sequence[str]) -> None:
             problems.append(Problem(message=f"'{name}' is missing in {len(rows):,} rows in all"))
     if problems:
         raise DataError(problems=problems)
+
+
+def _refuse_infinite(frame: pd.DataFrame, names: Sequence[str]) -> None:
+    for name in names:
+        if frame[name].dtype.kind != "f":
+            continue
+        rows = np.flatnonzero(np.isinf(frame[name].to_numpy(dtype=float)))
+        if rows.size:
+            raise DataError(
+                f"'{name}' is infinite in {rows.size:,} row{'s' * (rows.size != 1)}",
+                place=Place(row=int(rows[0]) + 2, column=name),
+                fix="correct the rows, or leave them out",
+            )
 
 
 def numbers_of(frame: pd.DataFrame, names: Sequence[str]) -> NDArray[np.float64]:
