@@ -5,6 +5,7 @@ Run: ``OMP_NUM_THREADS=1 nice python tests/did/section_study.py 2000``.
 
 import json
 import sys
+from datetime import date
 
 import numpy as np
 import pandas as pd
@@ -73,5 +74,6 @@ def record(reps, seed=20261127):
 
 
 if __name__ == "__main__":
-    json.dump(record(int(sys.argv[1])), sys.stdout, indent=1)
+    source = f"OMP_NUM_THREADS=1 nice python tests/did/section_study.py {sys.argv[1]} ({date.today()})"
+    json.dump({"source": source, **record(int(sys.argv[1]))}, sys.stdout, indent=1)
     print()

@@ -11,6 +11,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from section_data import SECTION_DIGEST, section_children
+from section_study import SETTINGS, record
 
 import wwc_eval as we
 from wwc_eval.did.cs_averages import every_effect
@@ -20,6 +21,7 @@ from wwc_eval.did.cs_sections import section_effects
 from wwc_eval.errors import DataError, DesignError
 
 FIGURES = json.loads((Path(__file__).parents[1] / "reference" / "did_sections.json").read_text())
+LEVELS = json.loads((Path(__file__).parents[1] / "reference" / "did_sections_levels.json").read_text())
 COVARIATES = ("age", "female", "need", "x")
 METHODS = ("dr", "ipw", "or")
 AVERAGES = {"agg_simple": "simple", "agg_group": "cohort", "agg_calendar": "calendar", "agg_dynamic": "event"}
@@ -388,3 +390,95 @@ def test_faults_are_named():
         "2 treated clusters"
         in we.did.callaway_santanna(sections(few, cluster="area"), covariates="age").overall.warnings[0]
     )
+
+
+# --- how it does in many samples
+
+
+def held(rows, reps, sides=4.0):
+    """Methods without bias and with 95% coverage, within so many Monte Carlo errors."""
+    return {
+        name
+        for name, row in rows.items()
+        if abs(row["bias"]) < sides * row["bias_error"]
+        and abs(row["coverage"] - 0.95) < sides * np.sqrt(0.95 * 0.05 / reps)
+    }
+
+
+@pytest.mark.simulation
+def test_the_record_of_bias_and_coverage():
+    rows, reps = LEVELS["settings"], LEVELS["reps"]
+    assert (reps, list(rows)) == (2_000, list(SETTINGS))
+    assert held(rows["both right"], reps) == {"dr", "ipw", "or"}
+    # doubly robust: right with one of the two wrong, where the method that rests on it is not
+    assert held(rows["regression wrong"], reps) == {"dr", "ipw"}
+    assert held(rows["propensity wrong"], reps) == {"dr", "or"}
+    assert {"dr", "or"} <= held(rows["areas"], reps)
+    assert rows["areas"]["ipw"]["coverage"] > 0.92
+    for setting in SETTINGS:
+        assert rows[setting]["none"]["bias"] > 0.3
+        assert rows[setting]["none"]["coverage"] < 0.2
+        for method in ("dr", "ipw", "or"):
+            assert 0.94 < rows[setting][method]["se_over_sd"] < 1.03
+
+
+@pytest.mark.simulation
+def test_a_sample_of_the_study():
+    rows = record(25, seed=7)["settings"]
+    for setting in SETTINGS:
+        assert rows[setting]["none"]["bias"] > 0.3
+        assert abs(rows[setting]["dr"]["bias"]) < 4 * rows[setting]["dr"]["bias_error"]
+        assert rows[setting]["dr"]["coverage"] >= 0.8
+
+
+# --- few treated areas
+
+
+def test_means_of_areas_are_those_of_a_regression_within_them():
+    data = section_children()
+    data.loc[data.index % 50 == 0, "x"] = np.nan
+    panel = sections(data, cluster="area", weights="w")
+    found = we.did.area_means(panel, ["age", "need", "x"], keep="female", weighted=True)
+    used = data.dropna(subset="x")
+    cell = used["area"] + used["year"].astype(str)
+    x = np.column_stack([used["age"], used["x"], used["need"] == "N2", used["need"] == "N3"]).astype(float)
+    w, y = used["w"].to_numpy(), used["y"].to_numpy()
+    whole = np.column_stack([pd.get_dummies(cell).to_numpy(float), x - np.average(x, axis=0, weights=w)])
+    root = np.sqrt(w)
+    coefficients = np.linalg.lstsq(whole * root[:, None], y * root, rcond=None)[0]
+    order = sorted(set(cell))
+    np.testing.assert_allclose(found.outcomes.ravel(), coefficients[: len(order)], rtol=0, atol=1e-10)
+    np.testing.assert_allclose(found.weights, used.groupby("area")["w"].sum(), rtol=1e-12)
+    assert found.adopted.tolist() == panel.adopted.tolist()
+    assert found.frame["rows"].sum() == len(used) == found.frame["rows"].astype(int).sum()
+    female = used.assign(part=used["w"] * used["female"]).groupby(["area", "year"])[["part", "w"]].sum()
+    np.testing.assert_allclose(found.covariate("female").ravel(), female["part"] / female["w"], rtol=1e-12)
+    plain = we.did.area_means(sections(cluster="area"))
+    np.testing.assert_allclose(plain.outcomes, sections(cluster="area").outcomes, rtol=1e-13)
+    assert "80 rows without a covariate" in found.findings[0].message
+    with pytest.raises(DesignError, match="children seen once with their areas"):
+        we.did.area_means(sections())
+    with pytest.raises(DesignError, match="within areas and periods"):
+        we.did.area_means(sections(cluster="area"), ["start"])
+
+
+@pytest.mark.simulation
+def test_few_treated_areas_are_permuted_on_adjusted_means():
+    # composition differs between areas and over time; slopes are within areas, so that the adjusted means do not follow it
+    rng = np.random.default_rng(12)
+    hits, estimates = [], {"v": [], None: []}
+    for _ in range(40):
+        area = rng.integers(0, 30, 3_000)
+        year = rng.integers(0, 4, 3_000)
+        v = rng.normal(rng.normal(0, 0.5, (30, 4))[area, year], 1.0)
+        y = 2 * v + rng.normal(0, 0.2, 30)[area] + rng.normal(size=3_000)
+        data = pd.DataFrame({"area": area, "year": 2020 + year, "start": 2022 * (area < 2), "v": v, "y": y})
+        for covariate, values in estimates.items():
+            means = we.did.area_means(sections(data, cluster="area"), covariate)
+            found = we.did.few_treated(means, methods=("permutation",), draws=199, rng=1).estimates[0]
+            values.append(found.estimate)
+            if covariate:
+                hits.append(found.p_value <= 0.05)
+    assert np.mean(hits) < 0.2
+    assert abs(np.mean(estimates["v"])) < 4 * np.std(estimates["v"]) / np.sqrt(40)
+    assert np.std(estimates["v"]) < 0.3 * np.std(estimates[None])

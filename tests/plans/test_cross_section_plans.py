@@ -57,16 +57,11 @@ analyses:
     model: did
     estimator: callaway_santanna
     covariates: [age, female, need, x]
-    adjustment: dr
+    adjustment: ipw
     weights: w
     inference: {draws: 199, seed: 20250203}
-    sensitivity: {honest: relative_magnitudes, values: [0, 1]}
-sensitivity:
-  - id: weighting
-    of: primary
-    title: By weighting alone
-    change: {adjustment: ipw}
-    why: it owes nothing to a regression
+    few_treated: {methods: [permutation], draws: 199, seed: 20250204}
+    sensitivity: {leave_one_out: true}
 disclosure: {profile: dfe, threshold: 10}
 """
 
@@ -112,14 +107,17 @@ def test_effects_given_covariates_of_children_are_those_of_the_verb(tmp_path):
     plan = planned(tmp_path)
     assert plan.check() == []
     results = plan.run(out=tmp_path / "out", draft=True)
-    for name, method in (("primary", "dr"), ("weighting", "ipw")):
-        found = results.analyses[name].estimates[0]
-        direct = we.did.callaway_santanna(
-            read(weights="w"), covariates=["age", "female", "need", "x"], method=method
-        )
-        assert found.estimate == pytest.approx(direct.overall.estimate, rel=1e-10)
-        assert found.se == pytest.approx(direct.bootstrap(199, rng=20250203).overall.se, rel=1e-10)
-        assert (found.n, found.n_clusters) == (4_000, 24)
+    found = results.analyses["primary"].estimates[0]
+    direct = we.did.callaway_santanna(read(weights="w"), covariates=["age", "female", "need", "x"], method="ipw")
+    assert found.estimate == pytest.approx(direct.overall.estimate, rel=1e-10)
+    assert found.se == pytest.approx(direct.bootstrap(199, rng=20250203).overall.se, rel=1e-10)
+    assert (found.n, found.n_clusters) == (4_000, 24)
     shown = [item.key for item in results.analyses["primary"].supplements]
-    assert shown == ["trends", "timing", "events", "honest"]
+    assert shown == ["trends", "timing", "events", "few_treated", "leave_one_out"]
+    # what needs areas is of their adjusted means
+    areas = we.did.area_means(read(weights="w"), ["age", "female", "need", "x"])
+    few = we.did.few_treated(areas, methods=("permutation",), draws=199, rng=20250204)
+    table = results.analyses["primary"].supplements[3]
+    assert table.table.to_dicts()[0]["p_value"] == few.estimates[0].p_value
+    assert table.sentences[0] == "Means of 4,000 rows, adjusted for age, female, need, x."
     assert "given age, female, need, x" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")

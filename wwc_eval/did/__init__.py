@@ -31,6 +31,7 @@ _HOMES = {
     "SerialCorrelation": "wwc_eval.did.serial",
     "SyntheticResult": "wwc_eval.did.synthetic_result",
     "TwoByTwo": "wwc_eval.did.two_way",
+    "area_means": "wwc_eval.did.area_means",
     "bacon_decomposition": "wwc_eval.did.bacon",
     "callaway_santanna": "wwc_eval.did.callaway",
     "coarsened_exact_matching": "wwc_eval.did.matching",

@@ -240,7 +240,7 @@ class CallawaySantAnna(Rendered):
         against = "never treated" if self.control == "never" else "not yet treated"
         parts = [f"Callaway and Sant'Anna, compared with {against}, {self.base} base period"]
         if self.anticipation:
-            parts.append(f"{self.anticipation} periods of anticipation")
+            parts.append(f"{self.anticipation} period{'s' * (self.anticipation > 1)} of anticipation")
         if self.adjustment:
             parts.append(_METHODS[self.adjustment].format(", ".join(self.covariates)))
         clusters = f" clustered by {self.panel.columns['cluster']}" if self.panel.clustered else ""
@@ -273,14 +273,11 @@ class CallawaySantAnna(Rendered):
         panel = self.panel
         if panel.cross_sections and panel.clustered:
             treated = panel.clusters_of(panel.adopted < panel.n_periods)
-            few = (
-                f"{treated} treated clusters: conventional errors are far too small with so few; give unit= to a "
+            words = (
+                f"{treated} treated cluster{'s' * (treated > 1)}: conventional errors are far too small with so few; use few_treated on "
+                "area_means(panel, covariates)"
             )
-            return (
-                (f"{few}table of one row a cluster and period, and use few_treated",)
-                if treated < FEW_TREATED
-                else ()
-            )
+            return (words,) if treated < FEW_TREATED else ()
         return guard_warnings(panel)
 
     @cached_property
@@ -360,6 +357,11 @@ class CallawaySantAnna(Rendered):
                 raise DesignError(f"{name} == {value} goes with events only", fix="use aggregate('event', ...)")
             if value is not None and (isinstance(value, bool) or int(check_number(name, value)) != value):
                 raise DesignError(f"{name} == {shown(value)}, must be a whole number of periods")
+        if not np.isfinite(self.values[self.group_times.post]).any():
+            raise DesignError(
+                " ".join(("no effect after treatment can be estimated.", *self.notes)),
+                fix="use fewer covariates, another control, or more units",
+            )
         found = averages(self.group_times, self.values, self.totals, kind=kind, window=window)
         return Aggregation(kind=kind, averages=found, result=self)
 

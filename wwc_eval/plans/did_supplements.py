@@ -126,6 +126,7 @@ def _few(analysis: DidAnalysis, panel: Panel, context: Context) -> list[Suppleme
 
     asked = analysis.few_treated
     assert asked is not None
+    panel = _areas(analysis, panel)
     few = did.few_treated(
         panel,
         methods=tuple(asked.methods),
@@ -139,10 +140,25 @@ def _few(analysis: DidAnalysis, panel: Panel, context: Context) -> list[Suppleme
         Supplement(
             key="few_treated",
             title=f"Inference that holds with few treated: {few.n_treated:,} of {few.n_clusters:,}",
-            sentences=(*few.notes, *told),
+            sentences=(
+                *(f"{one.message[:1].upper()}{one.message[1:]}." for one in panel.findings if one.code == "means"),
+                *few.notes,
+                *told,
+            ),
             table=_table(few.estimates, context, first=("method", "method")),
         )
     ]
+
+
+def _areas(analysis: DidAnalysis, panel: Panel) -> Panel:
+    """The panel; of children seen once the means of their areas, adjusted within them, for what needs areas."""
+    from wwc_eval import did
+
+    if not panel.cross_sections:
+        return panel
+    asked = analysis.few_treated
+    kept = () if asked is None or asked.population is None else (asked.population,)
+    return did.area_means(panel, analysis.covariates_, keep=kept)
 
 
 def _sensitivity(analysis: DidAnalysis, panel: Panel, context: Context) -> list[Supplement]:
@@ -159,7 +175,7 @@ def _sensitivity(analysis: DidAnalysis, panel: Panel, context: Context) -> list[
         wanted.append(
             (
                 "Without each treated unit in turn",
-                lambda: _left_out(did.leave_one_out(panel, level=context.level), context),
+                lambda: _left_out(did.leave_one_out(_areas(analysis, panel), level=context.level), context),
             )
         )
     if asked.compare and analysis.few_treated is not None:
@@ -169,7 +185,7 @@ def _sensitivity(analysis: DidAnalysis, panel: Panel, context: Context) -> list[
                 "Every estimator on the same cells",
                 lambda: _compared(
                     did.compare(
-                        panel,
+                        _areas(analysis, panel),
                         control=analysis.control or "never",
                         anticipation=analysis.anticipation,
                         draws=few.draws,
