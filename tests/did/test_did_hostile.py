@@ -379,3 +379,12 @@ def test_matching_refuses_what_is_infinite_or_twice():
         we.coarsened_exact_matching(data, treatment="t", on={"x": 2})
     with pytest.raises(DataError, match="la 1 stands in several rows"):
         we.mahalanobis_matching(data.assign(x=[1.0, 2.0, 3.0, 4.0]), treatment="t", covariates=["x"], unit="la")
+
+
+def test_callaway_santanna_says_why_nothing_is_left():
+    data = frame(n=20, cohorts={3: 5})
+    data["need"] = data.groupby("la")["rate"].transform("first")
+    found = we.did.callaway_santanna(panel(data.assign(again=2 * data["need"])), covariates=["need", "again"])
+    with pytest.raises(DesignError, match="collinear among the comparison units"):
+        str(found)
+    assert "1 period of anticipation" in we.did.callaway_santanna(panel(), anticipation=1).method

@@ -156,7 +156,9 @@ def dose(
     method = f"Changes against never-treated units by {name}, least squares, {vcov} clustered errors"
     count = len(np.unique(panel.clusters[rows.mine]))
     warned = (
-        (f"{count} treated clusters: errors with so few are rough; see we.did.few_treated for the level.",)
+        (
+            f"{count} treated cluster{'s' * (count > 1)}: errors with so few are rough; see we.did.few_treated for the level.",
+        )
         if count < FEW
         else ()
     )
