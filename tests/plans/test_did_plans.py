@@ -85,6 +85,8 @@ def test_what_stands_beside_the_effect(run):
     honest = we.did.honest(path, restriction="relative_magnitudes", values=[0, 0.5, 1, 1.5, 2])
     assert supplements["honest"].table.to_dicts() == honest.estimates.to_dicts()
     page = (out / "report.html").read_text(encoding="utf-8")
+    assert "over all periods. The effect is about how they changed, not about these levels." in page
+    assert "than if it had moved as in the" in page
     for words in (
         "Who began when",
         "Effects by time since the start",

@@ -46,6 +46,19 @@ def test_effect_sentence_gives_size_and_direction(estimate, se, expected):
     assert sentence == f"Analysed as planned, the outcome is {expected}"
 
 
+@pytest.mark.parametrize(
+    ("one", "expected"),
+    [
+        (effect(-0.08, 0.02), "the outcome is 8.0 percentage points lower in the practice arm than if it had moved as in the usual arm (95% interval: 11.9 lower to 4.1 lower), the better direction for children."),
+        (effect(0.0, 0.02), "the outcome is the same in the practice arm as if it had moved as in the usual arm (95% interval: 3.9 lower to 3.9 higher)."),
+        (effect(0.71, 0.1, "rate_ratio"), "the rate ratio is 0.710 for the practice arm against what it would be had it moved as in the usual arm (95% interval 0.584 to 0.864); 1 means no difference."),
+    ],
+)  # fmt: skip
+def test_effect_sentence_of_changes_is_against_the_trend_not_the_level(one, expected):
+    sentence = effect_sentence(one, better="lower", arm="practice", reference="usual", changes=True)
+    assert sentence == f"Analysed as planned, {expected}"
+
+
 def test_effect_sentence_of_a_ratio_names_its_null():
     sentence = effect_sentence(
         effect(0.71, 0.1, "odds_ratio"), better="lower", arm="conference", reference="usual"

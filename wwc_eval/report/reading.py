@@ -41,6 +41,7 @@ __all__ = [
     "is_binary",
     "level_words",
     "no_effect_sentence",
+    "of_changes",
     "outcome_of",
     "raw_sentence",
     "smallest_worthwhile",
@@ -86,6 +87,11 @@ def outcome_of(record: RunRecord, result: AnalysisResult) -> Mapping[str, Any]:
         if isinstance(outcome, Mapping) and outcome.get("name") == result.outcome:
             return outcome
     return {}
+
+
+def of_changes(record: RunRecord) -> bool:
+    """Whether effects are differences between changes over time, which the levels of the arms do not show."""
+    return bool(pick(record.plan, "design.kind") == "did")
 
 
 def smallest_worthwhile(record: RunRecord, result: AnalysisResult) -> float | None:
@@ -169,7 +175,10 @@ def raw_sentence(record: RunRecord, result: AnalysisResult) -> str:
     if not values:
         return ""
     placed = [f"{value} in the {clean(arm)} arm" for value, (arm, _) in zip(values, order, strict=True)]
-    return f"{title_case(clean(result.outcome_label))}: {'; '.join(placed[:-1])}, against {placed[-1]}."
+    said = f"{title_case(clean(result.outcome_label))}: {'; '.join(placed[:-1])}, against {placed[-1]}"
+    if of_changes(record):
+        return f"{said}, over all periods. The effect is about how they changed, not about these levels."
+    return f"{said}."
 
 
 def _shares_in_words(record: RunRecord, result: AnalysisResult, entries: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -196,7 +205,7 @@ def _means_in_words(record: RunRecord, result: AnalysisResult, entries: Sequence
     return [f"{minus(format_number(mean, digits))}{units} on average for each {row}" for mean in known]
 
 
-def effect_sentence(estimate: Estimate, *, better: str, arm: str, reference: str) -> str:
+def effect_sentence(estimate: Estimate, *, better: str, arm: str, reference: str, changes: bool = False) -> str:
     """One estimate with its interval as a sentence, larger or smaller said in words.
 
     Parameters
@@ -207,22 +216,26 @@ def effect_sentence(estimate: Estimate, *, better: str, arm: str, reference: str
         Which direction of the outcome is good for children.
     arm, reference : str
         The arms set against each other.
+    changes : bool
+        Whether the effect is a difference between changes over time.
     """
     if not is_estimated(estimate):
         return ""
     interval = _interval_in_words(estimate)
     if is_ratio(estimate) or not _own_units(estimate):
         null = "; 1 means no difference" if is_ratio(estimate) else _judged(estimate, better)
+        against = f"what it would be had it moved as in the {reference} arm" if changes else f"the {reference} arm"
         return (
             f"Analysed as planned, the {scale_words(estimate)} is {effect_text(estimate)} for the {arm} arm against "
-            f"the {reference} arm ({interval}){null}."
+            f"{against} ({interval}){null}."
         )
+    than = f"if it had moved as in the {reference} arm" if changes else f"in the {reference} arm"
     direction = _direction(estimate.estimate)
     if not direction:
-        return f"Analysed as planned, the outcome is the same in the {arm} arm as in the {reference} arm ({interval})."
+        return f"Analysed as planned, the outcome is the same in the {arm} arm as {than} ({interval})."
     size = f"{size_text(estimate, estimate.estimate)} {units_words(estimate)} {direction}"
     return (
-        f"Analysed as planned, the outcome is {size} in the {arm} arm than in the {reference} arm "
+        f"Analysed as planned, the outcome is {size} in the {arm} arm than {than} "
         f"({interval}){_judged(estimate, better)}."
     )
 

@@ -20,6 +20,7 @@ from wwc_eval.report.reading import (
     is_binary,
     level_words,
     no_effect_sentence,
+    of_changes,
     raw_sentence,
     smallest_worthwhile,
     status_words,
@@ -93,7 +94,7 @@ def _sentences(record: RunRecord, result: AnalysisResult, known: Sequence[Estima
     for one in known:
         arm, reference = arm_of(one, result)
         sentences = [
-            effect_sentence(one, better=result.better, arm=arm, reference=reference),
+            effect_sentence(one, better=result.better, arm=arm, reference=reference, changes=of_changes(record)),
             no_effect_sentence(one),
         ]
         if limit is not None:
@@ -133,7 +134,8 @@ def _arm_card(
     if shown == MISSING:
         return None
     rows = clean(record.units.get("rows", "participants"))
-    figure, what = shown, f"{clean(arm)} arm, mean (SD), {count_text(entry.get('n'))} {rows}"
+    over = " over all periods" if of_changes(record) else ""
+    figure, what = shown, f"{clean(arm)} arm, mean (SD){over}, {count_text(entry.get('n'))} {rows}"
     if is_binary(record, result):
         inside = shown[shown.index("(") + 1 : -1] if shown.endswith("%)") else shown
         events = f"{count_text(entry.get('events'))} of " if entry.get("events") is not None else ""
@@ -210,7 +212,9 @@ def _notes(record: RunRecord, result: AnalysisResult) -> tuple[str, ...]:
     notes = [f"{used}{', ' + clean(population).replace('_', ' ') if population else ''}."]
     if any(map(is_estimated, result.estimates)):
         notes.append(
-            "The outcome is as observed; the effect is from the planned analysis and need not be their difference."
+            "The outcome is as observed, over all periods; the effect is the difference between changes."
+            if of_changes(record)
+            else "The outcome is as observed; the effect is from the planned analysis and need not be their difference."
         )
     if result.method:
         notes.append(clean(result.method))
