@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -67,56 +68,74 @@ def family_safeguarding_pilot(
     >>> len(pilot), pilot["team"].nunique()
     (186, 9)
     """
-    import pandas as pd
-
     if isinstance(families, bool) or families != int(families):
         raise DesignError(f"families == {families}, must be a whole number")
     check_number("families", families, at_least=45, at_most=5_000)
-    for name, value in (
-        ("consent", consent),
-        ("completion", completion),
-        ("fidelity", fidelity),
-        ("still_on_plan", still_on_plan),
-    ):
+    shares = {"consent": consent, "completion": completion, "fidelity": fidelity, "still_on_plan": still_on_plan}
+    for name, value in shares.items():
         check_number(name, value, above=0, below=1)
     check_number("team_icc", team_icc, at_least=0, below=1)
-    draws = Draws(rng)
+    return _frame(_drawn(Draws(rng), families, shares, team_icc))
+
+
+def _drawn(draws: Draws, families: int, shares: Mapping[str, float], team_icc: float) -> dict[str, NDArray[Any]]:
+    """What happened to each family, in the order in which it is drawn."""
     team = np.arange(families) % len(PILOT_TEAMS)
     shared = draws.normal(len(PILOT_TEAMS))[team]
 
     def step(share: float) -> NDArray[np.bool_]:
+        """Families who take a step that a share of all take."""
         from scipy import special
 
         latent = np.sqrt(team_icc) * shared + np.sqrt(1.0 - team_icc) * draws.normal(families)
         return np.asarray(latent < special.ndtri(share))
 
-    agreed = step(consent)
+    agreed = step(shares["consent"])
     began = agreed & step(0.95)
-    completed = began & step(completion)
+    completed = began & step(shares["completion"])
     rated = began & draws.happens(RATED, families)
-    met = step(fidelity)
+    met = step(shares["fidelity"])
     sessions = np.where(completed, draws.whole(12, SESSIONS, families), draws.whole(1, LEAVES_AFTER, families))
     surveyed = began & draws.happens(np.where(completed, SURVEYED, 0.3), families)
     accepted = np.clip(np.rint(2 * (3.9 + 0.75 * draws.normal(families) - 0.25 * shared)) / 2, 1, 5)
     before = draws.happens(ON_PLAN, families)
-    after = np.where(before, step(still_on_plan), draws.happens(0.06, families))
-    returned = agreed & draws.happens(RETURNED, families)
-    day = np.sort(draws.whole(0, 273, families))
+    after = np.where(before, step(shares["still_on_plan"]), draws.happens(0.06, families))
+    return {
+        "team": team,
+        "agreed": agreed,
+        "began": began,
+        "completed": completed,
+        "rated": rated,
+        "met": met,
+        "sessions": sessions,
+        "accepted": np.where(surveyed, accepted, np.nan),
+        "before": before,
+        "after": after,
+        "returned": agreed & draws.happens(RETURNED, families),
+        "day": np.sort(draws.whole(0, 273, families)),
+    }
+
+
+def _frame(drawn: Mapping[str, NDArray[Any]]) -> pd.DataFrame:
+    """The families as a typed frame."""
+    import pandas as pd
+
+    families = len(drawn["team"])
     return pd.DataFrame(
         {
             "family_id": pd.array([f"F{1_000 + number}" for number in range(families)], dtype="string"),
-            "team": pd.array(np.array(PILOT_TEAMS)[team], dtype="string"),
+            "team": pd.array(np.array(PILOT_TEAMS)[drawn["team"]], dtype="string"),
             "arm": pd.Categorical([PILOT_ARM] * families, categories=[PILOT_ARM]),
-            "approached_on": pd.Timestamp("2025-04-01") + pd.to_timedelta(day, unit="D"),
-            "agreed": pd.array(agreed.astype(int), dtype="Int64"),
-            "began": pd.array(began.astype(int), dtype="Int64"),
-            "completed": pd.array(completed.astype(int), dtype="Int64"),
-            "sessions": _where(sessions, began),
-            "fidelity_met": _where(met, rated),
-            "acceptability": pd.array(np.where(surveyed, accepted, np.nan), dtype="Float64"),
-            "on_plan_start": pd.array(before.astype(int), dtype="Int64"),
-            "on_plan_6m": _where(after, returned),
-            "followed_up": pd.array(returned.astype(int), dtype="Int64"),
+            "approached_on": pd.Timestamp("2025-04-01") + pd.to_timedelta(drawn["day"], unit="D"),
+            "agreed": pd.array(drawn["agreed"].astype(int), dtype="Int64"),
+            "began": pd.array(drawn["began"].astype(int), dtype="Int64"),
+            "completed": pd.array(drawn["completed"].astype(int), dtype="Int64"),
+            "sessions": _where(drawn["sessions"], drawn["began"]),
+            "fidelity_met": _where(drawn["met"], drawn["rated"]),
+            "acceptability": pd.array(drawn["accepted"], dtype="Float64"),
+            "on_plan_start": pd.array(drawn["before"].astype(int), dtype="Int64"),
+            "on_plan_6m": _where(drawn["after"], drawn["returned"]),
+            "followed_up": pd.array(drawn["returned"].astype(int), dtype="Int64"),
         }
     )
 
