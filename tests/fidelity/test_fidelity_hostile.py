@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
 import wwc_eval as we
+from wwc_eval.commands.fidelity import command
 from wwc_eval.errors import DataError, DesignError
 
 FOLDER = Path(__file__).parents[2] / "sample_data"
@@ -149,3 +151,9 @@ def test_essentials_that_nobody_meets_keep_units_out_of_the_high_band_only(spec)
     assert team["band"].tolist() == ["adequate", "adequate"]
     assert (team["p_high"] == 0).all()
     assert (team["p_adequate"] > 0.8).all()
+
+
+def test_the_command_shows_the_whole_hash_that_a_plan_names(spec):
+    found = CliRunner().invoke(command, [str(FOLDER / "specifications/safety_planning.yaml")])
+    assert found.exit_code == 0
+    assert f"sha256: {spec.hash}" in found.output

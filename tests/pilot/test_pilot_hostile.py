@@ -212,3 +212,10 @@ def test_rows_that_the_criterion_does_not_ask_of_are_not_counted_as_lost(tmp_pat
     assert f"of those on one at the start ({len(lost)})" in shown["evidence_of_promise"]
     assert results.record.decision[0].title == "Recommendation: amend"
     assert "Six-month return received could not be decided" in shown["recommendation"]
+
+
+def test_sizes_by_rule_are_for_two_powers_alone():
+    with pytest.raises(DesignError, match=r"must be 0\.8 or 0\.9"):
+        we.pilot.pilot_sizes(main_trial=400, power=0.85)
+    rules = [found["rule"] for found in we.pilot.pilot_sizes(main_trial=400, effect=0.3, power=0.8).to_dicts()]
+    assert rules == ["Julious", "Teare", "Teare, shares", "Viechtbauer", "Whitehead", "Cocks and Torgerson"]

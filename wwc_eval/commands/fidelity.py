@@ -33,9 +33,9 @@ def command(
 ) -> None:
     """Score RATINGS (one row a rating) against the specification SPEC.
 
-    Without RATINGS the specification is checked and shown. Every fault of either file is named with its place. With
-    --out the tables items, components, units, bands, sensitivity, reliability, differentiation, raters and alerts, a
-    heat map and a funnel are written.
+    Without RATINGS the specification is checked and shown, with the hash that a plan names. Every fault of either
+    file is named with its place. With --out the tables items, components, units, bands, sensitivity, reliability,
+    differentiation, raters and alerts, a heat map and a funnel are written.
     """
     import json
 
@@ -50,6 +50,7 @@ def command(
         if units is not None or by is not None or out is not None:
             raise click.UsageError("--units, --by and --out go with RATINGS")
         click.echo(str(spec))
+        click.echo(f"sha256: {spec.hash}")
         return
     table = read_table(ratings, delimiter=delimiter)
     scores = spec.score(table, [name.strip() for name in units.split(",")] if units else None)

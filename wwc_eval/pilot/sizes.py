@@ -88,33 +88,10 @@ def pilot_sizes(
     46
     """
     target = check_number("power", power, above=0, below=1)
-    if effect is not None and target not in WHITEHEAD:
-        raise DesignError(f"power == {target:g}, must be 0.8 or 0.9 for Whitehead's sizes", fix="use 0.8 or 0.9")
+    if target not in WHITEHEAD:
+        raise DesignError(f"power == {target:g}, must be 0.8 or 0.9", fix="use 0.8 or 0.9")
     sd = "estimates an SD, not one between clusters" if clustered else "for the SD of a continuous outcome"
-    rows: list[dict[str, Any]] = [
-        {"rule": "Julious", "for_what": "SD, at least", "n": 24, "source": "doi:10.1002/pst.185", "fits": sd},
-        {
-            "rule": "Teare",
-            "for_what": "SD, with little loss of the main trial's power",
-            "n": 70,
-            "source": "doi:10.1186/1745-6215-15-264",
-            "fits": sd,
-        },
-        {
-            "rule": "Teare, shares",
-            "for_what": "a rate of consent, events or loss",
-            "n": 120,
-            "source": "doi:10.1186/1745-6215-15-264",
-            "fits": "for a share" + (", independent participants" if clustered else ""),
-        },
-        {
-            "rule": "Viechtbauer",
-            "for_what": f"to see once a problem that {100 * check_number('problem_share', problem_share, above=0, below=1):g}% have",
-            "n": problem_size(problem_share),
-            "source": "doi:10.1016/j.jclinepi.2015.04.014",
-            "fits": "for feasibility",
-        },
-    ]
+    rows = _whatever_the_trial(sd, problem_share, clustered=clustered)
     if effect is not None:
         size = abs(check_number("effect", effect))
         an_arm = next(n for limit, n in WHITEHEAD[target] if size < limit)
@@ -156,3 +133,32 @@ def pilot_sizes(
             "average power over what stays uncertain."
         )
     return Table(rows, columns, title="Sizes of a pilot by rule of thumb", notes=notes)
+
+
+def _whatever_the_trial(sd: str, problem_share: float, *, clustered: bool) -> list[dict[str, Any]]:
+    """Rules that ask nothing of the main trial; ``sd`` is the advice on those for an SD."""
+    check_number("problem_share", problem_share, above=0, below=1)
+    return [
+        {"rule": "Julious", "for_what": "SD, at least", "n": 24, "source": "doi:10.1002/pst.185", "fits": sd},
+        {
+            "rule": "Teare",
+            "for_what": "SD, with little loss of the main trial's power",
+            "n": 70,
+            "source": "doi:10.1186/1745-6215-15-264",
+            "fits": sd,
+        },
+        {
+            "rule": "Teare, shares",
+            "for_what": "a rate of consent, events or loss",
+            "n": 120,
+            "source": "doi:10.1186/1745-6215-15-264",
+            "fits": "for a share" + (", independent participants" if clustered else ""),
+        },
+        {
+            "rule": "Viechtbauer",
+            "for_what": f"to see once a problem that {100 * problem_share:g}% have",
+            "n": problem_size(problem_share),
+            "source": "doi:10.1016/j.jclinepi.2015.04.014",
+            "fits": "for feasibility",
+        },
+    ]
