@@ -85,6 +85,7 @@ def test_two_way_fixed_effects_and_every_covariance_of_fixest(name, kind):
     assert (n, T) == SHAPES[name]
     wide = clustered.overall.se * math.sqrt((n * T - T - 1) / (n * T - n - T))
     close(wide, wanted["twfe_cluster_Kfull"]["D"]["se"], rel=1e-11)
+    close(clustered.overall.estimate, wanted["twfe_cluster_Kfull"]["D"]["est"], rel=1e-11)
 
 
 @pytest.mark.parametrize("kind", ["none", "weighted"])

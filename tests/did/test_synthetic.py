@@ -144,6 +144,8 @@ class TestProposition99:
         assert found.estimate == pytest.approx(there["estimate"], rel=1e-12)
         assert there["omega"] == pytest.approx(np.full(38, 1 / 38))
         assert there["lambda"] == pytest.approx(np.full(19, 1 / 19))
+        # the penalty has no bearing on equal weights
+        assert there["zeta"] == figures["synthdid"]["zeta"]
         change = controls[:, 19:].mean(axis=1) - controls[:, :19].mean(axis=1)
         assert within_draws(there["placebo"], (38 * change - change.sum()) / 37)
 
