@@ -49,17 +49,17 @@ def area_means(
     Raises
     ------
     DesignError
-        If the panel has units seen again, or no areas, or covariates are collinear within areas and periods.
+        If the panel has units seen again, or no areas, or covariates are collinear within the areas of a period.
     DataError
         If a column is not there.
 
     Notes
     -----
-    Formula: mean of ``y - (x - mean x) b`` over the children of an area and period, with b the slopes of a weighted
-    least squares regression with one intercept an area and period: children of one area and period are compared with
-    each other, so that b owes nothing to treatment. Slopes are one for all areas and periods: where trends differ by
-    kind of child, adjust by ``callaway_santanna(..., covariates=...)``. Source: Donald and Lang 2007,
-    doi:10.1162/rest.89.2.221.
+    Formula: mean of ``y - (x - mean x) b`` over the children of an area and period, with b the slopes of that period:
+    weighted least squares with one intercept an area, so that children of one area are compared with each other and b
+    owes nothing to which areas are treated. As slopes are those of a period, trends may differ by kind of child, as far
+    as they are linear in the covariates; where effects do too, b is of treated and untreated children together. Rows
+    without a covariate are left out. Source: Donald and Lang 2007, doi:10.1162/rest.89.2.221.
 
     Examples
     --------
@@ -79,63 +79,81 @@ def area_means(
         )
     names, kept = covariate_names(covariates), covariate_names(keep)
     known_columns(panel, (*names, *kept))
-    used, matrix = _matrix(panel, names)
+    used, matrix, beside = _matrix(panel, names, kept)
     values = panel.cells.rows.outcomes[used] - _explained(panel, matrix, used)
-    return _built(panel, values, used, (names, kept, weighted))
+    return _built(panel, (used, values, beside), names, weighted=weighted)
 
 
-def _matrix(panel: Panel, names: tuple[str, ...]) -> tuple[Ints, Floats]:
-    """Rows with every covariate, and their columns without an intercept."""
+def _matrix(panel: Panel, names: tuple[str, ...], kept: tuple[str, ...]) -> tuple[Ints, Floats, dict[str, Floats]]:
+    """Rows with every covariate, their columns without an intercept, and the columns that go along."""
     from pandas.api import types
 
-    source, faults = panel.cells.rows.source, Faults()
+    rows, faults = panel.cells.rows, Faults()
     columns: list[Floats] = []
     for name in names:
         if types.is_numeric_dtype(panel.source[name]):
-            columns.append(numbers_of(panel.source, name, faults, what="covariate")[source])
+            columns.append(numbers_of(panel.source, name, faults, what="covariate")[rows.source])
             continue
         levels, codes = levels_of(panel, name)
-        own = codes[source]
+        own = codes[rows.source]
         columns += [np.where(own < 0, np.nan, own == k).astype(np.float64) for k in range(1, len(levels))]
+    beside = {name: numbers_of(panel.source, name, faults, what="column")[rows.source] for name in kept}
     faults.raise_if_any()
-    matrix = np.column_stack([np.empty((len(source), 0)), *columns])
-    used = np.flatnonzero(np.isfinite(matrix).all(axis=1))
-    return used, matrix[used]
+    matrix = np.column_stack([np.empty((len(rows.source), 0)), *columns])
+    # the same sums in the same order, whatever the order of the data
+    order = np.lexsort((*beside.values(), *columns, rows.weights, rows.outcomes, rows.place))
+    used = order[np.isfinite(matrix[order]).all(axis=1)]
+    return used, matrix[used], {name: values[used] for name, values in beside.items()}
 
 
 def _explained(panel: Panel, matrix: Floats, used: Ints) -> Floats:
     """What the covariates explain in each row, around its mean over all."""
+    found = np.zeros(len(used))
     if not matrix.shape[1]:
-        return np.zeros(len(used))
+        return found
     rows = panel.cells.rows
-    place, w, y = rows.place[used], rows.weights[used], rows.outcomes[used]
-    total = np.bincount(place, w, minlength=panel.outcomes.size)
+    unit, period = np.divmod(rows.place[used], panel.n_periods)
+    w, y = rows.weights[used], rows.outcomes[used]
+    centred = matrix - w @ matrix / w.sum()
+    for t in range(panel.n_periods):
+        own = period == t
+        if own.any():
+            slopes = _slopes(unit[own], w[own], matrix[own], y[own])
+            if slopes is None:
+                raise DesignError(
+                    f"the covariates are collinear, or constant, within the areas of {panel.period_label(t)}",
+                    fix="leave out what does not vary between the children of one area, and join rare levels",
+                )
+            found[own] = centred[own] @ slopes
+    return found
+
+
+def _slopes(unit: Ints, w: Floats, matrix: Floats, y: Floats) -> Floats | None:
+    """Slopes of a regression with one intercept a unit; None where the columns are collinear within units."""
+    total = np.bincount(unit, w)
     total[total == 0] = 1.0
 
     def within(values: Floats) -> Floats:
-        """Deviations from the mean of area and period."""
-        return np.asarray(values - (np.bincount(place, w * values, minlength=len(total)) / total)[place])
+        """Deviations from the unit's mean."""
+        return np.asarray(values - (np.bincount(unit, w * values) / total)[unit])
 
     x = np.column_stack([within(column) for column in matrix.T])
     gram = (x * w[:, None]).T @ x
     scale = np.sqrt(np.diag(gram))
-    if not (scale > 0).all() or np.linalg.cond(gram / np.outer(scale, scale)) > LARGEST_CONDITION:
-        raise DesignError(
-            "the covariates are collinear, or constant, within areas and periods",
-            fix="leave out what does not vary between the children of one area and period",
-        )
-    slopes = np.linalg.solve(gram, x.T @ (w * within(y)))
-    return np.asarray((matrix - w @ matrix / w.sum()) @ slopes)
+    least = 1e-10 * np.sqrt(w @ matrix**2)
+    if not (scale > least).all() or np.linalg.cond(gram / np.outer(scale, scale)) > LARGEST_CONDITION:
+        return None
+    return np.asarray(np.linalg.solve(gram, x.T @ (w * within(y))))
 
 
 def _built(
-    panel: Panel, values: Floats, used: Ints, asked: tuple[tuple[str, ...], tuple[str, ...], bool]
+    panel: Panel, found: tuple[Ints, Floats, dict[str, Floats]], names: tuple[str, ...], *, weighted: bool
 ) -> Panel:
     """The panel of the means."""
     import pandas as pd
 
-    names, kept, weighted = asked
-    rows, faults = panel.cells.rows, Faults()
+    used, values, beside = found
+    rows = panel.cells.rows
     place, w = rows.place[used], rows.weights[used]
     size, length = panel.outcomes.size, panel.n_periods
     n, total = np.bincount(place, minlength=size), np.bincount(place, w, minlength=size)
@@ -159,10 +177,9 @@ def _built(
             "weight": np.bincount(unit, total[there], minlength=panel.n_units)[unit],
         }
     )
-    for name in kept:
-        frame[name] = mean(numbers_of(panel.source, name, faults, what="column")[rows.source][used])
-    faults.raise_if_any()
-    found = Panel(
+    for name, column in beside.items():
+        frame[name] = mean(column)
+    areas = Panel(
         frame,
         unit=of["cluster"],
         period=of["period"],
@@ -174,4 +191,4 @@ def _built(
     gone = len(rows.place) - len(used)
     if gone:
         told += f"; {gone:,} rows without a covariate are left out"
-    return found._changed(findings=(Problem(message=told, severity="warning", code="means"), *found.findings))
+    return areas._changed(findings=(Problem(message=told, severity="warning", code="means"), *areas.findings))
