@@ -388,3 +388,20 @@ def test_callaway_santanna_says_why_nothing_is_left():
     with pytest.raises(DesignError, match="collinear among the comparison units"):
         str(found)
     assert "1 period of anticipation" in we.did.callaway_santanna(panel(), anticipation=1).method
+
+
+@pytest.mark.parametrize("verb", ["event_study", "sun_abraham", "imputation", "two_stage", "extended_twfe"])
+def test_events_that_few_treated_are_seen_at_are_named(verb):
+    # the cohort of 2016 (six units) is seen to event 3, that of 2018 (two) to event 1 and back to event -6
+    uneven = getattr(we.did, verb)(panel(frame(n=24, cohorts={4: 6, 6: 2})))
+    told = [note for note in uneven.notes if "Fewer than 5 treated are seen" in note]
+    events = [key["event"] for key in uneven.estimates.keys]
+    if min(events) < -4:
+        assert len(told) == 1
+        assert "events -6 and -5:" in told[0]
+    else:
+        assert not told
+    late = getattr(we.did, verb)(panel(frame(n=24, cohorts={4: 2, 6: 6})))
+    assert len([note for note in late.notes if "Fewer than 5 treated are seen at events 2 and 3:" in note]) == 1
+    even = getattr(we.did, verb)(panel(frame(n=24, cohorts={4: 6, 6: 6})))
+    assert not any("Fewer than 5" in note for note in even.notes)

@@ -12,6 +12,7 @@ import numpy as np
 from wwc_eval.did.event_path import EventPath
 from wwc_eval.did.guard import guard_of, guarded
 from wwc_eval.did.panel import Panel
+from wwc_eval.did.panel_faults import listed
 from wwc_eval.estimate import Estimate, Estimates
 from wwc_eval.inference.families import Floats
 from wwc_eval.table import Grid, Rendered
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["DidResult", "EffectEstimates", "Inference", "without_rounding"]
 
 SMALL, ROUNDING = 1e-6, 1e-12
+THIN = "Fewer than 5 treated are seen at"
 NO_RESIDUAL = "no residual is left in any cluster, so the error cannot be estimated: none is given"
 
 
@@ -197,18 +199,29 @@ class DidResult(Rendered):
                 items = [without_rounding(item, self.panel) for item in table]
                 changed = EffectEstimates(items, table.keys, title=table.title, notes=table.notes)
                 object.__setattr__(self, name, changed)
-        table = self.estimates
-        if guard_of(self.panel) is not None and any("event" in key for key in table.keys):
-            from wwc_eval.did.guard_events import fixed_bases, guarded_events
+        if any("event" in key for key in self.estimates.keys):
+            self._guard_events()
 
-            events = [key.get("event") for key in table.keys]
-            bases = fixed_bases(
-                [event for event in events if event is not None],
-                self.path.reference if self.path is not None else -1,
-            )
-            items = guarded_events(table.items, events, self.panel, bases)
-            changed = EffectEstimates(items, table.keys, title=table.title, notes=table.notes)
-            object.__setattr__(self, "estimates", changed)
+    def _guard_events(self) -> None:
+        """The permutation beside each event; a word on events that few are seen at where more are treated in all."""
+        from wwc_eval.did.guard_events import fixed_bases, guarded_events, thin_events
+
+        table = self.estimates
+        events = [key.get("event") for key in table.keys]
+        known = [event for event in events if event is not None]
+        if guard_of(self.panel) is None:
+            thin = thin_events(known, self.panel)
+            if thin:
+                named = f"event{'s' * (len(thin) > 1)} {listed(thin, most=12)}"
+                note = f"{THIN} {named}: conventional errors there are too small; see few_treated."
+                # a result that is built in steps has said it of fewer events before
+                kept = (said for said in self.notes if not said.startswith(THIN))
+                object.__setattr__(self, "notes", (*kept, note))
+            return
+        bases = fixed_bases(known, self.path.reference if self.path is not None else -1)
+        items = guarded_events(table.items, events, self.panel, bases)
+        changed = EffectEstimates(items, table.keys, title=table.title, notes=table.notes)
+        object.__setattr__(self, "estimates", changed)
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """The overall effect, then the rows of ``estimates``."""

@@ -9,14 +9,14 @@ import numpy as np
 
 from wwc_eval.did.few_reference import permutations
 from wwc_eval.did.few_statistic import Statistic
-from wwc_eval.did.guard import guard_of, reference_draws, seed_of
+from wwc_eval.did.guard import FEW, guard_of, reference_draws, seed_of
 from wwc_eval.did.panel import Panel
 from wwc_eval.errors import WwcError
 from wwc_eval.estimate import Estimate
 from wwc_eval.inference.families import Floats
 from wwc_eval.inference.inversion import p_value
 
-__all__ = ["Bases", "event_p_values", "fixed_bases", "guarded_events", "moving_bases"]
+__all__ = ["Bases", "event_p_values", "fixed_bases", "guarded_events", "moving_bases", "thin_events"]
 
 Bases = Mapping[int, tuple[int | None, int]]
 """For each event the first and last event whose mean it is a change from."""
@@ -45,6 +45,30 @@ def guarded_events(
         item if event is None else item.replace(details={**item.details, "permutation_p": found[event]})
         for item, event in zip(items, events, strict=True)
     ]
+
+
+def thin_events(events: Sequence[int], panel: Panel) -> list[int]:
+    """Events that fewer than five treated clusters are seen at.
+
+    Parameters
+    ----------
+    events : sequence of int
+        Periods since treatment.
+    panel : Panel
+        The panel.
+    """
+    joins = panel.adopted < panel.n_periods
+    sizes = [panel.clusters_of(panel.adopted == cohort) for cohort in panel.cohorts if cohort < panel.n_periods]
+    if panel.balanced and min(sizes, default=FEW) >= FEW:
+        return []
+    at, seen = panel.events[joins], panel.observed[joins]
+    found = []
+    for event in events:
+        here = np.zeros(panel.n_units, dtype=bool)
+        here[joins] = ((at == event) & seen).any(axis=1)
+        if 0 < panel.clusters_of(here) < FEW:
+            found.append(event)
+    return found
 
 
 def fixed_bases(events: Sequence[int], reference: int | None) -> Bases:
