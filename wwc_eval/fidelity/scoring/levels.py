@@ -62,9 +62,9 @@ class Levels:
         Unit: its scores.
     variances : mapping
         Unit, ``rater`` or ``residual``: variance.
-    severity : array
-        Severity of each rater, in points: below 0 where the rater scores low.
-    severity_se : array
+    rater_effect : array
+        Effect of each rater on a score, in points: below 0 where the rater scores low.
+    rater_effect_se : array
         Its standard error of prediction.
     notes : tuple of str
         What was left out of the model and why.
@@ -76,8 +76,8 @@ class Levels:
 
     scores: Mapping[str, LevelScores]
     variances: Mapping[str, float]
-    severity: Floats
-    severity_se: Floats
+    rater_effect: Floats
+    rater_effect_se: Floats
     notes: tuple[str, ...]
     fit: LinearFit | None = None
     random: tuple[str, ...] = ()
@@ -335,8 +335,10 @@ def _posterior(
         else:
             scores[name] = equations.level(name, units, sizes[name])
     none = (np.zeros(n_raters), np.zeros(n_raters))
-    severity, error = equations.effects_of("rater", n_raters) if severe else none
-    return Levels(scores=scores, variances=dict(variances), severity=severity, severity_se=error, notes=notes)
+    effect, error = equations.effects_of("rater", n_raters) if severe else none
+    return Levels(
+        scores=scores, variances=dict(variances), rater_effect=effect, rater_effect_se=error, notes=notes
+    )
 
 
 def _diagonal(L: Any, inverse: Floats) -> Floats:
@@ -357,7 +359,9 @@ def _constant(y: Floats, units: Mapping[str, Ints], sizes: Mapping[str, int]) ->
         )
         for name in units
     }
-    return Levels(scores=scores, variances={}, severity=np.zeros(0), severity_se=np.zeros(0), notes=(reason,))
+    return Levels(
+        scores=scores, variances={}, rater_effect=np.zeros(0), rater_effect_se=np.zeros(0), notes=(reason,)
+    )
 
 
 def _unmodelled(y: Floats, units: Mapping[str, Ints], sizes: Mapping[str, int], why: str) -> Levels:
@@ -367,5 +371,9 @@ def _unmodelled(y: Floats, units: Mapping[str, Ints], sizes: Mapping[str, int], 
             mean = np.bincount(codes, y, minlength=sizes[name]) / np.bincount(codes, minlength=sizes[name])
         scores[name] = LevelScores(estimate=mean, se=np.full(sizes[name], np.nan), df=np.inf, reason="no model")
     return Levels(
-        scores=scores, variances={}, severity=np.zeros(0), severity_se=np.zeros(0), notes=(f"No model: {why}",)
+        scores=scores,
+        variances={},
+        rater_effect=np.zeros(0),
+        rater_effect_se=np.zeros(0),
+        notes=(f"No model: {why}",),
     )

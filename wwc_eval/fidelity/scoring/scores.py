@@ -254,7 +254,7 @@ class FidelityScores(Rendered):
 
     @cached_property
     def raters(self) -> Table:
-        """Severity of each rater in points of the composite: below 0 where the rater scores low."""
+        """Severity of each rater, in points of the composite below the average rater: above 0 where the rater scores low."""
         return tables.rater_table(self)
 
     @cached_property

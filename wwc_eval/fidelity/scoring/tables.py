@@ -217,13 +217,13 @@ def rater_table(scores: FidelityScores) -> Table:
     sheets = np.bincount(
         scores.matrix.sheet_rater[scores.matrix.sheet_rater >= 0], minlength=len(scores.matrix.raters)
     )
-    told = len(model.severity) == len(scores.matrix.raters) and "rater" in model.variances
+    told = len(model.rater_effect) == len(scores.matrix.raters) and "rater" in model.variances
     rows = [
         {
             "rater": name,
             "sheets": int(sheets[place]),
-            "severity": float(model.severity[place]) if told else None,
-            "se": float(model.severity_se[place]) if told else None,
+            "severity": -float(model.rater_effect[place]) if told else None,
+            "se": float(model.rater_effect_se[place]) if told else None,
         }
         for place, name in enumerate(scores.matrix.raters)
     ]
@@ -233,7 +233,7 @@ def rater_table(scores: FidelityScores) -> Table:
     notes = [note for note in model.notes if "rater" in note.lower()]
     if told and model.variances["rater"] == 0:
         notes.append("No variation between raters was found.")
-    head = "Empirical Bayes: below 0 the rater scores lower than the average rater would. Scores of units are adjusted."
+    head = "Empirical Bayes: points below the average rater, so above 0 where the rater scores low. Scores of units are adjusted."
     return Table(rows, columns, title="Severity of raters", notes=(head, *notes))
 
 
