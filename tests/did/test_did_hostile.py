@@ -405,3 +405,11 @@ def test_events_that_few_treated_are_seen_at_are_named(verb):
     assert len([note for note in late.notes if "Fewer than 5 treated are seen at events 2 and 3:" in note]) == 1
     even = getattr(we.did, verb)(panel(frame(n=24, cohorts={4: 6, 6: 6})))
     assert not any("Fewer than 5" in note for note in even.notes)
+
+
+def test_what_no_method_takes_is_said_to_be_idle():
+    few = panel(frame(n=12, cohorts={4: 2}))
+    idle = we.did.few_treated(few, methods=("CR2",), population="size")
+    assert "population is not used: ferman_pinto is not among the methods." in idle.notes
+    used = we.did.few_treated(few, methods=("ferman_pinto",), population="size", rng=1, draws=99)
+    assert not any("is not used" in note for note in used.notes)

@@ -11,7 +11,7 @@ import numpy as np
 
 from wwc_eval.did.decimals import decimals_of, ends
 from wwc_eval.did.effects import EffectEstimates
-from wwc_eval.did.few_rows import METHODS, Asked, few_rows
+from wwc_eval.did.few_rows import METHODS, PERMUTED, Asked, few_rows
 from wwc_eval.did.few_statistic import ESTIMATORS, Statistic
 from wwc_eval.did.panel import Panel
 from wwc_eval.did.sample import need_panel
@@ -212,5 +212,15 @@ def few_treated(
         n_treated=statistic.n_treated,
         n_clusters=len(statistic.codes),
         values=values,
-        notes=statistic.sample.notes,
+        notes=(*statistic.sample.notes, *_unused(wanted, allocation, population)),
     )
+
+
+def _unused(methods: Sequence[str], allocation: Any, population: Any) -> tuple[str, ...]:
+    """What was given and no method asked for takes."""
+    permuted = any(name in PERMUTED for name in methods)
+    given = (
+        ("allocation", allocation is not None and not permuted, "a permutation"),
+        ("population", population is not None and "ferman_pinto" not in methods, "ferman_pinto"),
+    )
+    return tuple(f"{name} is not used: {taker} is not among the methods." for name, idle, taker in given if idle)
