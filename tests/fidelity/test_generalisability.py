@@ -148,7 +148,7 @@ def test_intervals_of_dependability_cover(repeats):
         frame = pd.DataFrame({"la": la, "case": case, "rater": rater, "score": y})
         row = we.g_study(frame, ["la", "la:case", "rater"]).d_study(case=8, rater=2).rows[0]
         hits += row["dependability_low"] <= truth <= row["dependability_high"]
-    assert hits / repeats > (0.6 if repeats < 100 else 0.9)
+    assert hits / repeats > (0.6 if repeats < 100 else 0.91)
 
 
 def test_boundaries_dropped_rows_and_refusals():
@@ -163,7 +163,9 @@ def test_boundaries_dropped_rows_and_refusals():
     assert any("1 rows miss" in note for note in study.notes)
     decided = study.d_study(rater=3)
     assert decided.dependability[0] == 0
-    assert "No interval" in str(decided)
+    # cases differ by no more than chance, which leaves room for some dependability
+    assert decided.rows[0]["dependability_low"] == 0
+    assert 0 < decided.rows[0]["dependability_high"] < 0.9
     with pytest.raises(DesignError, match="size of 'rater'"):
         study.d_study()
     with pytest.raises(DesignError, match="no size"):

@@ -189,7 +189,7 @@ def d_study(
     if not any(math.isfinite(row["dependability"]) for row in rows):
         notes.append(f"No coefficient: no variance was found for {study.measured} and none for error.")
     elif study.covariance is not None and any(math.isnan(row["dependability_low"]) for row in rows):
-        notes.append(f"No interval where a component at 0 leaves {study.measured} or error without variance.")
+        notes.append("No interval where a component at 0 leaves no error, or the components cannot be told apart.")
     return DStudy(rows=tuple(rows), measured=study.measured, asked=design.asked, level=level, notes=tuple(notes))
 
 
@@ -231,10 +231,11 @@ def _row(study: GStudy, design: Design, at: Mapping[str, int], cut: float | None
 
 
 def _interval(study: GStudy, universe: Floats, error: Floats, level: float) -> tuple[float, float]:
-    if study.covariance is None:
+    if study.pivots is None or not float(error @ study.values) > 0:
         return math.nan, math.nan
-    objects = min((count for name, count in study.levels.items() if study.measured in name.split(":")), default=0)
-    return ratio_interval(study.values, study.covariance, universe, error, objects=objects, level=level)
+    from wwc_eval.fidelity.reliability.pivotal import interval
+
+    return interval(study.pivots, universe, error, level)
 
 
 def ratio_interval(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,7 @@ class GStudy(Rendered):
     variances : mapping
         Component of each effect, ``residual`` last.
     covariance : ndarray, shape (e + 1, e + 1), optional
-        Of the estimated components; None where they were given, not estimated.
+        Of the estimated components, by REML's expected information; None where they were given, not estimated.
     levels : mapping
         Levels of each effect in the data.
     n : int
@@ -64,6 +65,13 @@ class GStudy(Rendered):
     message: str = ""
     notes: tuple[str, ...] = ()
     fit: Any = None
+
+    @cached_property
+    def pivots(self) -> Floats | None:
+        """Components (points, e + 1) that may have made the ratings, for intervals; None where there are none."""
+        from wwc_eval.fidelity.reliability.pivotal import pivots
+
+        return None if self.covariance is None else pivots(self.values, self.covariance, self.sets)
 
     def __post_init__(self) -> None:
         """Freeze the mappings."""
@@ -178,7 +186,8 @@ class GStudy(Rendered):
         -----
         Formula: ``generalisability = t / (t + d)``, ``phi = t / (t + D)`` with t the components of the object, d those
         that contain it and other random facets divided by the sizes of these, and D all but t. Source: Brennan (2001),
-        doi:10.1007/978-1-4757-3456-0. Intervals: delta method on the logit, t with (objects - 1) df.
+        doi:10.1007/978-1-4757-3456-0. Intervals: generalised pivots of the mean squares
+        (of what stands for them where the design is unbalanced), Weerahandi (1993), doi:10.1080/01621459.1993.10476355.
         """
         from wwc_eval.fidelity.reliability.d_study import d_study
 
@@ -286,7 +295,8 @@ def g_study(
     frame, dropped = _frame(to_pandas(ratings), found, score)
     notes = [f"{dropped:,} rows miss a value and are left out."] if dropped else []
     found, levels, more = _estimable(frame, found)
-    fit = _fit(frame, found, method)
+    codes = [_codes(frame, found, each) for each in found.sets]
+    fit = _fit(frame, found, codes, method)
     at = {
         grouping.name: float(each[0, 0])
         for grouping, each in zip(fit.data.groupings, fit.covariances, strict=True)
@@ -297,7 +307,7 @@ def g_study(
         effects=found,
         measured=measured,
         variances=variances,
-        covariance=_covariance(fit, len(found.names)),
+        covariance=_covariance(fit, codes, np.array(list(variances.values()))),
         levels=levels,
         n=int(fit.n),
         mean=float(fit.coefficients[0]),
@@ -373,21 +383,26 @@ def _estimable(frame: pd.DataFrame, effects: Effects) -> tuple[Effects, dict[str
     return Effects(names=tuple(names), sets=tuple(sets), facets=effects.facets), levels, notes
 
 
-def _fit(frame: pd.DataFrame, effects: Effects, method: str) -> Any:
+def _fit(frame: pd.DataFrame, effects: Effects, codes: Sequence[Any], method: str) -> Any:
     from wwc_eval.multilevel import multilevel_model
 
-    used = frame.assign(**{f"e{k}": _codes(frame, effects, each) for k, each in enumerate(effects.sets)})
+    used = frame.assign(**{f"e{k}": each for k, each in enumerate(codes)})
     terms = " + ".join(f"(1 | e{k})" for k in range(len(effects.sets)))
     return multilevel_model(f"y ~ 1 + {terms}", used, method=method)
 
 
-def _covariance(fit: Any, count: int) -> Floats:
+def _covariance(fit: Any, codes: Sequence[Any], values: Floats) -> Floats:
     """Covariance of the components in the order of the effects, the residual last."""
+    from wwc_eval.fidelity.reliability.pivotal import component_covariance
     from wwc_eval.multilevel.small_sample.satterthwaite import variance_covariance
 
+    expected = component_covariance(codes, values)
+    if expected is not None:
+        return expected
+    # of large tables from the curvature of the criterion, in which a component at 0 stays there
     _, covariance = variance_covariance(fit.core.solution, fit.core.sensitivity)
     inner = [grouping.name for grouping in fit.core.solution.problem.prepared.groupings]
-    places = [*(inner.index(f"e{k}") for k in range(count)), len(inner)]
+    places = [*(inner.index(f"e{k}") for k in range(len(codes))), len(inner)]
     return np.asarray(covariance[np.ix_(places, places)])
 
 
