@@ -413,3 +413,18 @@ def test_what_no_method_takes_is_said_to_be_idle():
     assert "population is not used: ferman_pinto is not among the methods." in idle.notes
     used = we.did.few_treated(few, methods=("ferman_pinto",), population="size", rng=1, draws=99)
     assert not any("is not used" in note for note in used.notes)
+
+
+def test_a_triple_difference_of_few_shows_no_permutation_of_another_effect():
+    data = frame(n=24, cohorts={4: 4})
+    data["eligible"] = np.repeat(np.arange(24) % 2, 8)
+    few = we.did.triple_difference(panel(data), "eligible")
+    for item in (few.overall, *few.estimates, *few.cells, *few.by_cohort):
+        assert math.isnan(item.se)
+        assert math.isnan(item.details["permutation_p"])
+        assert "no permutation judges this effect" in item.warnings[-1]
+    more = frame(n=24, cohorts={4: 8})
+    more["eligible"] = data["eligible"]
+    many = we.did.triple_difference(panel(more), "eligible").overall
+    assert many.se > 0
+    assert "permutation_p" not in many.details

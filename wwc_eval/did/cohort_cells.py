@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wwc_eval.did.effects import DidResult, EffectEstimates, Inference
-from wwc_eval.did.guard import guarded
+from wwc_eval.did.guard import guarded, withheld
 from wwc_eval.did.least_squares import Grouped
-from wwc_eval.did.sample import Sample
+from wwc_eval.did.sample import Sample, latest
 from wwc_eval.errors import DesignError
 from wwc_eval.inference.families import Floats
 
@@ -99,8 +99,9 @@ class CohortCells:
         influence: Floats | None,
         notes: Sequence[str] = (),
         overall: str = "mean effect on the treated",
+        permuted: bool = True,
     ) -> DidResult:
-        """The result, from estimates in the order of :meth:`averages`."""
+        """The result, from estimates in the order of :meth:`averages`; ``permuted`` as in :class:`DidResult`."""
         sample = self.sample
         events, cohorts = self.events, self.cohorts
         by_event = list(range(1, len(events) + 1))
@@ -118,17 +119,20 @@ class CohortCells:
             by_cohort=self._guarded(
                 found.table(by_cohort, [{"cohort": one} for one in labels], [f"cohort[{one}]" for one in labels]),
                 cohorts,
+                permuted=permuted,
             ),
-            cells=self._guarded(found.table(cells, self.keys, self.terms), self.cohort),
+            cells=self._guarded(found.table(cells, self.keys, self.terms), self.cohort, permuted=permuted),
             influence=None if influence is None else influence[:, : len(events) + 1],
             notes=(*sample.notes, *notes),
+            permuted=permuted,
         )
 
-    def _guarded(self, table: EffectEstimates, cohorts: NDArray[np.int64]) -> EffectEstimates:
+    def _guarded(self, table: EffectEstimates, cohorts: NDArray[np.int64], *, permuted: bool) -> EffectEstimates:
         """The table with a permutation beside every effect of a cohort of few clusters."""
         columns = self.sample.columns
+        judge = guarded if permuted else withheld
         items = [
-            guarded(item, self.sample.panel, cohort=int(columns[int(cohort)]))
+            judge(item, self.sample.panel, cohort=int(columns[int(cohort)]))
             for item, cohort in zip(table, cohorts, strict=True)
         ]
         return EffectEstimates(items, table.keys, title=table.title, notes=table.notes)
@@ -149,7 +153,8 @@ def cohort_cells(sample: Sample, *, reference: int | None, first: int | None = 0
         if reference is not None and not ((event == reference) & (weight > 0)).any():
             raise DesignError(
                 f"the cohort of {sample.label(int(cohort))} is not seen at event {reference}, the reference",
-                fix="take another reference, or leave the cohort out with panel.without(...)",
+                fix=f"take reference={latest(event[weight > 0])} in sun_abraham or control='not_yet' in extended_twfe, or leave "
+                "the cohort out with panel.without(...)",
             )
         wanted = event != reference
         if reference is None:

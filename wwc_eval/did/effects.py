@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wwc_eval.did.event_path import EventPath
-from wwc_eval.did.guard import guard_of, guarded
+from wwc_eval.did.guard import guard_of, guarded, withheld
 from wwc_eval.did.panel import Panel
 from wwc_eval.did.panel_faults import listed
 from wwc_eval.estimate import Estimate, Estimates
@@ -178,6 +178,9 @@ class DidResult(Rendered):
         ``influence' influence``.
     notes : tuple of str
         What was left out, and what a reader must know.
+    permuted : bool
+        Whether the permutation of who was treated when judges these effects; where it does not, they have no error with
+        fewer than five treated.
     """
 
     method: str
@@ -189,10 +192,12 @@ class DidResult(Rendered):
     by_cohort: EffectEstimates | None = None
     influence: Floats | None = None
     notes: tuple[str, ...] = ()
+    permuted: bool = True
 
     def __post_init__(self) -> None:
         """With few treated the permutation stands beside the conventional error; one of rounding alone is none."""
-        object.__setattr__(self, "overall", guarded(without_rounding(self.overall, self.panel), self.panel))
+        judge = guarded if self.permuted else withheld
+        object.__setattr__(self, "overall", judge(without_rounding(self.overall, self.panel), self.panel))
         for name in ("estimates", "cells", "by_cohort"):
             table = getattr(self, name)
             if table is not None:
@@ -217,6 +222,11 @@ class DidResult(Rendered):
                 # a result that is built in steps has said it of fewer events before
                 kept = (said for said in self.notes if not said.startswith(THIN))
                 object.__setattr__(self, "notes", (*kept, note))
+            return
+        if not self.permuted:
+            items = [withheld(item, self.panel) for item in table]
+            changed = EffectEstimates(items, table.keys, title=table.title, notes=table.notes)
+            object.__setattr__(self, "estimates", changed)
             return
         bases = fixed_bases(known, self.path.reference if self.path is not None else -1)
         items = guarded_events(table.items, events, self.panel, bases)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -29,6 +29,7 @@ __all__ = [
     "guarded",
     "reference_draws",
     "seed_of",
+    "withheld",
 ]
 
 FEW = 5
@@ -87,8 +88,7 @@ def _guard(panel: Panel, draws: int | None = None) -> Guard | None:
     treated = panel.clusters_of(joins)
     if not 0 < treated < FEW:
         return None
-    counted = "1 treated cluster" if treated == 1 else f"{treated} treated clusters"
-    small = f"{counted}: conventional errors are far too small with so few"
+    small = f"{_counted(treated)}: conventional errors are far too small with so few"
     try:
         statistic, name = _statistic(panel)
         found = permuted(statistic, permutations(statistic, draws or reference_draws(panel), seed_of(panel)), 0.95)
@@ -171,6 +171,28 @@ def guarded(estimate: Estimate, panel: Panel, cohort: int | None = None) -> Esti
     found = guard_of(panel) if cohort is None else cohort_guard(panel, cohort)
     if found is None:
         return estimate
+    return _beside(estimate, found)
+
+
+def withheld(estimate: Estimate, panel: Panel, cohort: int | None = None) -> Estimate:
+    """An estimate that no permutation of the guard judges: without its conventional error where few are treated.
+
+    Parameters
+    ----------
+    estimate, panel, cohort
+        As in :func:`guarded`.
+    """
+    found = guard_of(panel) if cohort is None else cohort_guard(panel, cohort)
+    if found is None:
+        return estimate
+    words = (
+        f"{_counted(found.treated)}: conventional errors are far too small with so few, and no permutation judges this "
+        "effect; none is given"
+    )
+    return _beside(estimate, replace(found, p_value=math.nan, words=words))
+
+
+def _beside(estimate: Estimate, found: Guard) -> Estimate:
     warnings = tuple(text for text in estimate.warnings if "conventional" not in text)
     changed = estimate.replace(
         warnings=(*warnings, found.words), details={**estimate.details, "permutation_p": found.p_value}
@@ -179,6 +201,10 @@ def guarded(estimate: Estimate, panel: Panel, cohort: int | None = None) -> Esti
         return changed
     blank = dict.fromkeys(("se", "df", "statistic", "p_value", "ci_low", "ci_high"), math.nan)
     return changed.replace(**blank)
+
+
+def _counted(treated: int) -> str:
+    return "1 treated cluster" if treated == 1 else f"{treated} treated clusters"
 
 
 def cohort_p_values(result: Any) -> list[float | None]:

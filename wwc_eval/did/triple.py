@@ -50,7 +50,8 @@ def triple_difference(
     Returns
     -------
     DidResult
-        ``estimates`` by event, ``by_cohort`` and ``cells``; ``overall`` is the mean over treated eligible cells.
+        ``estimates`` by event, ``by_cohort`` and ``cells``; ``overall`` is the mean over treated eligible cells. With fewer
+        than five treated clusters without errors: no permutation of this effect stands beside them.
 
     Raises
     ------
@@ -95,7 +96,8 @@ def triple_difference(
     shared = shared_fields(sample, method=method, citation=CITATION, n_clusters=robust.n_clusters)
     contrasts = cells.averages(len(names))
     found = contrasted(robust, contrasts, level, shared)
-    return cells.result(found, reference=reference, influence=influence_of(robust, contrasts))
+    # permuting who was treated when judges the plain difference, not that of eligible units less others
+    return cells.result(found, reference=reference, influence=influence_of(robust, contrasts), permuted=False)
 
 
 def _eligible(panel: Panel, name: str) -> np.ndarray:
