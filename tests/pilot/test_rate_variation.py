@@ -175,6 +175,12 @@ def test_figures_of_rates_for_the_main_trial_and_their_assurance():
     rows = we.pilot.main_trial(y, kind="rate", exposure=time)
     with pytest.raises(DesignError, match="not one between clusters"):
         rows.assurance(design, 0.75, rng=1)
+    # the interval of the rate is that of its logarithm, so never below 0
+    rate, totals = found["rate"], np.bincount(team, y) - y.sum() / time.sum() * np.bincount(team, time)
+    assert rate.se == pytest.approx(math.sqrt(9 / 8 * float(totals @ totals)) / time.sum())
+    reach = special.stdtrit(8, 0.975) * rate.se / rate.estimate
+    assert np.log([rate.ci_low, rate.ci_high]) == pytest.approx(np.log(rate.estimate) + np.array([-reach, reach]))
+    assert we.pilot.main_trial([10, 0, 0, 0], list("abcd"), kind="rate")["rate"].ci_low > 0
     none = we.pilot.main_trial(np.zeros(12), np.arange(12) // 4, kind="rate")
     assert none["rate"].ci_high == pytest.approx(-math.log(0.025) / 12)
     assert "no events" in str(none)

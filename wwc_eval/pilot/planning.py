@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import special
 
 from wwc_eval.errors import DataError, DesignError
 from wwc_eval.estimate import Estimate
-from wwc_eval.pilot.intervals import icc_interval, sd_interval
+from wwc_eval.pilot.intervals import icc_interval, plain_figure, sd_interval
 from wwc_eval.pilot.rates import clustered_rate, rate_interval
 from wwc_eval.pilot.recruitment import recruitment_rate
 from wwc_eval.pilot.variation import Counts, rate_variation, variation_belief
@@ -300,13 +301,9 @@ def _rate(counts: Counts, level: float) -> Estimate:
         exact = recruitment_rate(total, time, level=level, term="rate", unit="unit of exposure")
         return exact.replace(warnings=(words,))
     parts = counts.events - total / time * counts.exposure
-    return Estimate.from_normal(
-        term="rate",
-        estimate=total / time,
-        se=math.sqrt(many / (many - 1.0) * float(parts @ parts)) / time,
-        df=many - 1.0,
-        level=level,
-        scale="rate",
-        method="Rate with cluster-robust t interval",
-        n=int(total),
-    )
+    rate, se = total / time, math.sqrt(many / (many - 1.0) * float(parts @ parts)) / time
+    # formed for the logarithm, as a rate is above 0 and skewed
+    reach = math.exp(min(float(special.stdtrit(many - 1.0, 0.5 + 0.5 * level)) * se / rate, 700.0))
+    method = "Rate with cluster-robust t interval of its logarithm"
+    figure = plain_figure("rate", rate, (rate / reach, rate * reach), level, method, n=int(total), scale="rate")
+    return figure.replace(se=se, df=many - 1.0)
