@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wwc_eval.did.decimals import decimals_of
+from wwc_eval.did.masks import whole_again
 from wwc_eval.did.panel import NEVER, Panel
 from wwc_eval.did.sample import Sample, sample_of
 from wwc_eval.did.two_way import two_way_fixed_effects
@@ -146,7 +147,9 @@ def bacon_decomposition(panel: Panel, vcov: str = "CR1S") -> BaconDecomposition:
         fault = "has missing cells" if not panel.balanced else "has weights that vary over time"
         raise DesignError(
             f"the panel {fault}: the decomposition holds for a balanced panel with one weight a unit",
-            fix="leave out incomplete units with panel.without(...) or periods with panel.between(...)",
+            fix=whole_again(
+                panel, "leave out incomplete units with panel.without(...) or periods with panel.between(...)"
+            ),
         )
     rows = _comparisons(sample)
     overall = two_way_fixed_effects(panel, vcov=vcov).overall

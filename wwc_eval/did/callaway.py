@@ -360,7 +360,7 @@ class CallawaySantAnna(Rendered):
         if not np.isfinite(self.values[self.group_times.post]).any():
             raise DesignError(
                 " ".join(("no effect after treatment can be estimated.", *self.notes)),
-                fix="use fewer covariates, another control, or more units",
+                fix="use fewer covariates, another control or more units, or the anticipation= that a panel was masked for",
             )
         found = averages(self.group_times, self.values, self.totals, kind=kind, window=window)
         return Aggregation(kind=kind, averages=found, result=self)

@@ -210,8 +210,8 @@ def compare(
     control : {"never", "not_yet"}
         Comparison of Callaway-Sant'Anna.
     anticipation : int
-        Periods before treatment in which an effect is allowed (Callaway-Sant'Anna and what is made from it); the other
-        estimators take panels of :func:`mask_periods`.
+        Periods before treatment in which an effect is allowed (Callaway-Sant'Anna and what is made from it, and
+        Sun-Abraham by its reference); the other estimators take panels of :func:`mask_periods` as well.
     methods, draws, rng, allocation, population
         As in :func:`few_treated`; permutation, wild bootstrap and, where populations are known, Ferman-Pinto if
         nothing is said, and ``()`` for none.
@@ -252,9 +252,16 @@ def compare(
     notes = list(left_out)
     rows: list[tuple[str, Estimate]] = []
     results: dict[str, Any] = {}
+    own_options: dict[str, dict[str, Any]] = {
+        "callaway_santanna": {"control": control, "anticipation": anticipation},
+        "sun_abraham": {"reference": -1 - anticipation},
+    }
     for name in dict.fromkeys(estimators):
-        options = {"control": control, "anticipation": anticipation} if name == "callaway_santanna" else {}
-        found = _tried(NAMES[name], partial(_verb(name), frozen, level=level, **options), notes)
+        found = _tried(
+            NAMES[name],
+            partial(_with_overall, _verb(name), frozen, level=level, **own_options.get(name, {})),
+            notes,
+        )
         if found is not None:
             results[name] = found
             rows.append((name, guarded(found.overall, frozen)))
@@ -283,10 +290,10 @@ def compare(
     honest, power = (
         _sensitivity(frozen, (control, anticipation), window, level, notes) if sensitivity else (None, None)
     )
-    if anticipation and len(results) > ("callaway_santanna" in results):
+    if anticipation and set(results) - {"callaway_santanna", "sun_abraham"}:
         notes.append(
-            f"Anticipation of {anticipation} period{'s' * (anticipation != 1)} is allowed by Callaway-Sant'Anna and the "
-            "sensitivity analysis; the other rows allow none."
+            f"Anticipation of {anticipation} period{'s' * (anticipation != 1)} is allowed by Callaway-Sant'Anna, Sun-Abraham and "
+            "the sensitivity analysis; the other rows allow it on a panel of mask_periods(panel, anticipation=...)."
         )
     notes += _unequal(rows, frozen)
     return Comparison(
@@ -306,6 +313,13 @@ def _verb(name: str) -> Callable[..., Any]:
     import wwc_eval.did as room
 
     found: Callable[..., Any] = getattr(room, name)
+    return found
+
+
+def _with_overall(verb: Callable[..., Any], panel: Panel, **options: Any) -> Any:
+    """A result whose overall effect can be had."""
+    found = verb(panel, **options)
+    _ = found.overall
     return found
 
 

@@ -12,7 +12,7 @@ from wwc_eval.did.least_squares import fit_linear
 from wwc_eval.did.panel import Panel
 from wwc_eval.did.reporting import contrasted, influence_of, shared_fields
 from wwc_eval.did.robust import robust_of
-from wwc_eval.did.sample import Sample, sample_of
+from wwc_eval.did.sample import Sample, latest, sample_of
 from wwc_eval.errors import DesignError, check_number, shown
 
 __all__ = ["event_study"]
@@ -132,7 +132,7 @@ def _kept(
         raise DesignError(
             f"reference == {shown(reference)} {where}",
             rule=f"events run from {found[0]} to {found[-1]}",
-            fix="take a single event as reference, usually -1, or pool fewer events",
+            fix=f"take a single event as reference, such as reference={latest(found)}, or pool fewer events",
         )
     kept: NDArray[np.int64] = found[found != reference]
     if not (kept >= 0).any():

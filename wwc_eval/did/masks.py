@@ -13,7 +13,7 @@ from wwc_eval.did.panel_building import taken
 from wwc_eval.did.sample import need_panel
 from wwc_eval.errors import DesignError, Problem, shown
 
-__all__ = ["mask_periods"]
+__all__ = ["mask_periods", "whole_again"]
 
 
 def mask_periods(
@@ -36,9 +36,12 @@ def mask_periods(
     Returns
     -------
     Panel
-        With a finding for what was taken out. Estimators that compare with the period just before treatment
-        (Callaway-Sant'Anna, event studies) have an ``anticipation=`` of their own; two-way fixed effects, imputation
-        and :func:`few_treated` take panels with masked cells.
+        With a finding for what was taken out. Two-way fixed effects, imputation, two-stage, extended two-way fixed effects,
+        :func:`few_treated` and interrupted time series take it as it is. With k periods of anticipation the base moves k
+        periods back: ``callaway_santanna(masked, anticipation=k)``, and ``reference=-1 - k`` in event_study,
+        sun_abraham and stacked; ``compare(masked, anticipation=k)`` does both. Goodman-Bacon's decomposition, synthetic
+        DiD and synthetic control need every cell and refuse: there, dates of treatment brought forward by
+        ``panel.with_adopted`` count the anticipation as treated.
 
     Raises
     ------
@@ -73,6 +76,11 @@ def mask_periods(
             f"{int((cells & panel.observed).sum()):,} cells of treated units taken out: anticipation of {anticipation}, "
             f"transition of {transition} periods"
         )
+        if anticipation:
+            notes[-1] += (
+                f"; compare with event {-1 - anticipation}: anticipation={anticipation} in callaway_santanna and compare, "
+                f"reference={-1 - anticipation} in event_study, sun_abraham and stacked"
+            )
     # counts and exposures go along, so that rates stay rates
     changes = {"outcomes": np.where(cells, np.nan, panel.outcomes)}
     masked = panel._changed(**changes) if cells.any() else panel
@@ -92,3 +100,15 @@ def mask_periods(
     kept = masked._changed(**taken(fields, rows, kept_columns))
     found = tuple(Problem(message=note, severity="warning", code="masked") for note in notes)
     return kept._changed(findings=(*panel.findings, *found))
+
+
+def whole_again(panel: Panel, usual: str) -> str:
+    """How to have every cell: the usual fix, or another where cells of treated units were taken out on purpose."""
+    if not any(
+        problem.code == "masked" and "cells of treated units" in problem.message for problem in panel.findings
+    ):
+        return usual
+    return (
+        "take the panel before mask_periods, with dates of treatment brought forward so that the anticipation counts as "
+        "treated: panel.with_adopted(np.where(panel.adopted < panel.n_periods, panel.adopted - k, panel.n_periods))"
+    )

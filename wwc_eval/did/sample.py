@@ -240,3 +240,9 @@ def _last_as_control(
         "on are left out."
     )
     return columns[:last], np.minimum(adopted, last), note
+
+
+def latest(events: NDArray[np.int64]) -> int:
+    """The last event before treatment among events that are seen, or the first of all: what a fix names as reference."""
+    before = events[events < 0]
+    return int(before.max() if before.size else events.min())

@@ -12,7 +12,7 @@ from wwc_eval.did.least_squares import Grouped, fit_linear
 from wwc_eval.did.panel import Panel
 from wwc_eval.did.reporting import contrasted, influence_of, shared_fields
 from wwc_eval.did.robust import robust_of
-from wwc_eval.did.sample import Sample, sample_of
+from wwc_eval.did.sample import Sample, latest, sample_of
 from wwc_eval.errors import DesignError, check_choice, check_number, shown
 from wwc_eval.inference.families import Floats
 
@@ -100,12 +100,18 @@ def stacked(
     data = Grouped.of(
         stacks.outcomes, stacks.weights, stacks.clusters, stacks.treated.astype(np.intp), stacks.stack
     )
-    kept = stacks.events[stacks.events != reference]
+    seen = stacks.weights[stacks.treated].sum(axis=0)
+    if not seen[stacks.events == reference].any():
+        raise DesignError(
+            f"reference == {reference} is an event that no treated unit is seen at",
+            fix=f"take reference={latest(stacks.events[seen > 0])}",
+        )
+    own = (stacks.events != reference) & (seen > 0)
+    kept, mass = stacks.events[own], seen[own]
     tables = stacks.treated[data.first][:, None, None] * (stacks.events[:, None] == kept).astype(float)
     tables = np.broadcast_to(tables, (len(data.first), len(stacks.events), len(kept)))
     terms = [f"event[{event}]" for event in kept]
     robust = robust_of(fit_linear(data, tables, terms), vcov, df)
-    mass = stacks.weights[stacks.treated].sum(axis=0)[stacks.events != reference]
     post = np.where(kept >= 0, mass, 0.0)
     contrasts = np.column_stack([post / post.sum(), np.eye(len(kept))])
     how = "weighted by treated units" if corrected else "weighted by precision"

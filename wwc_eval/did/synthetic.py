@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from wwc_eval.did.masks import whole_again
 from wwc_eval.did.panel import Panel
 from wwc_eval.did.sample import need_panel
 from wwc_eval.did.synthetic_blocks import (
@@ -191,7 +192,9 @@ def _setup(panel: Panel) -> Setup:
         raise DesignError(
             f"{len(lost)} units have periods without an outcome: {listed}",
             rule="the weights need every unit in every period",
-            fix="panel.without(units), or panel.between(first, last) for the periods that all have",
+            fix=whole_again(
+                panel, "panel.without(units), or panel.between(first, last) for the periods that all have"
+            ),
         )
     never = panel.adopted == panel.n_periods
     cohorts = [int(k) for k in panel.cohorts if k < panel.n_periods]
