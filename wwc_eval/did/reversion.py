@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["RegressionToMean", "regression_to_mean"]
 
 CITATION = "Daw and Hatfield 2018, doi:10.1111/1475-6773.12993"
+BLANK: dict[str, Any] = dict.fromkeys(("se", "df", "ci_low", "ci_high"), math.nan)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -192,11 +193,8 @@ def regression_to_mean(
         raise DesignError(
             f"no joiner has all of the {window} periods before it joined", fix="use a shorter window"
         )
-    rng_of = rng
     reference = (
-        permutations(statistic, draws, rng_of)
-        if allocation is None
-        else lottery(statistic, allocation, draws, rng_of)
+        permutations(statistic, draws, rng) if allocation is None else lottery(statistic, allocation, draws, rng)
     )
     tested = _permuted(slopes, statistic, reference)
     shared: dict[str, Any] = {
@@ -204,20 +202,36 @@ def regression_to_mean(
         "n": sample.n_cells,
         "n_clusters": len(statistic.codes),
         "citation": CITATION,
+        "units": f"{panel.measure} a period",
     }
-    shared["units"] = f"{panel.measure} a period"
-    blank: dict[str, Any] = dict.fromkeys(("se", "df", "ci_low", "ci_high"), math.nan)
     overall = Estimate(
-        **blank, term="slope before joining", estimate=tested.statistic, statistic=tested.statistic,
+        **BLANK, term="slope before joining", estimate=tested.statistic, statistic=tested.statistic,
         p_value=tested.p_value, method=f"Permutation test, two-sided, {reference.words}", **shared,
     )  # fmt: skip
+    full = np.full(panel.outcomes.shape, np.nan)
+    full[np.ix_(sample.rows, sample.columns)] = gaps
+    return RegressionToMean(
+        overall=overall,
+        reversion=_reversion(gaps, slopes, statistic, level, shared),
+        estimates=_by_joiner(mine, slopes, before, statistic, shared),
+        gaps=full,
+        panel=panel,
+        window=int(window),
+    )
+
+
+def _by_joiner(
+    mine: Floats, slopes: Floats, before: Floats, statistic: Statistic, shared: dict[str, Any]
+) -> EffectEstimates:
+    """Slope of each joiner, with its rank among the never treated."""
+    codes, sample = statistic.codes[statistic.blocks], statistic.sample
     rows, keys = [], []
     for row in np.flatnonzero(np.isfinite(mine)).tolist():
         others = slopes[codes == 0, codes[row]]
         rank = float(np.mean(others[np.isfinite(others)] < mine[row])) if np.isfinite(others).any() else math.nan
         rows.append(
             Estimate(
-                **blank,
+                **BLANK,
                 term="slope before joining",
                 estimate=mine[row],
                 statistic=math.nan,
@@ -228,17 +242,8 @@ def regression_to_mean(
             )
         )
         date = int(statistic.dates[codes[row] - 1])
-        keys.append({"unit": panel.units[sample.rows[row]], "joined": sample.label(date)})
-    full = np.full(panel.outcomes.shape, np.nan)
-    full[np.ix_(sample.rows, sample.columns)] = gaps
-    return RegressionToMean(
-        overall=overall,
-        reversion=_reversion(gaps, slopes, statistic, level, shared),
-        estimates=EffectEstimates(rows, keys),
-        gaps=full,
-        panel=panel,
-        window=int(window),
-    )
+        keys.append({"unit": sample.panel.units[sample.rows[row]], "joined": sample.label(date)})
+    return EffectEstimates(rows, keys)
 
 
 def _slopes(gaps: Floats, statistic: Statistic, window: int) -> tuple[Floats, Floats]:

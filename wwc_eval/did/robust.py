@@ -185,6 +185,7 @@ class _Rows:
 
     @classmethod
     def of(cls, fit: LinearFit, kind: str) -> _Rows:
+        """The rows of a fit."""
         data, absorber = fit.data, fit.data.absorber
         present = data.weights > 0
         unit, period = np.nonzero(present)
@@ -218,6 +219,7 @@ class _Rows:
 
     @cached_property
     def weighted(self) -> SamplingWeights:
+        """The clustered pieces where weights differ."""
         return SamplingWeights(Q=self.Q, weight=self.weight, nested=self.nested, layout=self.layout)
 
     @cached_property
