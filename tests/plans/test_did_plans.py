@@ -87,6 +87,8 @@ def test_what_stands_beside_the_effect(run):
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "over all periods. The effect is about how they changed, not about these levels." in page
     assert "than if it had moved as in the" in page
+    assert page.count("Arms were not formed at random") == 2
+    assert ">Allocation<" not in page
     for words in (
         "Who began when",
         "Effects by time since the start",

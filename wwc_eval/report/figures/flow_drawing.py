@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from wwc_eval.data.flow import Flow
 from wwc_eval.report.blocks import Figure
-from wwc_eval.report.figures.flow_layout import FlowLayout, Line, layout_flow
+from wwc_eval.report.figures.flow_layout import STAGES, FlowLayout, Line, layout_flow
 from wwc_eval.report.figures.style import FONTS, INK, NAVY, QUIET, as_bytes, new_figure, styled
 from wwc_eval.report.figures.textsize import drawable
 from wwc_eval.report.words import clean, counts_text
@@ -28,7 +28,7 @@ TITLE = "Participant flow"
 HEAD = 7.0  # length of an arrow head
 
 
-def flow_svg(flow: Flow, units: Mapping[str, str] | None = None) -> str:
+def flow_svg(flow: Flow, units: Mapping[str, str] | None = None, stages: Mapping[str, str] = STAGES) -> str:
     """The participant flow (CONSORT) as an SVG document.
 
     Parameters
@@ -37,6 +37,8 @@ def flow_svg(flow: Flow, units: Mapping[str, str] | None = None) -> str:
         Boxes from top to bottom; two to four arms stand side by side.
     units : mapping, optional
         Plural words of a unit to its singular, for counts of one.
+    stages : mapping
+        Word at the side for each kind of box.
 
     Returns
     -------
@@ -52,7 +54,7 @@ def flow_svg(flow: Flow, units: Mapping[str, str] | None = None) -> str:
     >>> flow_svg(Flow(arms=("usual", "conference"), boxes=(box,))).startswith("<svg")
     True
     """
-    layout = layout_flow(flow, units)
+    layout = layout_flow(flow, units, stages)
     parts = [
         (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {layout.width:g} {layout.height:g}" '
@@ -89,14 +91,14 @@ def flow_words(flow: Flow, units: Mapping[str, str] | None = None) -> str:
     return " ".join(sentences)
 
 
-def flow_figure(flow: Flow, units: Mapping[str, str] | None = None) -> Figure:
+def flow_figure(flow: Flow, units: Mapping[str, str] | None = None, stages: Mapping[str, str] = STAGES) -> Figure:
     """The participant flow as a figure of the report."""
     return Figure(
         name="flow",
         title="Participant flow",
         alt=flow_words(flow, units),
-        svg=flow_svg(flow, units),
-        png=_pixels(layout_flow(flow, units)),
+        svg=flow_svg(flow, units, stages),
+        png=_pixels(layout_flow(flow, units, stages)),
         inline=True,
         notes=tuple(flow.notes),
     )

@@ -11,15 +11,17 @@ from wwc_eval.data.flow import Flow, FlowBox
 from wwc_eval.report.figures.textsize import wrap
 from wwc_eval.report.words import clean, counts_text, title_case
 
-__all__ = ["FlowLayout", "Line", "PlacedBox", "PlacedText", "layout_flow"]
+__all__ = ["STAGES", "STAGES_OBSERVED", "FlowLayout", "Line", "PlacedBox", "PlacedText", "layout_flow"]
 
-STAGES: Mapping[str, str] = {
+STAGES = {
     "received": "Enrolment",
     "excluded": "Enrolment",
     "allocated": "Allocation",
     "lost": "Follow-up",
     "analysed": "Analysis",
 }
+STAGES_OBSERVED = STAGES | {"received": "Data", "excluded": "Data", "allocated": "Arms", "lost": "Outcomes"}
+"""Stages where nobody enrolled or allocated: arms were found, not formed."""
 WIDTH = 900.0
 GUTTER = 104.0
 PAD = 12.0
@@ -81,7 +83,9 @@ class FlowLayout:
     lines: tuple[Line, ...]
 
 
-def layout_flow(flow: Flow, units: Mapping[str, str] | None = None) -> FlowLayout:
+def layout_flow(
+    flow: Flow, units: Mapping[str, str] | None = None, stages: Mapping[str, str] = STAGES
+) -> FlowLayout:
     """Place a flow.
 
     Parameters
@@ -90,16 +94,19 @@ def layout_flow(flow: Flow, units: Mapping[str, str] | None = None) -> FlowLayou
         Boxes from top to bottom.
     units : mapping, optional
         Plural words of a unit to its singular (``families`` to ``family``), for counts of one.
+    stages : mapping
+        Word at the side for each kind of box.
     """
-    return _Placer(flow, units or {}).place()
+    return _Placer(flow, units or {}, stages).place()
 
 
 class _Placer:
     """Places one flow from top to bottom; ``y`` is where the next row starts."""
 
-    def __init__(self, flow: Flow, singular: Mapping[str, str]) -> None:
+    def __init__(self, flow: Flow, singular: Mapping[str, str], stages: Mapping[str, str]) -> None:
         self.flow = flow
         self.singular = singular
+        self.stages = stages
         self.boxes: list[PlacedBox] = []
         self.texts: list[PlacedText] = []
         self.lines: list[Line] = []
@@ -213,7 +220,7 @@ class _Placer:
         self.lines.append(Line(points=((x0, y0), (x0, rail), (x1, rail), (x1, y1)), arrow=True))
 
     def _mark_stage(self, kind: str, y: float) -> None:
-        stage = STAGES.get(kind, title_case(clean(kind)))
+        stage = self.stages.get(kind, title_case(clean(kind)))
         if stage == self.stage:
             return
         self.stage = stage

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from wwc_eval.report.blocks import Block, Section, Text
 from wwc_eval.report.figures.love import love_figure
+from wwc_eval.report.reading import of_changes
 from wwc_eval.report.record import RunRecord
 from wwc_eval.report.tables import table_block
 from wwc_eval.table import Table
@@ -20,7 +21,10 @@ def build(record: RunRecord) -> Section | None:
     if len(record.arms) == 1:
         return Section(title=TITLE, blocks=[table_block(table, caption="Baseline characteristics")])
     words = (
-        "Arms are compared by standardised differences. No tests of baseline differences are made: when arms are "
+        "Arms were not formed at random, so they may differ: what the effect rests on is that their trends would have "
+        "been parallel. They are compared by standardised differences, without tests."
+        if of_changes(record)
+        else "Arms are compared by standardised differences. No tests of baseline differences are made: when arms are "
         "formed at random, a test answers no question."
     )
     blocks: list[Block] = [Text(text=words), table_block(table, caption="Baseline characteristics by arm")]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from wwc_eval.report.blocks import Section, Text
 from wwc_eval.report.figures.flow_drawing import flow_figure
+from wwc_eval.report.figures.flow_layout import STAGES, STAGES_OBSERVED
+from wwc_eval.report.reading import of_changes
 from wwc_eval.report.record import RunRecord
 
 ORDER = 300
@@ -19,5 +21,11 @@ def build(record: RunRecord) -> Section | None:
         for one, many in (("unit", "units"), ("row", "rows"))
         if one in record.units and many in record.units
     }
-    words = "Who was received, excluded, allocated, lost and analysed, by arm, with the reasons for leaving."
-    return Section(title=TITLE, blocks=[Text(text=words), flow_figure(record.flow, singular)])
+    found = of_changes(record)
+    words = (
+        "What was received, excluded and analysed, by arm, with the reasons for leaving. Arms were not formed at random."
+        if found
+        else "Who was received, excluded, allocated, lost and analysed, by arm, with the reasons for leaving."
+    )
+    drawn = flow_figure(record.flow, singular, STAGES_OBSERVED if found else STAGES)
+    return Section(title=TITLE, blocks=[Text(text=words), drawn])
