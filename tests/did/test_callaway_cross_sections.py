@@ -462,6 +462,10 @@ def test_means_of_areas_are_those_of_a_regression_within_them():
     plain = we.did.area_means(sections(cluster="area"))
     np.testing.assert_allclose(plain.outcomes, sections(cluster="area").outcomes, rtol=1e-13)
     assert "80 rows without a covariate" in found.findings[0].message
+    mixed = section_children()
+    mixed.loc[(mixed["area"] == "A00") & (mixed.index % 2 == 0), "start"] = 0
+    both = we.did.area_means(sections(mixed, cluster="area"), "age")
+    assert (both.n_units, both.n_clusters) == (25, 24)
     with pytest.raises(DesignError, match="children seen once with their areas"):
         we.did.area_means(sections())
     with pytest.raises(DesignError, match="within the areas of 2018"):

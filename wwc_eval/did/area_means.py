@@ -167,9 +167,12 @@ def _built(
     labels: list[Any] = [None if k == length else panel.period_label(int(k)) for k in panel.adopted]
     of = {name: str(panel.columns[name]) for name in ("cluster", "period", "outcome")}
     cohort = panel.columns["cohort"] or "cohort"
+    # an area whose rows are of several cohorts is a unit for each, and one cluster
+    split = panel.n_units > panel.n_clusters
+    name_of_unit = "area and cohort" if split else of["cluster"]
     frame = pd.DataFrame(
         {
-            of["cluster"]: panel.units[unit],
+            name_of_unit: panel.units[unit],
             of["period"]: panel.periods[period],
             of["outcome"]: mean(values),
             cohort: [labels[u] for u in unit],
@@ -177,15 +180,18 @@ def _built(
             "weight": np.bincount(unit, total[there], minlength=panel.n_units)[unit],
         }
     )
+    if split:
+        frame[of["cluster"]] = panel.cluster_labels[panel.clusters[unit]]
     for name, column in beside.items():
         frame[name] = mean(column)
     areas = Panel(
         frame,
-        unit=of["cluster"],
+        unit=name_of_unit,
         period=of["period"],
         outcome=of["outcome"],
         cohort=cohort,
         weights="weight" if weighted else None,
+        cluster=of["cluster"] if split else None,
     )
     told = f"means of {len(used):,} rows" + (f", adjusted for {', '.join(names)}" if names else "")
     gone = len(rows.place) - len(used)
