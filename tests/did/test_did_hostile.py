@@ -428,3 +428,15 @@ def test_a_triple_difference_of_few_shows_no_permutation_of_another_effect():
     many = we.did.triple_difference(panel(more), "eligible").overall
     assert many.se > 0
     assert "permutation_p" not in many.details
+
+
+def test_imputation_of_a_unit_not_seen_just_before_treatment_has_no_leads():
+    data = frame(n=9, periods=4, cohorts={3: 1})
+    data["need"] = np.random.default_rng(1).normal(size=len(data))
+    kept = panel(data[~((data["la"] == "LA000") & (data["year"] == 2014))])
+    for covariates in (None, "need"):
+        found = we.did.imputation(kept, covariates=covariates)
+        assert [key["event"] for key in found.estimates.keys] == [0]
+        assert math.isfinite(found.overall.estimate)
+    with pytest.raises(DesignError, match="no treated unit is seen at events -1 to -1"):
+        we.did.imputation(kept, leads=1)

@@ -169,6 +169,8 @@ def _with_leads(
     first = sample.times[np.minimum(sample.adopted, sample.n_periods - 1)]
     events = np.where((sample.adopted < sample.n_periods)[:, None], sample.times - first[:, None], 0)
     wanted = np.intersect1d(np.arange(-count, 0), events[free.present])
+    if not wanted.size:
+        raise DesignError(f"no treated unit is seen at events {-count} to -1", fix="use leads=0, or more of them")
     tables = (events[data.first][:, :, None] == wanted).astype(float)
     terms = [f"event[{event}]" for event in wanted]
     fit = fit_linear(data, sample.with_covariates(tables), (*terms, *sample.names))
