@@ -440,3 +440,22 @@ def test_imputation_of_a_unit_not_seen_just_before_treatment_has_no_leads():
         assert math.isfinite(found.overall.estimate)
     with pytest.raises(DesignError, match="no treated unit is seen at events -1 to -1"):
         we.did.imputation(kept, leads=1)
+
+
+UNSEEN = [
+    "sun_abraham",
+    "imputation",
+    "two_stage",
+    "extended_twfe",
+    "stacked",
+    "event_study",
+    "two_way_fixed_effects",
+]
+
+
+@pytest.mark.parametrize("verb", UNSEEN)
+def test_treated_units_that_are_never_seen_treated_have_no_effect(verb):
+    data = frame(n=6, periods=6, cohorts={4: 1})
+    kept = data[~((data["joined"] > 0) & (data["year"] >= data["joined"]))]
+    with pytest.raises(DesignError, match=r"no treated cell|not identified|no event from 0 on"):
+        getattr(we.did, verb)(panel(kept))

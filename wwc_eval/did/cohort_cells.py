@@ -144,7 +144,7 @@ def cohort_cells(sample: Sample, *, reference: int | None, first: int | None = 0
     Raises
     ------
     DesignError
-        If a cohort is not seen at the reference event.
+        If a cohort is not seen at the reference event, or no treated cell has an outcome.
     """
     weights = sample.cohort_weights
     rows: list[tuple[int, int, int, float]] = []
@@ -163,6 +163,11 @@ def cohort_cells(sample: Sample, *, reference: int | None, first: int | None = 0
             (int(cohort), int(column), int(event[column]), float(weight[column]))
             for column in np.flatnonzero(wanted & (weight > 0))
         ]
+    if not any(event >= 0 for _, _, event, _ in rows):
+        raise DesignError(
+            "no treated cell has an outcome, so there is no effect to estimate",
+            fix="look at panel.timing(), and keep periods in which treated units are seen",
+        )
     found = np.array([row[:3] for row in rows], dtype=np.int64)
     return CohortCells(
         sample=sample,

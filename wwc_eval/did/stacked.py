@@ -113,6 +113,11 @@ def stacked(
     terms = [f"event[{event}]" for event in kept]
     robust = robust_of(fit_linear(data, tables, terms), vcov, df)
     post = np.where(kept >= 0, mass, 0.0)
+    if not post.any():
+        raise DesignError(
+            "no treated cell has an outcome in the window, so there is no effect to estimate",
+            fix="give more lags=, or keep periods in which treated units are seen",
+        )
     contrasts = np.column_stack([post / post.sum(), np.eye(len(kept))])
     how = "weighted by treated units" if corrected else "weighted by precision"
     method = (
