@@ -147,6 +147,7 @@ def _correlations(
     average = max(table.raters, 1) if k is None else int(check_number("k", k, at_least=1))
     sums = table.totals() if table.n else np.zeros(10)
     found = squares(sums, max(table.raters, 1) if table.n else 1)
+    components = _components(found)
     notes = _notes(table, float(found.parts))
     grouped = _grouped(table, clusters) if how != "exact" and table.n else None
     made = []
@@ -174,6 +175,7 @@ def _correlations(
                 chosen,
                 table,
                 found,
+                components=components,
                 average=average,
                 interval=interval,
                 level=level,
@@ -297,6 +299,7 @@ def _estimate(
     table: Centred,
     found: Squares,
     *,
+    components: dict[str, float],
     average: int,
     interval: str,
     level: float,
@@ -317,7 +320,7 @@ def _estimate(
         "df1": df1,
         "df2": df2,
         "k": times,
-        **_components(found),
+        **components,
         "complete": complete,
     }
     extra: tuple[str, ...] = ()

@@ -152,8 +152,11 @@ def read_numbers(
         If a column holds words, or a rating is infinite.
     """
     frame, clusters, name = _split(ratings, cluster)
-    if {dtype.kind for dtype in frame.dtypes} <= set("iufb"):
+    table = frame.to_numpy()
+    if table.dtype.kind != "f" and {dtype.kind for dtype in frame.dtypes} <= set("iufb"):
         table = frame.to_numpy(dtype=float, na_value=np.nan)
+    if table.dtype.kind == "f":
+        table = table.astype(float, copy=False)
         _refuse_infinite(table, frame)
         return table, tuple(map(str, frame.columns)), clusters, name
     columns = []
