@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
@@ -12,6 +13,8 @@ from click.testing import CliRunner
 import wwc_eval as we
 from wwc_eval.commands.fidelity import command
 from wwc_eval.errors import DataError, DesignError
+from wwc_eval.fidelity.scoring.levels import fit_levels
+from wwc_eval.fidelity.scoring.writing import write_scores
 
 FOLDER = Path(__file__).parents[2] / "sample_data"
 TEXT = (FOLDER / "specifications/safety_planning.yaml").read_text(encoding="utf-8")
@@ -157,3 +160,26 @@ def test_the_command_shows_the_whole_hash_that_a_plan_names(spec):
     found = CliRunner().invoke(command, [str(FOLDER / "specifications/safety_planning.yaml")])
     assert found.exit_code == 0
     assert f"sha256: {spec.hash}" in found.output
+
+
+def test_what_no_rater_judges_is_known_of_each_case_and_modelled_once():
+    rng = np.random.default_rng(8)
+    worker = np.repeat(np.arange(20), 6)
+    case = 20.0 * rng.normal(size=20)[worker] + 10.0 * rng.normal(size=120)
+    twice = np.concatenate([np.arange(120), np.arange(60)])
+    units = {"case": twice, "worker": worker[twice]}
+    found = fit_levels(case[twice], units, twice % 5)
+    alone = fit_levels(case, {"case": np.arange(120), "worker": worker}, None)
+    assert found.variances == alone.variances
+    assert found.variances["worker"] > 150
+    np.testing.assert_array_equal(found.scores["case"].estimate, case)
+    np.testing.assert_array_equal(found.scores["case"].se, 0.0)
+    np.testing.assert_allclose(found.scores["worker"].se, alone.scores["worker"].se)
+    assert found.notes[0].startswith("The score is the same on every sheet of a case")
+
+
+def test_one_case_is_written_without_what_it_cannot_show(spec, tmp_path):
+    frame = rated()
+    written = {path.name for path in write_scores(spec.score(frame[frame["case"] == "C0"]), tmp_path)}
+    assert {"items.csv", "scores_case.csv", "heatmap.png"} <= written
+    assert "alerts.csv" not in written

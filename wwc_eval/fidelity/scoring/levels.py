@@ -132,6 +132,8 @@ def fit_levels(
     spread = float(y.var()) if len(y) else 0.0
     if len(y) < 2 or spread == 0.0:
         return _constant(y, units, sizes)
+    if _agree(y, units[names[0]], spread):
+        return _known(y, units, sizes)
     plan = _plan(names, units, len(y))
     severe = rater is not None and _raters_can_be_told(rater)
     notes = list(plan.notes)
@@ -141,9 +143,32 @@ def fit_levels(
         variances, fit = _variances(y, units, plan, rater if severe else None)
     except WwcError as error:
         return _unmodelled(y, units, sizes, str(error))
+    if fit is not None and fit.status == "failed":
+        notes.append(
+            "The search for the variances did not end at a maximum: scores and errors rest on where it stopped."
+        )
     judges = rater if severe else None
     found = _posterior(y, units, sizes, plan=plan, variances=variances, rater=judges, notes=tuple(notes))
     return replace(found, fit=fit, random=plan.random)
+
+
+def _agree(y: Floats, codes: Ints, spread: float) -> bool:
+    """Whether some of the lowest units have several sheets, and all sheets of a unit have the same score."""
+    _, first, place = np.unique(codes, return_index=True, return_inverse=True)
+    return len(first) < len(y) and bool((np.abs(y - y[first][place]) <= 1e-9 * np.sqrt(spread)).all())
+
+
+def _known(y: Floats, units: Mapping[str, Ints], sizes: Mapping[str, int]) -> Levels:
+    """Scores that are the same on every sheet of a lowest unit, such as visits in the record: each unit counts once."""
+    lowest = next(iter(units))
+    _, first = np.unique(units[lowest], return_index=True)
+    found = fit_levels(y[first], {name: codes[first] for name, codes in units.items()}, None, sizes)
+    estimate = np.full(sizes[lowest], np.nan)
+    estimate[units[lowest]] = y
+    own = LevelScores(estimate=estimate, se=np.where(np.isnan(estimate), np.nan, 0.0), df=np.inf)
+    note = f"The score is the same on every sheet of a {lowest}: it is known, and raters do not enter."
+    rest = (one for one in found.notes if not one.startswith(f"Every {lowest} has one rating sheet"))
+    return replace(found, scores={**found.scores, lowest: own}, notes=(note, *rest))
 
 
 def _raters_can_be_told(rater: Ints) -> bool:

@@ -40,15 +40,17 @@ def write_scores(scores: FidelityScores, folder: Path) -> list[Path]:
         with suppress(WwcError):  # one arm, or none: the notes of the scores say so
             tables["differentiation"] = scores.differentiation().estimates
     figures: dict[str, Axes] = {}
-    if "composite" in scores.measures:
+    with suppress(DataError):  # no component is a percentage, or none has a score
         figures["heatmap"] = scores.plot_heatmap()
+    if "composite" in scores.measures:
         try:
             tables["league"], tables["funnel"] = scores.league().table, scores.funnel().table
             figures["funnel"] = scores.funnel().plot()
         except DataError:
             pass  # one unit, or nothing varies: the tables of scores say so
         if scores.matrix.dates is not None:
-            tables["alerts"] = scores.over_time().alerts
+            with suppress(DataError):  # too few dates to watch
+                tables["alerts"] = scores.over_time().alerts
     try:
         folder.mkdir(parents=True, exist_ok=True)
         written: list[Path] = []
