@@ -176,7 +176,7 @@ def _notes(
             f"Cohort {panel.period_label(int(cohort))} has no effect: no base period or no comparison "
             f"({len(units):,} units: {listed(units, 4)})."
         )
-    notes += [f"{count:,} effects are missing: {reason.rstrip(".")}." for reason, count in lost.items()]
+    notes += [f"{count:,} effects are missing: {reason.rstrip('.')}." for reason, count in lost.items()]
     rest = int(np.isnan(values).sum()) - sum(lost.values())
     if rest:
         seen = "has a row in both periods" if panel.cross_sections else "is seen in both periods"
