@@ -303,3 +303,14 @@ def test_hash_seed_does_not_matter(tmp_path):
     here = [we.did.two_way_fixed_effects(panel, vcov="CR2"), we.did.sun_abraham(panel), we.did.imputation(panel)]
     lines = [str([one.estimate.hex() + one.se.hex() for one in (r.overall, *r.estimates)]) for r in here]
     assert elsewhere.splitlines() == lines
+
+
+def test_the_outcome_is_no_covariate_of_itself():
+    data = pd.DataFrame(
+        [(u, t, float((3 * u + t * t) % 5), int(u < 3 and t > 1)) for u in range(8) for t in range(4)],
+        columns=["u", "t", "y", "d"],
+    )
+    found = we.Panel(data, unit="u", period="t", outcome="y", treated="d")
+    for column, role in (("y", "outcome"), ("d", "treated")):
+        with pytest.raises(we.DesignError, match=f"is the panel's {role} column"):
+            we.did.two_way_fixed_effects(found, covariates=column)

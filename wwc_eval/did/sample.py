@@ -175,6 +175,13 @@ def sample_of(
     need_panel(panel, what)
     panel.need_units(what)
     names = (covariates,) if isinstance(covariates, str) else tuple(covariates or ())
+    for role in ("outcome", "treated"):
+        if panel.columns[role] in names:
+            raise DesignError(
+                f"covariate {shown(panel.columns[role])} is the panel's {role} column",
+                rule="what a covariate explains may not be the outcome or the treatment itself",
+                fix="leave it out of covariates=",
+            )
     rows, columns = np.arange(panel.n_units), np.arange(panel.n_periods)
     adopted = panel.adopted
     notes: list[str] = []
