@@ -189,6 +189,14 @@ def test_two_clusters_leave_nothing_to_test_with():
     assert found.anderson_rubin.kind == "everything"
 
 
+def test_shares_of_trials_are_refused_not_taken_for_successes():
+    rows = pd.DataFrame(
+        {"late": [1, 2, 0, 3] * 5, "n": [4, 5, 6, 7] * 5, "z": [0, 1] * 10, "d": [0, 1, 0, 0, 0] * 4}
+    )
+    with pytest.raises(DesignError, match="successes / trials"):
+        we.complier_effect("late / n ~ 1", rows, uptake="d", instrument="z")
+
+
 def test_refusals_say_where_and_why():
     frame = trial(6)
     options = {"uptake": "dose", "instrument": "z0"}

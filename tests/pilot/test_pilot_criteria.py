@@ -370,3 +370,68 @@ def test_what_a_judgement_says_of_clusters_names_the_criterion():
     criterion = we.pilot.ProgressionCriterion("retention", red=0.65, green=0.85)
     decision = criterion.decide([8, 17, 13], [12, 20, 15], cluster=["A", "B", "C"])
     assert "retention: 47 participants in 3 clusters" in str(we.pilot.judge([decision]))
+
+
+# --- rates in clusters
+
+
+def test_rates_of_alike_clusters_are_those_of_their_sum():
+    criterion = we.pilot.RateCriterion("recruitment", red=4, green=6, unit="site-month")
+    alone, alike = criterion.decide(36, 6), criterion.decide([12, 12, 12], [2, 2, 2], cluster=list("ABC"))
+    assert "independent" in " ".join(alike.notes)
+    for name in ("p_red", "p_amber", "p_green", "exact_p_value", "tier"):
+        assert (
+            getattr(alike, name) == pytest.approx(getattr(alone, name))
+            if name != "tier"
+            else alike.tier == alone.tier
+        )
+    none = criterion.decide([0, 0], [3, 3], cluster=["A", "B"])
+    assert none.tier == "red"
+    assert none.estimate.ci_high == pytest.approx(we.pilot.recruitment_rate(0, 6).ci_high)
+
+
+def test_rates_of_unlike_clusters_tell_less():
+    x, t = np.array([30, 4, 11, 7, 28.0]), np.array([4, 3, 3, 2, 4.0])
+    found = we.pilot.clustered_count(x, t, list("edcba"))
+    rate = x.sum() / t.sum()
+    variance = 5 / 4 * ((x - rate * t) ** 2).sum() / t.sum() ** 2
+    time = rate / variance * (stats.norm.ppf(0.975) / stats.t.ppf(0.975, 4)) ** 2
+    assert found.details["effective_exposure"] == pytest.approx(time, rel=1e-12)
+    assert found.ci_low == pytest.approx(stats.chi2.ppf(0.025, 2 * rate * time) / 2 / time, rel=1e-12)
+    assert found.ci_high == pytest.approx(stats.chi2.ppf(0.975, 2 * rate * time + 2) / 2 / time, rel=1e-12)
+    decision = we.pilot.RateCriterion("r", red=4, green=6).decide(np.repeat(x / 1, 1), t, cluster=list("edcba"))
+    assert decision.effective_n == pytest.approx(time)
+    assert decision.exact_p_value == pytest.approx(stats.gamma.cdf(4 * time, rate * time), rel=1e-12)
+    assert "tell as much as" in decision.notes[0]
+    # sites that never opened, and the order of rows, change nothing
+    more = we.pilot.clustered_count([*x[::-1], 0], [*t[::-1], 0], [*"abcde", "f"])
+    assert (more.ci_low, more.ci_high, more.n_clusters) == (found.ci_low, found.ci_high, 5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (([3, 4], [1, 1]), "whether their rows are clusters"),
+        (([3, 4], [1, 1], ["A", "A"]), "1 clusters"),
+        (([3, 4], [1, 0], ["A", "B"]), "row 2: 4 in 0"),
+        (([3, 4.5], [1, 1], ["A", "B"]), "row 2: 4.5 in 1"),
+        (([3, 4], [1, 1], ["A", None]), "a cluster is missing"),
+        (([3, 4], [1, 1], ["A"]), "shape"),
+    ],
+)
+def test_rates_in_clusters_that_cannot_be(arguments, words):
+    with pytest.raises(we.WwcError, match=words):
+        we.pilot.RateCriterion("r", red=1, green=2).decide(*arguments)
+
+
+@pytest.mark.simulation
+def test_intervals_of_rates_in_clusters_cover():
+    rng, covered, naive = np.random.default_rng(11), 0, 0
+    for _ in range(400):
+        t = rng.uniform(5, 15, 10)
+        x = rng.poisson(rng.gamma(4, 0.25, 10) * t)
+        found, alone = we.pilot.clustered_count(x, t, range(10)), we.pilot.recruitment_rate(int(x.sum()), t.sum())
+        covered += found.ci_low <= 1 <= found.ci_high
+        naive += alone.ci_low <= 1 <= alone.ci_high
+    assert 0.915 < covered / 400 < 0.985
+    assert naive / 400 < 0.8

@@ -145,3 +145,22 @@ def test_subgroups_of_a_criterion_are_refused(tmp_path):
     text = "subgroups:\n  - {id: some, of: consent, by: on_plan_start, why: they differ}\ndecision_rules"
     results = planned(tmp_path, ("decision_rules", text)).run(draft=True)
     assert "among:" in results.analyses["some"].message
+
+
+def test_a_rate_in_clusters_decides_as_python_does(tmp_path):
+    more = (
+        "analyses:\n",
+        "analyses:\n  - id: sessions\n    outcome: sessions\n    model: pilot\n    red: 6\n    green: 9\n    unit: family\n"
+        "    essential: false\n    inference: {cluster: team}\n",
+    )
+    named = ("outcomes:\n", "outcomes:\n  - {name: sessions, role: exploratory, type: count, better: higher}\n")
+    plan = planned(tmp_path, named, more)
+    assert [problem.code for problem in plan.check() if problem.severity == "error"] == []
+    found = plan.run(draft=True).analyses["sessions"].verdict
+    rows = families().dropna(subset="sessions")
+    direct = we.pilot.RateCriterion("x", red=6, green=9, unit="family").decide(
+        rows.sessions, [1] * len(rows), cluster=rows.team.tolist()
+    )
+    assert (found.tier, found.estimate.n_clusters) == (direct.tier, rows.team.nunique())
+    assert found.exact_p_value == pytest.approx(direct.exact_p_value)
+    assert found.effective_n < len(rows)

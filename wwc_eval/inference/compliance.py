@@ -126,7 +126,7 @@ def complier_effect(
     Raises
     ------
     FormulaError
-        If the formula does not parse, or already holds uptake or instrument.
+        If the formula does not parse, already holds uptake or instrument, or its outcome is ``successes / trials``.
     DataError
         If uptake is not numbers, or does not vary.
     DesignError
@@ -156,6 +156,11 @@ def complier_effect(
     instruments = [instrument] if isinstance(instrument, str) else list(instrument)
     names = _Names(uptake=uptake, instruments=tuple(instruments), cluster=cluster)
     design, X, Z, labels = _read(formula, data, names, levels)
+    if design.trials is not None:
+        raise DesignError(
+            "the outcome is 'successes / trials', and two-stage least squares compares means of rows",
+            fix="make the share a column of its own, or give one row a participant",
+        )
     y, D = design.y, _uptake(design, uptake)
     _check_numbers(X, D, Z, names)
     codes = None if cluster is None else Clusters.from_values(cluster, design.kept[cluster]).codes

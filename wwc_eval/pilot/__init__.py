@@ -19,6 +19,7 @@ _HOMES = {
     "RateCriterion": "wwc_eval.pilot.criteria",
     "Rules": "wwc_eval.pilot.judgement",
     "assurance_normal": "wwc_eval.pilot.intervals",
+    "clustered_count": "wwc_eval.pilot.recruitment",
     "clustered_rate": "wwc_eval.pilot.rates",
     "icc_interval": "wwc_eval.pilot.intervals",
     "judge": "wwc_eval.pilot.judgement",

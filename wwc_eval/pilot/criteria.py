@@ -270,15 +270,62 @@ class RateCriterion(Criterion):
         rule = f"Red is rejected with at least {found.critical:,} in {found.n:,} (exact size {format_percent(found.size, 2)})."
         return replace(found, unit=f"{self.unit}s", rule=rule)
 
-    def decide(self, events: int, exposure: float, *, level: float = 0.95) -> Decision:
+    def decide(
+        self,
+        events: ArrayLike,
+        exposure: ArrayLike,
+        cluster: Sequence[Any] | None = None,
+        *,
+        level: float = 0.95,
+    ) -> Decision:
         """Tier of events in an exposure, by the Poisson distribution (Jeffreys prior).
 
-        Formula: posterior Gamma(x + 1/2, exposure); p-value P(X >= x | red exposure).
-        """
-        from wwc_eval.pilot.recruitment import recruitment_rate
+        Parameters
+        ----------
+        events, exposure : float, or array_like, shape (rows,)
+            How many in how much; with ``cluster`` one pair a row.
+        cluster : sequence, shape (rows,), optional
+            Cluster of each row, such as the site.
+        level : float
+            Coverage of the interval.
 
-        found = recruitment_rate(events, exposure, level=level, term=self.name, unit=self.unit)
-        x, time = float(events), float(exposure)
+        Raises
+        ------
+        DesignError
+            If there are several rows and no cluster, or fewer than two clusters.
+
+        Notes
+        -----
+        Formula: posterior Gamma(x + 1/2, exposure); p-value P(X >= x | red exposure). With clusters both are scaled to the
+        exposure that a Poisson process would need for the same information (:func:`wwc_eval.pilot.clustered_count`).
+
+        Examples
+        --------
+        >>> recruited = RateCriterion("recruitment", red=4, green=6, unit="site-month")
+        >>> decision = recruited.decide([21, 9, 7], [2, 2, 2], cluster=["A", "B", "C"])
+        >>> round(decision.exact_p_value, 2), round(recruited.decide(37, 6).exact_p_value, 3)
+        (0.4, 0.008)
+        """
+        from wwc_eval.pilot.recruitment import clustered_count, recruitment_rate
+
+        notes: tuple[str, ...] = ()
+        if cluster is None:
+            if np.ndim(events) or np.ndim(exposure):
+                raise DesignError(
+                    "events and exposure are lists, and whether their rows are clusters is not said",
+                    fix="name cluster=, or give their sums if events are independent",
+                )
+            found = recruitment_rate(events, exposure, level=level, term=self.name, unit=self.unit)  # type: ignore[arg-type]
+            time = float(found.details["exposure"])
+        else:
+            found = clustered_count(events, exposure, cluster, level=level, term=self.name, unit=self.unit)
+            time = float(found.details["effective_exposure"])
+            total = found.details["exposure"]
+            notes = (
+                f"{total:g} {self.unit}s in {found.n_clusters:,} clusters tell as much as {time:.3g}.",
+                *found.warnings,
+            )
+        x = found.estimate * time
         below = (
             float(special.gammainc(x + 0.5, self.red * time)),
             float(special.gammainc(x + 0.5, self.green * time)),
@@ -288,7 +335,7 @@ class RateCriterion(Criterion):
             p_value = 1.0 if x == 0 else float(special.gammainc(x, mean))
         else:
             p_value = float(special.gammaincc(x + 1.0, mean))
-        return self._decision(found, below, p_value, time)
+        return self._decision(found, below, p_value, time, *notes)
 
 
 @dataclass(frozen=True, repr=False)

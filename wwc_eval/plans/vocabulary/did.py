@@ -99,7 +99,9 @@ class DidAnalysis(AnalysisFields):
     )
     family: Literal["gaussian", "poisson"] = "gaussian"
     exposure: ColumnName | None = Field(None, description="Exposure of a count, such as the child population")
-    per: float = Field(1, gt=0, description="Units of exposure that rates are for: 10000 for rates per 10,000 children")
+    per: float = Field(
+        1, gt=0, description="Units of exposure that rates are for: 10000 for rates per 10,000 children"
+    )
     weights: ColumnName | None = Field(None, description="Weight of each unit")
     inference: DidInference = DidInference()
     few_treated: FewTreatedInference | None = Field(

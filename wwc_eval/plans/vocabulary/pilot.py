@@ -165,13 +165,6 @@ class PilotAnalysis(AnalysisFields):
                 message=f"who is counted hangs on '{outcome.name}', which is what is counted",
                 fix="name who could have reached it",
             )
-        if self.cluster is not None and kind == "rate":
-            yield Finding(
-                code="P14",
-                path=("inference", "cluster"),
-                message="a rate takes no cluster here",
-                fix="remove cluster",
-            )
         yield from self._planned_findings(criterion, kind)
 
     def _idle_findings(self, kind: str) -> Iterator[Finding]:
@@ -296,8 +289,13 @@ class PilotAnalysis(AnalysisFields):
                 else decide(values, [1] * len(values), cluster=clusters, level=context.level)
             )
         elif kind == "rate":
-            time = float(len(values)) if self.exposure is None else float(frame[self.exposure].astype(float).sum())
-            found = decide(int(values.sum()), time, level=context.level)
+            # without an exposure each row is one unit of it
+            times = values * 0.0 + 1.0 if self.exposure is None else frame[self.exposure].astype(float).to_numpy()
+            found = (
+                decide(int(values.sum()), float(times.sum()), level=context.level)
+                if clusters is None
+                else decide(values, times, cluster=clusters, level=context.level)
+            )
         else:
             found = decide(values, cluster=clusters, level=context.level)
         decision: Decision = found
