@@ -103,7 +103,7 @@ def test_a_reference_that_was_taken_out_names_the_one_before(name):
 
 def test_cohorts_without_their_reference_name_the_one_before():
     for estimator, options in ((we.did.sun_abraham, {}), (we.did.extended_twfe, {"control": "never"})):
-        with pytest.raises(DesignError, match="reference=-3 in sun_abraham or control='not_yet'"):
+        with pytest.raises(DesignError, match="reference=-3, or control='not_yet'"):
             estimator(MASKED, **options)
     with pytest.raises(DesignError, match="anticipation= that a panel was masked for"):
         _ = we.did.callaway_santanna(MASKED).overall

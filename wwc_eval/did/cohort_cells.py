@@ -153,8 +153,8 @@ def cohort_cells(sample: Sample, *, reference: int | None, first: int | None = 0
         if reference is not None and not ((event == reference) & (weight > 0)).any():
             raise DesignError(
                 f"the cohort of {sample.label(int(cohort))} is not seen at event {reference}, the reference",
-                fix=f"take reference={latest(event[weight > 0])} in sun_abraham or control='not_yet' in extended_twfe, or leave "
-                "the cohort out with panel.without(...)",
+                fix=f"take reference={latest(event[weight > 0])}, or control='not_yet' in extended_twfe, or leave the cohort out "
+                "with panel.without(...)",
             )
         wanted = event != reference
         if reference is None:

@@ -16,7 +16,7 @@ from wwc_eval.did.reporting import contrasted, influence_of, shared_fields
 from wwc_eval.did.robust import robust_of
 from wwc_eval.did.sample import Sample, sample_of
 from wwc_eval.did.untreated import imputable
-from wwc_eval.errors import check_choice
+from wwc_eval.errors import DesignError, check_choice, shown
 from wwc_eval.inference.families import Floats
 
 __all__ = ["extended_twfe"]
@@ -29,6 +29,7 @@ def extended_twfe(
     family: str = "gaussian",
     *,
     control: str = "not_yet",
+    reference: int | None = None,
     covariates: str | Sequence[str] | None = None,
     vcov: str = "CR1S",
     df: str | None = None,
@@ -47,8 +48,10 @@ def extended_twfe(
         Linear, or Poisson with exposure.
     control : {"not_yet", "never"}
         ``not_yet``: treated cells alone have effects, so all untreated cells are controls (the estimates of
-        imputation). ``never``: every event but -1 has an effect (the estimates of Sun and Abraham), which shows
-        pre-trends.
+        imputation). ``never``: every event but the reference has an effect (the estimates of Sun and Abraham), which
+        shows pre-trends.
+    reference : int, optional
+        Event held at zero in every cohort with ``control="never"``; -1 where nothing is said.
     covariates : str or sequence of str, optional
         Covariates with a slope in every period, and in every cohort and period an effect that may vary with the
         covariate, reported at the cohort's mean. A cohort with too few units for slopes of its own has none.
@@ -65,7 +68,8 @@ def extended_twfe(
     Raises
     ------
     DesignError
-        If an effect is not identified, or a treated cohort has no event in a period (Poisson).
+        If an effect is not identified, a treated cohort has no event in a period (Poisson) or is not seen at the reference,
+        or a reference is given with ``control="not_yet"``.
 
     References
     ----------
@@ -83,10 +87,16 @@ def extended_twfe(
     check_choice("family", family, ("gaussian", "poisson"))
     check_choice("control", control, ("not_yet", "never"))
     never = control == "never"
+    if reference is not None and not never:
+        raise DesignError(
+            f"reference == {shown(reference)} goes with control='never'",
+            rule="with control='not_yet' every untreated cell is a control, and no single event is held at zero",
+            fix="use control='never', or leave reference out",
+        )
     sample = sample_of(panel, "extended_twfe", covariates=covariates, until_last=never)
     sample = sample if never else imputable(sample)
-    words = "never treated" if never else "not yet treated"
-    reference = -1 if never else None
+    reference = (-1 if reference is None else reference) if never else None
+    words = "not yet treated" if reference is None else f"never treated, reference event {reference}"
     if family == "poisson":
         return poisson_result(
             sample, reference, words=words, vcov=vcov, df=df, level=level, regressors_of=regressors_of
