@@ -188,11 +188,7 @@ class ProgressionCriterion(Criterion):
         """
         notes: tuple[str, ...] = ()
         if cluster is None:
-            if np.ndim(successes) or np.ndim(n):
-                raise DesignError(
-                    "successes and n are lists, and whether their rows are clusters is not said",
-                    fix="name cluster=, or give their sums if participants are independent",
-                )
+            _refuse_rows("successes and n", successes, n, of="participants")
             x, size = (
                 each.item() if isinstance(each, np.generic | np.ndarray) else each for each in (successes, n)
             )
@@ -310,11 +306,7 @@ class RateCriterion(Criterion):
 
         notes: tuple[str, ...] = ()
         if cluster is None:
-            if np.ndim(events) or np.ndim(exposure):
-                raise DesignError(
-                    "events and exposure are lists, and whether their rows are clusters is not said",
-                    fix="name cluster=, or give their sums if events are independent",
-                )
+            _refuse_rows("events and exposure", events, exposure, of="events")
             found = recruitment_rate(events, exposure, level=level, term=self.name, unit=self.unit)  # type: ignore[arg-type]
             time = float(found.details["exposure"])
         else:
@@ -418,3 +410,12 @@ class MeanCriterion(Criterion):
         p_value = red if self.higher_is_better else float(special.stdtr(df, (mean - self.red) / se))
         variance = float(y.var(ddof=1))
         return self._decision(found, (red, green), p_value, min(variance / se**2, float(len(y))))
+
+
+def _refuse_rows(names: str, *given: ArrayLike, of: str) -> None:
+    """Refuse several rows whose clusters are not said."""
+    if any(np.ndim(each) for each in given):
+        raise DesignError(
+            f"{names} are lists, and whether their rows are clusters is not said",
+            fix=f"name cluster=, or give their sums if {of} are independent",
+        )

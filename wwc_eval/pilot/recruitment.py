@@ -13,6 +13,7 @@ from scipy import optimize, special
 
 from wwc_eval.errors import DataError, DesignError, check_number
 from wwc_eval.estimate import Estimate
+from wwc_eval.pilot.intervals import plain_figure
 from wwc_eval.table import Column, Grid, Rendered, Table
 
 if TYPE_CHECKING:
@@ -58,20 +59,18 @@ def recruitment_rate(
     tail = (1.0 - check_number("level", level, above=0, below=1)) / 2.0
     if x != math.floor(x):
         raise DataError(f"count == {x:g}, must be a whole number")
-    return Estimate(
-        term=term,
-        estimate=x / time,
-        se=math.sqrt(x) / time,
-        df=math.nan,
-        statistic=math.nan,
-        p_value=math.nan,
-        ci_low=0.0 if x == 0 else float(special.gammaincinv(x, tail)) / time,
-        ci_high=float(special.gammainccinv(x + 1.0, tail)) / time,
-        level=level,
-        scale="rate",
-        units=f"a {unit}",
-        method="Rate with the exact Poisson interval",
+    found = plain_figure(
+        term,
+        x / time,
+        _garwood(x, time, tail),
+        level,
+        "Rate with the exact Poisson interval",
         n=int(x),
+        scale="rate",
+    )
+    return found.replace(
+        se=math.sqrt(x) / time,
+        units=f"a {unit}",
         citation="Garwood 1936, doi:10.1093/biomet/28.3-4.437",
         details={"exposure": time},
     )
@@ -138,26 +137,23 @@ def clustered_count(
         warnings = (
             "All clusters have the same rate, so variation between them cannot be judged: events count as independent",
         )
-    count = rate * time
-    return Estimate(
-        term=term,
-        estimate=rate,
+    limits = _garwood(rate * time, time, tail)
+    method = "Rate with Garwood's interval of the effective exposure"
+    found = plain_figure(term, rate, limits, level, method, n=int(x.sum()), scale="rate")
+    return found.replace(
         se=math.sqrt(variance) if variance > 0.0 else math.sqrt(rate / total),
-        df=math.nan,
-        statistic=math.nan,
-        p_value=math.nan,
-        ci_low=0.0 if count == 0 else float(special.gammaincinv(count, tail)) / time,
-        ci_high=float(special.gammainccinv(count + 1.0, tail)) / time,
-        level=level,
-        scale="rate",
         units=f"a {unit}",
-        method="Rate with Garwood's interval of the effective exposure",
-        n=int(x.sum()),
         n_clusters=k,
         citation="Korn and Graubard 1998, Survey Methodology 24(2):193-201",
         warnings=warnings,
         details={"exposure": total, "effective_exposure": time},
     )
+
+
+def _garwood(count: float, time: float, tail: float) -> tuple[float, float]:
+    """Limits of the rate of a Poisson count, which may be a fraction (of an effective exposure)."""
+    low = 0.0 if count == 0 else float(special.gammaincinv(count, tail)) / time
+    return low, float(special.gammainccinv(count + 1.0, tail)) / time
 
 
 def _by_site(events: ArrayLike, exposure: ArrayLike, cluster: Sequence[Any]) -> tuple[Floats, Floats]:
