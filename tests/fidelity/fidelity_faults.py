@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import pytest
+
+from wwc_eval.errors import Problem, WwcError
+
 # name: (old text, new text, code, piece of the line that must be named, word of the message or fix)
 SPECIFICATION = {
     "unknown field at the top": ("scoring:\n", "scorings:\n", "S01", "scorings:", "scoring"),
@@ -251,3 +257,12 @@ RATINGS = {
     "age that changes": (0, "child_age", 3, "R12", "not the same"),
     "unknown arm": (0, "arm", "control", "R13", "arm"),
 }
+
+
+def named(error: type[WwcError], work: Callable[[], object], code: str, word: str) -> list[Problem]:
+    """Problems of the code that say the word, when the work is refused; there is at least one."""
+    with pytest.raises(error) as caught:
+        work()
+    found = [problem for problem in caught.value.problems if problem.code == code and word in str(problem)]
+    assert found, str(caught.value)
+    return found

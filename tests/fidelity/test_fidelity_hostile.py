@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from fidelity_faults import named
 
 import wwc_eval as we
 from wwc_eval.commands.fidelity import command
@@ -77,9 +78,8 @@ def with_cell(column: str, value: object, row: int = 3) -> pd.DataFrame:
     ],
 )
 def test_what_would_do_nothing_or_overwrite_a_column_is_a_fault(old, new, code, word):
-    with pytest.raises(DesignError) as caught:
-        we.FidelitySpecification.parse(TEXT.replace(old, new, 1).encode("utf-8"))
-    found = [problem for problem in caught.value.problems if problem.code == code and word in problem.message]
+    text = TEXT.replace(old, new, 1).encode("utf-8")
+    found = named(DesignError, lambda: we.FidelitySpecification.parse(text), code, word)
     line = TEXT[: TEXT.index(old)].count("\n") + 1
     assert [problem.place.line for problem in found] == [line]
 
@@ -98,9 +98,7 @@ def test_what_would_do_nothing_or_overwrite_a_column_is_a_fault(old, new, code, 
     ],
 )
 def test_a_messy_cell_is_named_with_its_row(spec, column, value, code, word):
-    with pytest.raises(DataError) as caught:
-        spec.score(with_cell(column, value))
-    found = [problem for problem in caught.value.problems if problem.code == code and word in problem.message]
+    found = named(DataError, lambda: spec.score(with_cell(column, value)), code, word)
     assert [(problem.place.row, problem.place.column) for problem in found] == [(5, column)]
 
 

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from fidelity_faults import RATINGS, SPECIFICATION
+from fidelity_faults import RATINGS, SPECIFICATION, named
 
 import wwc_eval as we
 from wwc_eval.errors import DataError, DesignError
@@ -42,16 +42,11 @@ def test_a_planted_fault_is_named_with_its_place(name):
     old, new, code, piece, word = SPECIFICATION[name]
     assert TEXT.count(old) >= 1
     text = TEXT.replace(old, new, 1)
-    with pytest.raises(DesignError) as caught:
-        parse(text)
+    found = named(DesignError, lambda: parse(text), code, word)
     lines = text.splitlines()
-    found = [
-        problem
-        for problem in caught.value.problems
-        if problem.code == code and word in str(problem) and problem.place.line is not None
-    ]
-    assert found, str(caught.value)
-    assert any(piece in lines[problem.place.line - 1] for problem in found), str(caught.value)
+    assert any(piece in lines[problem.place.line - 1] for problem in found if problem.place.line is not None), (
+        found
+    )
     assert all(str(problem).startswith("practice.yaml:") for problem in found)
 
 
@@ -151,11 +146,8 @@ def test_a_planted_fault_of_the_ratings_is_named_with_its_row(name):
     else:
         row = int(frame.index[frame["item"] == row][0]) if isinstance(row, str) else row
         frame.loc[row, column] = value
-    with pytest.raises(DataError) as caught:
-        SPEC.score(frame)
-    found = [problem for problem in caught.value.problems if problem.code == code]
-    assert any(word in str(problem) for problem in found), str(caught.value)
-    assert any(problem.place.row == row + 2 for problem in found), str(caught.value)
+    found = named(DataError, lambda: SPEC.score(frame), code, word)
+    assert any(problem.place.row == row + 2 for problem in found), found
 
 
 def test_missing_columns_and_empty_ratings_are_named():

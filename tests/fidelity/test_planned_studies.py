@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from fidelity_faults import named
 
 import wwc_eval as we
 from wwc_eval.errors import DataError, DesignError
@@ -217,10 +218,7 @@ def test_planted_faults_of_the_studies_are_named_with_their_place(name):
     old, new, code, word = FAULTS[name]
     assert old in TEXT
     text = TEXT.replace(old, new, 1)
-    with pytest.raises(DesignError) as caught:
-        parsed(text)
-    found = [problem for problem in caught.value.problems if problem.code == code]
-    assert any(word in str(problem) for problem in found), str(caught.value)
+    found = named(DesignError, lambda: parsed(text), code, word)
     lines = text.splitlines()
     block = next(k for k, line in enumerate(lines) if line.startswith("reliability:"))
     assert all(problem.place.line > block + 1 for problem in found)
