@@ -6,12 +6,9 @@ bootstrap, and the permutation beside small cohorts. The peer is diff-diff, wher
 
 from __future__ import annotations
 
-import importlib.util
-import time
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
+from processor_time import best, installed
 
 import wwc_eval as we
 
@@ -52,20 +49,9 @@ def effects(source: we.Panel) -> object:
     return result.estimates, event.estimates, event.overall, result.overall
 
 
-def best(work: Callable[[], object], runs: int = 7) -> float:
-    """Least processor seconds of several runs after a warm-up: other work on the machine does not count."""
-    work()
-    times = []
-    for _ in range(runs):
-        start = time.process_time()
-        work()
-        times.append(time.process_time() - start)
-    return min(times)
-
-
 def peer(data: pd.DataFrame) -> float | None:
     """diff-diff on the same frame, or None where it is not installed."""
-    if importlib.util.find_spec("diff_diff") is None:
+    if not installed("diff_diff"):
         return None
     from diff_diff import CallawaySantAnna
 
@@ -73,7 +59,7 @@ def peer(data: pd.DataFrame) -> float | None:
         estimator = CallawaySantAnna(n_bootstrap=DRAWS, seed=1)
         return estimator.fit(data, outcome="y", unit="la", time="t", first_treat="g", aggregate="all")
 
-    return best(work, 2)
+    return best(work, 2, warm_up=True)
 
 
 if __name__ == "__main__":
@@ -85,8 +71,14 @@ if __name__ == "__main__":
     print("units x periods   frame to panel   from panel   from frame      aim   diff-diff   ratio")
     for name, data in cases.items():
         source = read(data)
-        reading, from_panel = best(lambda d=data: read(d)), best(lambda s=source: effects(s))
-        from_frame = best(lambda d=data: effects(read(d)))
+        reading, from_panel, from_frame = (
+            best(work, 7, warm_up=True)
+            for work in (
+                lambda d=data: read(d),
+                lambda s=source: effects(s),
+                lambda d=data: effects(read(d)),
+            )
+        )
         other = peer(data)
         shown = "          -       -" if other is None else f"{other:9.3f} s {other / from_frame:6.1f}x"
         print(

@@ -7,12 +7,9 @@ One thread: run it with OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1.
 
 from __future__ import annotations
 
-import importlib.util
-import time
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
+from processor_time import best, installed
 
 import wwc_eval as we
 
@@ -53,19 +50,9 @@ def effects(data: pd.DataFrame, covariates: tuple[str, ...], cluster: str | None
     return result.estimates, event.estimates, event.overall, result.overall
 
 
-def best(work: Callable[[], object], runs: int = 3) -> float:
-    """Least processor seconds of several runs: other work on the machine does not count."""
-    times = []
-    for _ in range(runs):
-        start = time.process_time()
-        work()
-        times.append(time.process_time() - start)
-    return min(times)
-
-
 def peer(data: pd.DataFrame) -> float | None:
     """diff-diff on the same frame without draws, or None where it is not installed."""
-    if importlib.util.find_spec("diff_diff") is None:
+    if not installed("diff_diff"):
         return None
     from diff_diff import CallawaySantAnna
 
@@ -86,7 +73,7 @@ if __name__ == "__main__":
         for label, names in (("kinds", KINDS), ("kinds, x", (*KINDS, "x"))):
             for cluster in ("area", None):
                 for method in ("dr", "ipw", "or") if label == "kinds" and cluster else ("dr",):
-                    seconds = best(lambda d=data, c=names, k=cluster, m=method: effects(d, c, k, m))
+                    seconds = best(lambda d=data, c=names, k=cluster, m=method: effects(d, c, k, m), 3)
                     aim = "1.00 s" if label == "kinds" else "-"
                     print(
                         f"{n:>13,}   {label:>10}   {cluster or 'row':>9}   {method:>6}   {seconds:6.2f} s   {aim:>6}"

@@ -7,10 +7,10 @@ panel itself is read once. PanelOLS gets a ready, sorted frame and its errors ar
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+from processor_time import best
 
 import wwc_eval as we
 
@@ -37,23 +37,13 @@ def authorities(seed: int = 2) -> pd.DataFrame:
     )
 
 
-def best(work: Callable[[], object], times: int = 5) -> float:
-    """Shortest of several runs, in seconds of the processor: other work on the machine does not count."""
-    found = []
-    for _ in range(times):
-        begin = time.process_time()
-        work()
-        found.append(time.process_time() - begin)
-    return min(found)
-
-
 def peer(data: pd.DataFrame) -> tuple[float, float, float]:
     """Seconds, estimate and error of PanelOLS."""
     from linearmodels.panel import PanelOLS
 
     frame = data.set_index(["unit", "period"])
     model = PanelOLS(frame["y"], frame[["on"]], entity_effects=True, time_effects=True)
-    seconds = best(lambda: model.fit(cov_type="clustered", cluster_entity=True), times=1)
+    seconds = best(lambda: model.fit(cov_type="clustered", cluster_entity=True), 1)
     fit = model.fit(cov_type="clustered", cluster_entity=True)
     return seconds, float(fit.params["on"]), float(fit.std_errors["on"])
 
@@ -68,7 +58,7 @@ if __name__ == "__main__":
     names = ("two_way_fixed_effects", "event_study", "sun_abraham", "extended_twfe", "imputation", "two_stage")
     for name in (*names, "stacked", "bacon_decomposition"):
         verb = getattr(we.did, name)
-        spent = best(lambda verb=verb: verb(panel))  # type: ignore[misc]
+        spent = best(lambda verb=verb: verb(panel), 5)  # type: ignore[misc]
         one = verb(panel).overall
         target = f"   target {TARGETS[name]} s" if name in TARGETS else ""
         line = f"{name:26} {spent:7.3f} s   {one.estimate:.6f} ({one.se:.6f})   {seconds / spent:6.1f} x PanelOLS"
