@@ -26,6 +26,7 @@ from wwc_eval.table import (
     format_p_value,
     format_percent,
     format_probability,
+    format_ratio,
 )
 
 COLUMNS = (
@@ -145,6 +146,19 @@ def test_probabilities_are_not_shown_as_certain_unless_they_are():
     assert shown == ["0%", "< 1%", "< 1%", "50%", "> 99%", "> 99%", "100%", MISSING]
     column = Column(name="p", kind="probability")
     assert (column.show(0.001), column.numeric) == ("< 1%", True)
+
+
+def test_ratios_are_shown_up_to_a_size_that_says_something():
+    small, large = [format_ratio(value) for value in (0.0, 1e-300, 0.00099)], [1_000.1, 1e250, math.inf]
+    assert small == ["< 0.001"] * 3
+    assert [format_ratio(value) for value in large] == ["> 1,000"] * 3
+    assert [format_ratio(value) for value in (0.001, 2.5, 1_000, math.nan)] == [
+        "0.001", "2.500", "1,000.000", MISSING,
+    ]  # fmt: skip
+    table = Table([{"ratio": 1e250}], [Column(name="ratio", kind="ratio")])
+    assert table.to_dicts() == [{"ratio": 1e250}]
+    assert table._grid().numeric == (True,)
+    assert "&gt; 1,000" in table.to_html()
 
 
 @pytest.mark.parametrize("kind", ["text", "number", "percent"])

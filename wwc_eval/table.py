@@ -31,12 +31,13 @@ __all__ = [
     "format_p_value",
     "format_percent",
     "format_probability",
+    "format_ratio",
 ]
 
 MISSING = "—"
 SCIENTIFIC = 1e15
 """Numbers as large as this are shown in scientific notation: their last digits mean nothing."""
-Kind = Literal["text", "number", "count", "percent", "probability", "p_value"]
+Kind = Literal["text", "number", "count", "percent", "probability", "ratio", "p_value"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +50,10 @@ class Column:
         Key in the rows, and the column's name in ``to_frame``.
     label : str, optional
         Heading; the name with spaces for underscores where it is missing. Units belong here.
-    kind : {"text", "number", "count", "percent", "probability", "p_value"}
+    kind : {"text", "number", "count", "percent", "probability", "ratio", "p_value"}
         How a raw value is shown. ``percent`` takes a proportion and shows ``12.3%``; ``probability`` shows whole percent,
-        and ``< 1%`` or ``> 99%`` for what is neither impossible nor certain.
+        and ``< 1%`` or ``> 99%`` for what is neither impossible nor certain; ``ratio`` shows ``> 1,000`` or ``< 0.001`` for
+        ratios of likelihoods and the like, whose size beyond that says no more.
     digits : int
         Decimals shown for ``number`` and ``percent``.
     """
@@ -85,6 +87,8 @@ class Column:
             return format_p_value(float(value))  # type: ignore[arg-type]
         if self.kind == "probability":
             return format_probability(float(value))  # type: ignore[arg-type]
+        if self.kind == "ratio":
+            return format_ratio(float(value))  # type: ignore[arg-type]
         if self.kind == "percent":
             return format_percent(float(value), self.digits)  # type: ignore[arg-type]
         if self.kind == "count":
@@ -335,6 +339,19 @@ def format_probability(value: float) -> str:
     if 0.995 <= value < 1.0:
         return "> 99%"
     return format_percent(value, 0)
+
+
+def format_ratio(value: float) -> str:
+    """A ratio of two likelihoods or probabilities to three decimals, between ``< 0.001`` and ``> 1,000``.
+
+    Examples
+    --------
+    >>> format_ratio(0.25), format_ratio(3e250), format_ratio(4e-9)
+    ('0.250', '> 1,000', '< 0.001')
+    """
+    if value > 1_000:
+        return "> 1,000"
+    return "< 0.001" if 0.0 <= value < 0.001 else format_number(value, 3)
 
 
 def format_p_value(value: float) -> str:

@@ -139,6 +139,19 @@ class TestDoor:
         assert "children per 10,000" in ax.get_ylabel()
         assert len(ax.get_legend().get_texts()) == 3
 
+    def test_likelihood_ratios_beyond_a_thousand_are_shown_as_that_and_kept_as_they_are(self):
+        """Estimates that rise far and surely before treatment: a trend is 1e60 times as likely, or as unlikely."""
+        path = EventPath(events=[-3, -2, 0], estimates=[-2.0, -1.0, 1.0], vcov=np.eye(3) * 0.01)
+        found = we.did.pre_trend_power(path, power=[], slopes=[1.0, -0.5])
+        up, down = (row["likelihood_ratio"] for row in found.to_dicts())
+        assert up == pytest.approx(math.exp(250.0), rel=1e-9)
+        assert down == pytest.approx(math.exp(-312.5), rel=1e-9)
+        text = str(found)
+        assert "> 1,000" in text
+        assert "< 0.001" in text
+        assert max(map(len, text.splitlines())) < 400
+        assert "e+1" not in text
+
     def test_refusals(self):
         path = random_path(7)
         with pytest.raises(DesignError, match="without any trend"):

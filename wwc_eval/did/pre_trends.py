@@ -132,7 +132,8 @@ def pre_trend_power(
     transformation on a fixed lattice (no random numbers; error about 1e-5 in the probability and 1e-4 standard errors in
     the mean). Bias given passing: ``w'(delta_post + S_post,pre
     S_pre^-1 (E[b_pre | pass] - delta_pre))``. Likelihood ratio: density of the estimates before treatment under the trend
-    over that under none; Bayes factor: probability of passing under the trend over that under none. Source: Roth 2022,
+    over that under none; Bayes factor: probability of passing under the trend over that under none. Ratios above 1,000 or below 0.001 are shown as such; the rows of
+    ``to_dicts`` have them. Source: Roth 2022,
     doi:10.1257/aeri.20210236.
 
     Examples
@@ -281,8 +282,8 @@ def _table(rows: list[dict[str, float]], units: str) -> Table:
         Column(name="power", kind="percent", digits=1),
         Column(name="bias", label="bias of the effect", kind="number", digits=digits),
         Column(name="bias_if_passed", label="bias if the test passes", kind="number", digits=digits),
-        Column(name="likelihood_ratio", label="likelihood ratio to no trend", kind="number"),
-        Column(name="bayes_factor", label="passing, against no trend", kind="number"),
+        Column(name="likelihood_ratio", label="likelihood ratio to no trend", kind="ratio"),
+        Column(name="bayes_factor", label="passing, against no trend", kind="ratio"),
     ]
     return Table(rows, columns, title="Linear trends that the pre-trend test finds with given power")
 
