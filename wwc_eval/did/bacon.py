@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from wwc_eval.did.axis_words import axis_label
 from wwc_eval.did.decimals import decimals_of
 from wwc_eval.did.masks import whole_again
 from wwc_eval.did.panel import NEVER, Panel
@@ -98,7 +99,7 @@ class BaconDecomposition(Rendered):
                 ax.plot(weight, value, marker, color=colour, markersize=6, alpha=0.85, label=kind)
         ax.axhline(self.overall.estimate, color="#4d5b68", linewidth=1.0, linestyle=(0, (4, 3)), zorder=0)
         ax.set_xlabel("weight in two-way fixed effects")
-        ax.set_ylabel(f"effect on {self.panel.measure} in the comparison")
+        ax.set_ylabel(axis_label(f"effect on {self.panel.measure} in the comparison"))
         ax.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2)
         return ax
 

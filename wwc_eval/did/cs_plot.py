@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wwc_eval.did.axis_words import axis_label
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -25,7 +27,7 @@ def plot_averages(result: Aggregation, ax: Axes | None = None) -> Axes:
     level = f"{100 * result.result.level:g}%"
     if result.kind == "event":
         _events(result, ax)
-        ax.set_ylabel(f"effect on {result.result.shared['units']} ({level} interval)")
+        ax.set_ylabel(axis_label(f"effect on {result.result.shared['units']} ({level} interval)"))
         return ax
     items = list(result._shown())
     heights = np.arange(len(items))[::-1]

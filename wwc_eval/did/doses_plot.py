@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wwc_eval.did.axis_words import axis_label
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -37,6 +39,6 @@ def plot_doses(result: DoseResponse, ax: Axes | None = None) -> Axes:
         label="treated unit, less untreated ones",
     )
     ax.set_xlabel(result.by_dose.columns[0].heading)
-    ax.set_ylabel(f"change of {result.panel.measure}, less that of untreated units")
+    ax.set_ylabel(axis_label(f"change of {result.panel.measure}, less that of untreated units"))
     ax.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2)
     return ax

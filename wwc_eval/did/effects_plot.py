@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wwc_eval.did.axis_words import axis_label
 from wwc_eval.estimate import RATIO_SCALES
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def plot_path(result: DidResult, ax: Axes | None = None) -> Axes:
         ax.plot([path.reference], [0.0], "o", mfc="white", color=QUIET, markersize=5, label="reference", zorder=3)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel("periods since the first treated one")
-    ax.set_ylabel(_words(result))
+    ax.set_ylabel(axis_label(_words(result)))
     ax.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3)
     return ax
 

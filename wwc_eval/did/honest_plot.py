@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wwc_eval.did.axis_words import axis_label
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -34,12 +36,12 @@ def plot_honest(result: HonestIntervals, ax: Axes | None = None) -> Axes:
     step = float(np.diff(np.sort(values)).min(initial=np.inf)) if values.size > 1 else math.inf
     step = step if math.isfinite(step) and step > 0 else max(float(values.max()), 1.0) / 2.0
     aside = float(values.min()) - step
-    one = result.overall
+    one, label = result.overall, f"honest {100 * result.level:g}% interval"
     ax.axhline(result.null, color=QUIET, linewidth=0.9, zorder=0)
     ax.vlines(aside, one.ci_low, one.ci_high, color=VERMILLION, linewidth=2.2, zorder=2)
     ax.plot([aside], [one.estimate], "D", color=VERMILLION, markersize=5, label="parallel trends", zorder=3)
     shown = np.isfinite(low)
-    ax.vlines(values[shown], low[shown], high[shown], color=BLUE, linewidth=2.2, zorder=2, label="honest interval")
+    ax.vlines(values[shown], low[shown], high[shown], color=BLUE, linewidth=2.2, zorder=2, label=label)
     known = np.isfinite(least) & shown
     if known.any():
         ax.vlines(
@@ -63,7 +65,7 @@ def plot_honest(result: HonestIntervals, ax: Axes | None = None) -> Axes:
     ax.set_xticks([aside, *ticks], ["parallel", *(f"{tick:.3g}" for tick in ticks)])
     ax.set_xlabel(LABELS[result.restriction])
     units = f" ({result.units})" if result.units else ""
-    ax.set_ylabel(f"{one.term}{units}, {100 * result.level:g}% interval")
+    ax.set_ylabel(axis_label(f"{one.term}{units}"))
     ax.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3)
     return ax
 
@@ -94,6 +96,6 @@ def plot_pre_trends(result: PreTrendPower, ax: Axes | None = None) -> Axes:
         zorder=2,
     )
     ax.set_xlabel("periods since the first treated period")
-    ax.set_ylabel(f"effect{f' ({result.units})' if result.units else ''}")
+    ax.set_ylabel(axis_label(f"effect{f' ({result.units})' if result.units else ''}"))
     ax.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0.0, 1.0))
     return ax

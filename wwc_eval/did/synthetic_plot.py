@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from wwc_eval.did.axis_words import axis_label
 from wwc_eval.errors import DesignError
 
 if TYPE_CHECKING:
@@ -80,6 +81,6 @@ def plot_placebos(result: SyntheticResult, ax: Axes | None) -> Axes:
     ax.axhline(0.0, color=QUIET, linewidth=0.9, zorder=2)
     ax.axvline(-0.5, color=QUIET, linestyle=(0, (1, 2)), linewidth=1.0, zorder=2)
     ax.set_xlabel("periods since the first treated period")
-    ax.set_ylabel(f"gap to the synthetic control ({result.panel.measure})")
+    ax.set_ylabel(axis_label(f"gap to the synthetic control ({result.panel.measure})"))
     ax.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2)
     return ax
