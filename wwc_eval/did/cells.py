@@ -20,7 +20,7 @@ from wwc_eval.errors import DesignError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["CellMoments", "CellRows", "compress"]
+__all__ = ["CellMoments", "CellRows", "compress", "split"]
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -60,6 +60,8 @@ class CellMoments:
         Sum of ``weight^2 (y - mean of the cell)^2``: what an error without clusters needs.
     squared_weights, cross : ndarray
         Sums of ``weight^2`` and of ``weight^2 (y - mean of the cell)``.
+    rest : ndarray
+        What the rounding of the cell's mean leaves: the mean of ``y`` less it. Effects near zero need it.
     rows : CellRows
         The rows behind them.
     """
@@ -69,6 +71,7 @@ class CellMoments:
     squares: Floats
     squared_weights: Floats
     cross: Floats
+    rest: Floats
     rows: CellRows
 
 
@@ -236,9 +239,11 @@ def _cells(
     w = np.ones(len(used)) if weights is None else weights[order]
     sums = total(w)
     with np.errstate(invalid="ignore", divide="ignore"):
-        means = total(w * values) / sums
-        # a second pass takes away what rounding left in the first
-        means += total(w * (values - means.reshape(-1)[place])) / sums
+        first = total(w * values) / sums
+        # a second pass takes away what rounding left in the first, without any of its own; the rest is kept apart
+        high, low = split(w * (values - first.reshape(-1)[place]))
+        more = (total(high) + total(low)) / sums
+        means = first + more
     deviations = values - means.reshape(-1)[place]
     moments = CellMoments(
         n=np.bincount(place, minlength=size).reshape(-1, length),
@@ -246,6 +251,7 @@ def _cells(
         squares=total((w * deviations) ** 2),
         squared_weights=total(w * w),
         cross=total(w * w * deviations),
+        rest=np.nan_to_num(more - (means - first)),
         rows=CellRows(source=used[order], place=place, outcomes=values, weights=w),
     )
     used_clusters, position = np.unique(own, return_inverse=True)
@@ -270,6 +276,17 @@ def _cells(
         "cross_sections": True,
         "cells": moments,
     }
+
+
+def split(values: Floats) -> tuple[Floats, Floats]:
+    """A coarse part of each value, whose sums and differences are exact, and a fine part.
+
+    The coarse part is a multiple of one power of two.
+    """
+    reach = len(values) * float(max(values.max(), -values.min()))
+    coarse = 1.5 * 2.0 ** (np.frexp(reach)[1] + 1)
+    high = (values + coarse) - coarse
+    return high, values - high
 
 
 def _canonical(place: Ints, values: Floats, weights: Floats | None) -> Ints:

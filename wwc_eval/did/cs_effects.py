@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from wwc_eval.did.cells import split
 from wwc_eval.did.cs_cells import GroupTimes
 from wwc_eval.did.cs_influence import Compressed, Contrasts, Dense, Influence
 from wwc_eval.did.panel import Panel
@@ -66,14 +67,8 @@ def _balanced(panel: Panel, cells: GroupTimes) -> tuple[Floats, Compressed]:
 
 
 def _exact_sums(values: Floats, starts: Ints) -> Floats:
-    """Sums of blocks of rows as a coarse part without any rounding and a fine part, shape (2, C, T).
-
-    The coarse part of each value is a multiple of one power of two, so large that sums and differences of it are exact.
-    """
-    reach = len(values) * float(max(values.max(), -values.min()))
-    coarse = 1.5 * 2.0 ** (np.frexp(reach)[1] + 1)
-    high = (values + coarse) - coarse
-    return np.stack([np.add.reduceat(part, starts, axis=0) for part in (high, values - high)])
+    """Sums of blocks of rows as a coarse part without any rounding and a fine part, shape (2, C, T)."""
+    return np.stack([np.add.reduceat(part, starts, axis=0) for part in split(values)])
 
 
 def _contrast_means(cells: GroupTimes, sums: Floats, totals: Floats) -> tuple[Floats, Floats]:
@@ -143,13 +138,16 @@ def _cross_sections(panel: Panel, cells: GroupTimes) -> tuple[Floats, Dense]:
         load = np.zeros(totals.shape)
         shift = np.zeros(totals.shape)
         for members, sign in ((cohort == cells.cohort[k], 1.0), (cells.controls[k][cohort], -1.0)):
+            # from the level of the base period: as a level, a mean would cost an effect near zero its last digits
+            level_of = _mean(totals[members, cells.base[k]], means[members, cells.base[k]])
             for period, side in ((cells.period[k], sign), (cells.base[k], -sign)):
                 total = totals[members, period].sum()
-                mean = (totals[members, period] * means[members, period]).sum() / total if total > 0 else np.nan
+                moved = means[members, period] - level_of + moments.rest[members, period]
+                mean = _mean(totals[members, period], moved)
                 value += side * mean
                 if total > 0:
                     load[members, period] = side / total
-                    shift[members, period] = side * (means[members, period] - mean) / total
+                    shift[members, period] = side * (moved - mean) / total
         estimates[k] = value
         if np.isnan(value):
             continue
@@ -176,6 +174,12 @@ def _cross_sections(panel: Panel, cells: GroupTimes) -> tuple[Floats, Dense]:
         n_cohorts=len(cells.cohorts),
         many=True,
     )
+
+
+def _mean(weights: Floats, values: Floats) -> float:
+    """Weighted mean; missing without weight."""
+    total = weights.sum()
+    return float((weights * values).sum() / total) if total > 0 else np.nan
 
 
 def _roots(moments: object) -> tuple[Floats, Floats]:
