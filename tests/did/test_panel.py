@@ -104,7 +104,7 @@ def test_cohorts_between_before_and_after_the_periods_are_said():
     found = panel(data)
     assert found.adopted.tolist() == [1, 0, 3, 3]
     for words in ("Bury joined between two periods: treated from the next one", "Hull joined before the first period",
-                  "Kent join after the last period", "no period stands between 2016 and 2018"):  # fmt: skip
+                  "Kent joins after the last period", "no period stands between 2016 and 2018"):  # fmt: skip
         assert words in said(found)
 
 

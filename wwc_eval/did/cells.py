@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wwc_eval.did.panel_cohorts import note_outside
 from wwc_eval.did.panel_columns import kept, numbers_of
 from wwc_eval.did.panel_faults import Faults, listed
 from wwc_eval.did.panel_findings import note_cohorts, note_spellings
 from wwc_eval.did.panel_periods import group_values, on_scale
 from wwc_eval.did.panel_reading import read_outcome, read_periods, read_weights, sorted_codes
-from wwc_eval.did.panel_treatment import Grid
+from wwc_eval.did.panel_treatment import COHORTS, Grid
 from wwc_eval.errors import DesignError
 
 if TYPE_CHECKING:
@@ -154,9 +155,9 @@ def _row_adoption(
     if cohort is not None:
         found = group_values(frame[cohort])
         places, unreadable = on_scale(scale, found.labels)
-        for index, reason in unreadable.items():
-            rows = np.flatnonzero(found.codes == index)
-            faults.rows(f"the cohort cannot be read as a period: {reason}", rows, column=cohort)
+        faults.labels("the cohort cannot be read as a period", found, unreadable, name=cohort, rule=COHORTS)
+        by_row = np.append(places, np.nan)[found.codes]
+        note_outside(by_row, times, scale, lambda mask: f"{int(mask.sum()):,} rows", column=cohort, faults=faults)
         by_label = np.where(np.isnan(places), length, np.searchsorted(times, places, side="left"))
         adopted = np.append(by_label, length)[found.codes].astype(np.int64)
     if treated is None:

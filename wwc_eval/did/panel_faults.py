@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wwc_eval.errors import SHOWN_PROBLEMS, DataError, Place, Problem, shown
+
+if TYPE_CHECKING:
+    from wwc_eval.did.panel_periods import Column
 
 __all__ = ["Faults", "listed"]
 
@@ -51,6 +54,37 @@ class Faults:
                     fix=fix,
                 )
             )
+
+    def labels(
+        self, message: str, column: Column, reasons: Mapping[int, str], *, name: str, rule: str | None = None
+    ) -> None:
+        """One problem a label that cannot be read: its first row, how many rows have it, and which come first.
+
+        Parameters
+        ----------
+        message : str
+            What is wrong; the reason follows.
+        column : Column
+            Distinct labels and the code of each row.
+        reasons : mapping
+            Why, by position of the label.
+        name : str
+            Column of the data.
+        rule : str, optional
+            What a label must be.
+        """
+        for index in list(reasons)[:SHOWN_PROBLEMS]:
+            rows = np.flatnonzero(column.codes == index)
+            text = f"{message}: {reasons[index]}"
+            if len(rows) > 1:
+                text += f"; {len(rows):,} rows have it: {listed(rows + HEADER, most=5)}"
+            place = Place(row=int(rows[0]) + HEADER, column=name)
+            value = shown(_plain(column.labels[index]))
+            self.problems.append(Problem(message=text, place=place, value=value, rule=rule))
+        rest = len(reasons) - SHOWN_PROBLEMS
+        if rest > 0:
+            text = f"{rest:,} more labels have the same fault"
+            self.problems.append(Problem(message=text, place=Place(column=name), rule=rule))
 
     def add(self, message: str, *, column: str | None = None, **rest: Any) -> None:
         """One problem of a whole column."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wwc_eval.did.panel_cohorts import note_outside
 from wwc_eval.did.panel_columns import numbers_of
 from wwc_eval.did.panel_faults import Faults, listed
 from wwc_eval.did.panel_periods import PeriodScale, Unreadable, group_values, read_label, scale_of
@@ -66,12 +67,13 @@ def read_periods(
     if missing.size:
         faults.rows("the period is missing", missing, column=column, fix="fill it in, or drop the rows")
     values: list[tuple[str, int]] = []
+    unreadable: dict[int, str] = {}
     for index, label in enumerate(found.labels):
         try:
             values.append(read_label(label))
         except Unreadable as reason:
-            rows = np.flatnonzero(found.codes == index)
-            faults.rows(f"the period cannot be read: {reason}", rows, column=column, values=[label] * len(rows))
+            unreadable[index] = str(reason)
+    faults.labels("the period cannot be read", found, unreadable, name=column)
     if missing.size or len(values) < len(found.labels) or not values:
         return None
     try:
@@ -211,7 +213,7 @@ def read_adoption(
         return by_column if by_column is not None else np.full(len(grid.units), length, dtype=np.int64)
     places = from_cohort(frame, cohort, grid, scale, faults)
     adopted = np.where(np.isnan(places), length, np.searchsorted(times, places, side="left")).astype(np.int64)
-    _note_between(places, (adopted, times), grid, column=cohort, faults=faults)
+    note_outside(places, times, scale, lambda mask: listed(grid.units[mask]), column=cohort, faults=faults)
     if scale.kind == "number" and scale.origin <= 0 <= scale.origin + int(times[-1]):
         faults.note("0 in the cohort means never treated, though 0 is also a period", column=cohort, code="cohort")
     if by_column is not None and (by_column != adopted).any():
@@ -229,21 +231,3 @@ def read_adoption(
 
 def _period(grid: Grid, position: int) -> str:
     return "no period" if position >= len(grid.periods) else str(grid.periods[position])
-
-
-def _note_between(places: Floats, on: tuple[Ints, Ints], grid: Grid, *, column: str, faults: Faults) -> None:
-    """Say which cohorts are no period of the panel and from which period they count as treated."""
-    adopted, times = on
-    inside = adopted < len(times)
-    exact = np.zeros(len(places), dtype=bool)
-    exact[inside] = times[adopted[inside]] == places[inside]
-    before = inside & (places < times[0])
-    between = inside & ~exact & ~before
-    late = ~inside & ~np.isnan(places)
-    for mask, words in (
-        (before, "joined before the first period: always treated"),
-        (between, "joined between two periods: treated from the next one"),
-        (late, "join after the last period: not yet treated throughout"),
-    ):
-        if mask.any():
-            faults.note(f"{listed(grid.units[mask])} {words}", column=column, code="cohort")

@@ -15,10 +15,11 @@ from wwc_eval.did.panel_periods import PeriodScale, group_values, on_scale
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Grid", "constant_rows", "from_cohort", "from_treated"]
+__all__ = ["COHORTS", "Grid", "constant_rows", "from_cohort", "from_treated"]
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+COHORTS = "the first treated period, in the labels of the periods; never treated: missing, 0 or infinity"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,16 +73,7 @@ def from_cohort(frame: pd.DataFrame, column: str, grid: Grid, scale: PeriodScale
     """Place of each unit's first treated period on the scale of the periods, shape (n,); missing for never."""
     found = group_values(frame[column])
     places, unreadable = on_scale(scale, found.labels)
-    for index, reason in unreadable.items():
-        rows = np.flatnonzero(found.codes == index)
-        values = [found.labels[index]] * len(rows)
-        faults.rows(
-            f"the cohort cannot be read as a period: {reason}",
-            rows,
-            column=column,
-            values=values,
-            rule="the first treated period, in the labels of the periods; never treated: missing, 0 or infinity",
-        )
+    faults.labels("the cohort cannot be read as a period", found, unreadable, name=column, rule=COHORTS)
     # missing labels have code -1; labels that mean never share it
     code = np.where(np.isnan(places), -1, np.arange(len(places)))
     codes = np.append(code, -1)[found.codes].astype(np.int64)
