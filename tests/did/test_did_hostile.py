@@ -1,54 +1,14 @@
-"""Panels as a stranger brings them: very few units, every unit a cohort of its own, nothing to compare, messy labels."""
+"""Panels as a stranger brings them: very few units, every unit a cohort of its own, nothing to compare."""
 
 import math
 
 import numpy as np
 import pandas as pd
 import pytest
+from hostile_panels import frame, panel, relabelled
 
 import wwc_eval as we
-from wwc_eval.errors import DataError, DesignError
-
-ROLES = {"unit": "la", "period": "year", "outcome": "rate", "cohort": "joined"}
-
-
-def frame(n=30, periods=8, cohorts=None, *, effect=3.0, seed=0):
-    """So many authorities from 2012 on, the first of them treated: {position of the first treated period: how many}."""
-    rng = np.random.default_rng(seed)
-    joined = np.zeros(n, dtype=int)
-    at = 0
-    for position, count in (cohorts or {4: 4, 6: 4}).items():
-        joined[at : at + count] = 2012 + position
-        at += count
-    years = 2012 + np.arange(periods)
-    treated = (joined[:, None] > 0) & (years >= joined[:, None])
-    rate = (
-        50
-        + rng.normal(0, 3, n)[:, None]
-        + 0.5 * np.arange(periods)
-        + rng.normal(0, 1, (n, periods))
-        + effect * treated
-    )
-    return pd.DataFrame(
-        {
-            "la": np.repeat([f"LA{k:03d}" for k in range(n)], periods),
-            "year": np.tile(years, n),
-            "rate": rate.ravel(),
-            "joined": np.repeat(joined, periods),
-            "size": np.repeat(rng.integers(1_000, 9_000, n), periods),
-        }
-    )
-
-
-def panel(data=None, **options):
-    return we.Panel(frame() if data is None else data, **{**ROLES, **options})
-
-
-def relabelled(data, order):
-    """The same authorities under other names, so that they stand in another order."""
-    names = sorted(data["la"].unique())
-    return data.assign(la=data["la"].map(dict(zip(names, (names[k] for k in order), strict=True))))
-
+from wwc_eval.errors import DesignError
 
 # --- every unit a cohort of its own
 
@@ -227,73 +187,6 @@ def test_counts_of_one_are_singular():
     assert "(—)" not in told[2]
 
 
-def test_sensitivity_with_few_treated_says_that_its_errors_are_too_small():
-    few = we.did.event_study(panel(frame(cohorts={5: 2})))
-    many = we.did.event_study(panel(frame(cohorts={5: 6})))
-    for verb in (we.did.honest, we.did.pre_trend_power):
-        assert "2 treated clusters: conventional errors are far too small" in str(verb(few))
-        assert "permutation" in verb(few).notes[-1]
-        assert "conventional errors" not in str(verb(many))
-    universal = we.did.callaway_santanna(few.panel, base="universal").aggregate("event")
-    assert "conventional errors are far too small" in str(we.did.honest(universal))
-
-
-# --- the permutation beside an event is that of the event's own effect
-
-
-def rank(data, event, base):
-    """Share of units whose change from the mean of the base periods is as far from that of the others."""
-    wide = data.pivot_table(index="la", columns="year", values="rate")
-    joined = int(data["joined"].max())
-    first, last = base
-    change = (wide[joined + event] - wide.loc[:, joined + first : joined + last].mean(axis=1)).to_numpy()
-    gap = np.abs(change - (change.sum() - change) / (len(change) - 1))
-    treated = int(np.flatnonzero((data.groupby("la")["joined"].max() > 0).to_numpy())[0])
-    return float(np.mean(gap >= gap[treated] * (1 - 1e-9)))
-
-
-ONE = frame(n=24, cohorts={5: 1}, seed=4)
-EVENT_STUDIES = {
-    "reference -1": (we.did.event_study, lambda e: (-1, -1)),
-    "reference -3": (lambda p: we.did.event_study(p, reference=-3), lambda e: (-3, -3)),
-    "varying": (
-        lambda p: we.did.callaway_santanna(p).aggregate("event"),
-        lambda e: (min(e, 0) - 1, min(e, 0) - 1),
-    ),
-    "universal": (lambda p: we.did.callaway_santanna(p, base="universal").aggregate("event"), lambda e: (-1, -1)),
-    "anticipation": (
-        lambda p: we.did.callaway_santanna(p, base="universal", anticipation=1).aggregate("event"),
-        lambda e: (-2, -2),
-    ),
-    "imputation": (lambda p: we.did.imputation(p, leads=2), lambda e: (-5, -3) if e < 0 else (-5, -1)),
-    "two stage": (we.did.two_stage, lambda e: (-5, -1)),
-}
-
-
-@pytest.mark.parametrize("case", EVENT_STUDIES)
-def test_the_permutation_of_an_event_is_that_of_its_own_change(case):
-    make, base = EVENT_STUDIES[case]
-    found = make(panel(ONE))
-    events = [int(key["event"]) for key in found.estimates.keys]
-    assert min(events) < 0 <= max(events)
-    shown = [item.details["permutation_p"] for item in found.estimates]
-    assert shown == pytest.approx([rank(ONE, event, base(event)) for event in events])
-
-
-# --- resampled residuals say no more than there are of them
-
-
-@pytest.mark.parametrize(("n", "finite"), [(30, False), (60, True)])
-def test_conley_taber_never_shows_less_than_its_smallest_p(n, finite):
-    found = we.did.few_treated(panel(frame(n=n, cohorts={5: 1}, effect=50)), methods=("conley_taber",)).overall
-    assert found.p_value == pytest.approx(2 / (n - 1))
-    assert found.p_value == found.details["smallest_p_value"]
-    assert math.isfinite(found.ci_low) is finite
-    assert bool(found.warnings) is not finite
-    # test and interval say one thing
-    assert (found.p_value <= 0.05) is (found.ci_low > 0)
-
-
 # --- too little to estimate from
 
 
@@ -322,65 +215,6 @@ def test_a_cohort_whose_cells_cannot_be_imputed_has_no_slope_of_its_own():
     assert math.isfinite(found.overall.estimate)
 
 
-# --- labels and columns
-
-
-def refused(data=None, **options):
-    with pytest.raises(DataError) as caught:
-        panel(data, **options)
-    return caught.value.problems
-
-
-@pytest.mark.parametrize("mark", ["-", "/", "\u2013"])
-def test_years_of_two_figures_are_read_with_any_dash(mark):
-    data = frame()
-    data["year"] = [f"{year}{mark}{(year + 1) % 100:02d}" for year in data["year"]]
-    assert panel(data).adopted.tolist() == panel().adopted.tolist()
-
-
-def test_a_blank_unit_is_missing():
-    data = frame()
-    data.loc[[3, 4], "la"] = " "
-    found = refused(data)
-    assert [problem.place.row for problem in found] == [5, 6]
-    assert {problem.message for problem in found} == {"the unit is missing"}
-
-
-@pytest.mark.parametrize("role", ["unit", "period", "cohort", "exposure", "cluster"])
-def test_one_column_is_not_the_outcome_and_something_else(role):
-    found = refused(outcome="size", **{role: "size"})
-    assert any(f"outcome and {role} are both 'size'" in problem.message for problem in found)
-
-
-def test_weights_that_are_all_zero_are_the_fault_of_the_weights():
-    found = refused(frame().assign(w=0.0), weights="w")
-    assert "every weight is 0" in found[0].message
-
-
-def test_treatment_in_words_is_told_how_to_be_written():
-    data = frame().assign(on=lambda d: np.where(d["joined"] > 0, "yes", "no"))
-    assert "1 for treated" in refused(data, cohort=None, treated="on")[0].fix
-
-
-# --- matching
-
-
-def test_a_treated_authority_keeps_a_control_where_there_are_too_few_for_all():
-    data = pd.DataFrame({"la": list("ABCDE"), "t": [1, 1, 0, 0, 0], "x": [0.0, 10.0, 0.1, 0.2, 0.3]})
-    found = we.mahalanobis_matching(data, treatment="t", covariates=["x"], ratio=3, unit="la")
-    assert found.n_matched == {"treated": 2, "control": 3}
-    # C and D stand for A, and E, nearest to it of all, for B
-    assert found.weights.tolist() == pytest.approx([1.0, 1.0, 0.75, 0.75, 1.5])
-
-
-def test_matching_refuses_what_is_infinite_or_twice():
-    data = pd.DataFrame({"la": [1, 1, 2, 3], "t": [1, 0, 0, 1], "x": [1.0, np.inf, 2.0, 3.0]})
-    with pytest.raises(DataError, match="'x' is infinite in 1 row"):
-        we.coarsened_exact_matching(data, treatment="t", on={"x": 2})
-    with pytest.raises(DataError, match="la 1 stands in several rows"):
-        we.mahalanobis_matching(data.assign(x=[1.0, 2.0, 3.0, 4.0]), treatment="t", covariates=["x"], unit="la")
-
-
 def test_callaway_santanna_says_why_nothing_is_left():
     data = frame(n=20, cohorts={3: 5})
     data["need"] = data.groupby("la")["rate"].transform("first")
@@ -388,46 +222,6 @@ def test_callaway_santanna_says_why_nothing_is_left():
     with pytest.raises(DesignError, match="collinear among the comparison units"):
         str(found)
     assert "1 period of anticipation" in we.did.callaway_santanna(panel(), anticipation=1).method
-
-
-@pytest.mark.parametrize("verb", ["event_study", "sun_abraham", "imputation", "two_stage", "extended_twfe"])
-def test_events_that_few_treated_are_seen_at_are_named(verb):
-    # the cohort of 2016 (six units) is seen to event 3, that of 2018 (two) to event 1 and back to event -6
-    uneven = getattr(we.did, verb)(panel(frame(n=24, cohorts={4: 6, 6: 2})))
-    told = [note for note in uneven.notes if "Fewer than 5 treated are seen" in note]
-    events = [key["event"] for key in uneven.estimates.keys]
-    if min(events) < -4:
-        assert len(told) == 1
-        assert "events -6 and -5:" in told[0]
-    else:
-        assert not told
-    late = getattr(we.did, verb)(panel(frame(n=24, cohorts={4: 2, 6: 6})))
-    assert len([note for note in late.notes if "Fewer than 5 treated are seen at events 2 and 3:" in note]) == 1
-    even = getattr(we.did, verb)(panel(frame(n=24, cohorts={4: 6, 6: 6})))
-    assert not any("Fewer than 5" in note for note in even.notes)
-
-
-def test_what_no_method_takes_is_said_to_be_idle():
-    few = panel(frame(n=12, cohorts={4: 2}))
-    idle = we.did.few_treated(few, methods=("CR2",), population="size")
-    assert "population is not used: ferman_pinto is not among the methods." in idle.notes
-    used = we.did.few_treated(few, methods=("ferman_pinto",), population="size", rng=1, draws=99)
-    assert not any("is not used" in note for note in used.notes)
-
-
-def test_a_triple_difference_of_few_shows_no_permutation_of_another_effect():
-    data = frame(n=24, cohorts={4: 4})
-    data["eligible"] = np.repeat(np.arange(24) % 2, 8)
-    few = we.did.triple_difference(panel(data), "eligible")
-    for item in (few.overall, *few.estimates, *few.cells, *few.by_cohort):
-        assert math.isnan(item.se)
-        assert math.isnan(item.details["permutation_p"])
-        assert "no permutation judges this effect" in item.warnings[-1]
-    more = frame(n=24, cohorts={4: 8})
-    more["eligible"] = data["eligible"]
-    many = we.did.triple_difference(panel(more), "eligible").overall
-    assert many.se > 0
-    assert "permutation_p" not in many.details
 
 
 def test_imputation_of_a_unit_not_seen_just_before_treatment_has_no_leads():
