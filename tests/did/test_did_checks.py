@@ -13,7 +13,8 @@ from few_panels import la_frame, ols, panel_of
 import wwc_eval as we
 from wwc_eval.did.comparison import frozen_sample
 from wwc_eval.did.few_permutation import p_words
-from wwc_eval.did.guard import cohort_p_values, guard_of, guarded
+from wwc_eval.did.guard import guard_of, guarded
+from wwc_eval.did.guard_cells import cohort_p_values
 from wwc_eval.errors import DataError, DesignError
 from wwc_eval.estimate import Estimate
 

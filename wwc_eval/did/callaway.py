@@ -15,7 +15,8 @@ from wwc_eval.did.cs_cells import GroupTimes, group_times
 from wwc_eval.did.cs_influence import MULTIPLIERS, Influence
 from wwc_eval.did.cs_tables import BandedEstimates, Multipliers, banded_grid, estimates_of, spread_of
 from wwc_eval.did.event_path import EventPath
-from wwc_eval.did.guard import cohort_p_values, guard_warnings
+from wwc_eval.did.guard import FEW, guard_warnings
+from wwc_eval.did.guard_cells import cohort_p_values
 from wwc_eval.did.panel import Panel
 from wwc_eval.errors import DesignError, check_choice, check_number, shown
 from wwc_eval.estimate import Estimate
@@ -30,7 +31,6 @@ __all__ = ["CallawaySantAnna", "callaway_santanna"]
 
 Floats = NDArray[np.float64]
 CITATION = "Callaway and Sant'Anna 2021, doi:10.1016/j.jeconom.2020.12.001"
-FEW_TREATED = 5
 _METHODS = {
     "dr": "doubly robust given {}",
     "ipw": "inverse probability weighting given {}",
@@ -184,12 +184,12 @@ def _notes(
     few = []
     for cohort in present:
         clusters = panel.clusters_of(panel.adopted == cohort)
-        if clusters < FEW_TREATED and not (panel.cross_sections and not panel.clustered):
+        if clusters < FEW and not (panel.cross_sections and not panel.clustered):
             few.append(f"{panel.period_label(int(cohort))} ({clusters})")
     if few:
         notes.append(
-            f"Cohorts of fewer than {FEW_TREATED} treated: {listed(few)}. Their conventional errors are too small; see "
-            "few_treated."
+            f"Cohorts of fewer than {FEW} treated: {listed(few)}. Their conventional errors are too small: a permutation "
+            "stands beside them."
         )
     return tuple(notes)
 
@@ -270,15 +270,7 @@ class CallawaySantAnna(Rendered):
 
     @cached_property
     def _warnings(self) -> tuple[str, ...]:
-        panel = self.panel
-        if panel.cross_sections and panel.clustered:
-            treated = panel.clusters_of(panel.adopted < panel.n_periods)
-            words = (
-                f"{treated} treated cluster{'s' * (treated > 1)}: conventional errors are far too small with so few; use few_treated on "
-                "area_means(panel, covariates)"
-            )
-            return (words,) if treated < FEW_TREATED else ()
-        return guard_warnings(panel)
+        return guard_warnings(self.panel)
 
     @cached_property
     def estimates(self) -> BandedEstimates:
@@ -293,8 +285,8 @@ class CallawaySantAnna(Rendered):
             for g, t, e in zip(cells.first[fine], cells.period[fine], cells.event[fine], strict=True)
         ]
         terms = [f"ATT({key['cohort']}, {key['period']})" for key in keys]
-        beside = cohort_p_values(self)
-        items = estimates_of(self.values[fine], spread, terms, level=self.level, shared=self.shared, beside=beside)
+        few = cohort_p_values(self)
+        items = estimates_of(self.values[fine], spread, terms, level=self.level, shared=self.shared, p_values=few)
         return BandedEstimates(items, keys, title=self.method, notes=self.notes)
 
     @cached_property

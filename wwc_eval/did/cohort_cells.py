@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from wwc_eval.did.effects import DidResult, EffectEstimates, Inference
 from wwc_eval.did.guard import guarded, withheld
+from wwc_eval.did.guard_events import Bases, fixed_bases, guarded_cells
 from wwc_eval.did.least_squares import Grouped
 from wwc_eval.did.sample import Sample, latest
 from wwc_eval.errors import DesignError
@@ -104,6 +105,7 @@ class CohortCells:
         """The result, from estimates in the order of :meth:`averages`; ``permuted`` as in :class:`DidResult`."""
         sample = self.sample
         events, cohorts = self.events, self.cohorts
+        bases = fixed_bases(events.tolist(), reference)
         by_event = list(range(1, len(events) + 1))
         by_cohort = list(range(len(events) + 1, len(events) + len(cohorts) + 1))
         cells = list(range(len(events) + len(cohorts) + 1, len(found.values)))
@@ -121,7 +123,7 @@ class CohortCells:
                 cohorts,
                 permuted=permuted,
             ),
-            cells=self._guarded(found.table(cells, self.keys, self.terms), self.cohort, permuted=permuted),
+            cells=self._guarded_cells(found.table(cells, self.keys, self.terms), bases, permuted=permuted),
             influence=None if influence is None else influence[:, : len(events) + 1],
             notes=(*sample.notes, *notes),
             permuted=permuted,
@@ -135,6 +137,15 @@ class CohortCells:
             judge(item, self.sample.panel, cohort=int(columns[int(cohort)]))
             for item, cohort in zip(table, cohorts, strict=True)
         ]
+        return EffectEstimates(items, table.keys, title=table.title, notes=table.notes)
+
+    def _guarded_cells(self, table: EffectEstimates, bases: Bases, *, permuted: bool) -> EffectEstimates:
+        """The table with a permutation beside every effect of a cohort and period that few are seen at."""
+        columns = self.sample.columns
+        cells = list(
+            zip(columns[self.cohort].tolist(), columns[self.column].tolist(), self.event.tolist(), strict=True)
+        )
+        items = guarded_cells(table.items, cells, self.sample.panel, bases, permuted=permuted)
         return EffectEstimates(items, table.keys, title=table.title, notes=table.notes)
 
 

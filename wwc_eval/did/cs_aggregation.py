@@ -13,7 +13,7 @@ from wwc_eval.did.cs_averages import Averages
 from wwc_eval.did.cs_tables import BandedEstimates, Spread, banded_grid, estimates_of, spread_of
 from wwc_eval.did.event_path import EventPath
 from wwc_eval.did.guard import guarded
-from wwc_eval.did.guard_events import guarded_events, moving_bases
+from wwc_eval.did.guard_events import guarded_events, guarded_periods, moving_bases
 from wwc_eval.estimate import Estimate, Estimates
 from wwc_eval.table import Grid, Rendered
 
@@ -96,6 +96,9 @@ class Aggregation(Rendered):
             events = [int(key) for key in self.averages.keys]
             bases = moving_bases(events, self.result.base, self.result.anticipation)
             items = guarded_events(items, events, self.panel, bases)
+        if self.kind == "calendar":
+            periods = [int(key) for key in self.averages.keys]
+            items = guarded_periods(items, periods, self.panel, -1 - self.result.anticipation)
         return BandedEstimates(items, keys, title=self.method, notes=self.notes)
 
     def _label(self, key: int) -> Any:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from wwc_eval.did.cs_influence import Contrasts, Draws, Influence
 from wwc_eval.did.effects import EffectEstimates
+from wwc_eval.did.guard import beside
 from wwc_eval.estimate import Estimate, Estimates
 from wwc_eval.table import MISSING, Grid, format_number
 
@@ -95,22 +96,19 @@ def estimates_of(
     *,
     level: float,
     shared: Mapping[str, Any],
-    beside: Sequence[float | None] = (),
+    p_values: Sequence[float | None] = (),
 ) -> list[Estimate]:
     """Estimates with normal inference; the band, and the p of a permutation beside, stand in the details."""
     found = []
     banded = bool(np.isfinite(spread.critical))
-    permuted = beside or [None] * len(terms)
+    permuted = p_values or [None] * len(terms)
     for value, se, term, p in zip(values.tolist(), spread.se.tolist(), terms, permuted, strict=True):
         details: dict[str, Any] = {}
         if banded:
             reach = spread.critical * se
             details = {"band_low": value - reach, "band_high": value + reach, "critical": spread.critical}
-        if p is not None:
-            details["permutation_p"] = p
-        found.append(
-            Estimate.from_normal(term=term, estimate=value, se=se, level=level, details=details, **shared)
-        )
+        one = Estimate.from_normal(term=term, estimate=value, se=se, level=level, details=details, **shared)
+        found.append(one if p is None else beside(one, p, "in this cohort and period"))
     return found
 
 

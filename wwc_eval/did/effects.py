@@ -214,22 +214,22 @@ class DidResult(Rendered):
         table = self.estimates
         events = [key.get("event") for key in table.keys]
         known = [event for event in events if event is not None]
-        if guard_of(self.panel) is None:
-            thin = thin_events(known, self.panel)
-            if thin:
-                named = f"event{'s' * (len(thin) > 1)} {listed(thin, most=12)}"
-                note = f"{THIN} {named}: conventional errors there are too small; see few_treated."
-                # a result that is built in steps has said it of fewer events before
-                kept = (said for said in self.notes if not said.startswith(THIN))
-                object.__setattr__(self, "notes", (*kept, note))
-            return
-        if not self.permuted:
+        few = guard_of(self.panel) is not None
+        thin = [] if few else thin_events(known, self.panel)
+        if thin:
+            named = f"event{'s' * (len(thin) > 1)} {listed(thin, most=12)}"
+            end = "a permutation stands beside them" if self.permuted else "none are given; see few_treated"
+            note = f"{THIN} {named}: conventional errors there are too small; {end}."
+            # a result that is built in steps has said it of fewer events before
+            kept = (said for said in self.notes if not said.startswith(THIN))
+            object.__setattr__(self, "notes", (*kept, note))
+        if few and not self.permuted:
             items = [withheld(item, self.panel) for item in table]
-            changed = EffectEstimates(items, table.keys, title=table.title, notes=table.notes)
-            object.__setattr__(self, "estimates", changed)
+        elif few or thin:
+            bases = fixed_bases(known, self.path.reference if self.path is not None else -1)
+            items = guarded_events(table.items, events, self.panel, bases, permuted=self.permuted)
+        else:
             return
-        bases = fixed_bases(known, self.path.reference if self.path is not None else -1)
-        items = guarded_events(table.items, events, self.panel, bases)
         changed = EffectEstimates(items, table.keys, title=table.title, notes=table.notes)
         object.__setattr__(self, "estimates", changed)
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass, replace
-from itertools import combinations
-from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -17,16 +15,16 @@ from wwc_eval.did.few_statistic import Statistic
 from wwc_eval.did.panel import Panel
 from wwc_eval.errors import WwcError
 from wwc_eval.estimate import Estimate
-from wwc_eval.inference.families import Floats
 
 __all__ = [
     "FEW",
     "Guard",
+    "beside",
     "cohort_guard",
-    "cohort_p_values",
     "guard_of",
     "guard_warnings",
     "guarded",
+    "judged",
     "reference_draws",
     "seed_of",
     "withheld",
@@ -39,7 +37,8 @@ FEWEST = 999
 CELLS = 20_000_000
 """Draws times clusters that the guard takes: fewer draws where there are thousands of clusters."""
 CELL_DRAWS = 1_999
-LISTED = 25_000
+BLANK = ("se", "df", "statistic", "p_value", "ci_low", "ci_high")
+_MEANS: WeakKeyDictionary[Panel, Panel] = WeakKeyDictionary()
 _FOUND: WeakKeyDictionary[Panel, Guard | None] = WeakKeyDictionary()
 _COHORTS: WeakKeyDictionary[Panel, dict[int, Guard | None]] = WeakKeyDictionary()
 
@@ -64,6 +63,22 @@ class Guard:
     words: str
 
 
+def judged(panel: Panel) -> Panel:
+    """The panel whose clusters are permuted: of children seen once, the means by cluster and period, all alike.
+
+    Parameters
+    ----------
+    panel : Panel
+        The panel. Cross-sections without clusters stay as they are: nothing can be permuted.
+    """
+    if not panel.cross_sections or not panel.clustered:
+        return panel
+    if panel not in _MEANS:
+        alike = np.ones(panel.n_units)
+        _MEANS[panel] = panel._changed(cross_sections=False, cells=None, cell_weights=None, weights=alike)
+    return _MEANS[panel]
+
+
 def guard_of(panel: Panel) -> Guard | None:
     """The permutation that must stand beside conventional errors; None where five or more clusters are treated.
 
@@ -81,7 +96,8 @@ def guard_of(panel: Panel) -> Guard | None:
     return _FOUND[panel]
 
 
-def _guard(panel: Panel, draws: int | None = None) -> Guard | None:
+def _guard(source: Panel, draws: int | None = None) -> Guard | None:
+    panel = judged(source)
     if panel.cross_sections:
         return None
     joins = (panel.adopted < panel.n_periods) & (panel.adopted > 0)
@@ -95,7 +111,9 @@ def _guard(panel: Panel, draws: int | None = None) -> Guard | None:
     except WwcError as error:
         words = f"{small}, and treatment cannot be permuted ({error}); do not use them"
         return Guard(treated=treated, clusters=panel.n_clusters, p_value=math.nan, words=words)
-    words = f"{small}; permutation of the {name} effect over clusters: {p_words(found.p_value)} (see few_treated)"
+    of_means = ", on means by cluster and period" if source.cross_sections else ""
+    where = "few_treated on area_means(panel, covariates)" if source.cross_sections else "few_treated"
+    words = f"{small}; permutation of the {name} effect over clusters{of_means}: {p_words(found.p_value)} (see {where})"
     return Guard(treated=treated, clusters=panel.n_clusters, p_value=found.p_value, words=words)
 
 
@@ -135,6 +153,7 @@ def cohort_guard(panel: Panel, cohort: int) -> Guard | None:
     cohort : int
         Position of the cohort's first treated period.
     """
+    panel = judged(panel)
     if panel.cross_sections:
         return None
     found = _COHORTS.setdefault(panel, {})
@@ -199,75 +218,28 @@ def _beside(estimate: Estimate, found: Guard) -> Estimate:
     )
     if math.isfinite(found.p_value):
         return changed
-    blank = dict.fromkeys(("se", "df", "statistic", "p_value", "ci_low", "ci_high"), math.nan)
-    return changed.replace(**blank)
+    return changed.replace(**dict.fromkeys(BLANK, math.nan))
+
+
+def beside(estimate: Estimate, p: float, where: str) -> Estimate:
+    """An estimate with the p of a permutation beside its error, which is withheld where p is missing.
+
+    Parameters
+    ----------
+    estimate : Estimate
+        With a conventional error.
+    p : float
+        Of the permutation.
+    where : str
+        Where fewer than five treated are seen, in words.
+    """
+    changed = estimate.replace(details={**estimate.details, "permutation_p": p})
+    if math.isfinite(p):
+        return changed
+    words = f"fewer than {FEW} treated are seen {where}, and no permutation judges this effect: no error is given"
+    warnings = (*estimate.warnings, words)
+    return changed.replace(**dict.fromkeys(BLANK, math.nan), warnings=warnings)
 
 
 def _counted(treated: int) -> str:
     return "1 treated cluster" if treated == 1 else f"{treated} treated clusters"
-
-
-def cohort_p_values(result: Any) -> list[float | None]:
-    """Permutation p of each row of a Callaway-Sant'Anna table whose cohort has fewer than five units.
-
-    The units of the cohort change places with those of its comparison: ``|mean change of so many units less that of the
-    rest|`` is compared with the actual one, over all choices where they can be listed and over draws seeded by the
-    data otherwise. None for cohorts of five and more, and with covariates or clusters above the units.
-
-    Parameters
-    ----------
-    result : CallawaySantAnna
-        Effects by cohort and period.
-    """
-    panel, cells = result.panel, result.group_times
-    rows = np.flatnonzero(np.isfinite(result.values))
-    if panel.cross_sections or panel.clustered or result.covariates:
-        return [None] * len(rows)
-    index = np.searchsorted(panel.cohorts, panel.adopted)
-    sizes = np.bincount(index, minlength=len(panel.cohorts))
-    chosen: dict[tuple[int, int], Any] = {}
-    together: dict[tuple[int, bytes], list[int]] = {}
-    changes: dict[int, Floats] = {}
-    for k in rows.tolist():
-        if sizes[cells.cohort[k]] < FEW:
-            changes[k] = panel.outcomes[:, cells.period[k]] - panel.outcomes[:, cells.base[k]]
-            inside = np.isfinite(changes[k]) & ((index == cells.cohort[k]) | cells.controls[k][index])
-            together.setdefault((int(cells.cohort[k]), inside.tobytes()), []).append(k)
-    found: dict[int, float] = {}
-    for (cohort, inside_bytes), effects in together.items():
-        used = np.flatnonzero(np.frombuffer(inside_bytes, dtype=bool))
-        mine = index[used] == cohort
-        pool = np.r_[used[mine], used[~mine]]
-        key = (int(mine.sum()), len(pool))
-        if key not in chosen:
-            chosen[key] = _choices(*key, seed_of(panel))
-        picks, exact = chosen[key]
-        values = np.stack([changes[k][pool] for k in effects], axis=1)
-        found |= dict(zip(effects, _shares(values, panel.weights[pool], picks, exact=exact), strict=True))
-    return [found.get(k) for k in rows.tolist()]
-
-
-def _choices(size: int, pool: int, source: np.random.Generator) -> tuple[Any, bool]:
-    if math.comb(pool, size) <= LISTED:
-        return np.array(list(combinations(range(pool), size)), dtype=np.intp), True
-    picks = np.sort(source.integers(0, pool, (CELL_DRAWS, size)), axis=1)
-    while (twice := (np.diff(picks, axis=1) == 0).any(axis=1)).any():
-        picks[twice] = np.sort(source.integers(0, pool, (int(twice.sum()), size)), axis=1)
-    return picks, False
-
-
-def _shares(changes: Floats, weights: Floats, picks: Any, *, exact: bool) -> list[float]:
-    """Share of the choices as far apart as the actual one, the first of the pool, for each column of changes."""
-    size = picks.shape[1]
-    products = weights[:, None] * changes
-    total, weight = products.sum(axis=0), float(weights.sum())
-
-    def gap(chosen: Any) -> Floats:
-        first = sum(products[chosen[:, j]] for j in range(size))
-        mass = weights[chosen].sum(axis=1)[:, None]
-        return np.asarray(np.abs(first / mass - (total - first) / (weight - mass)))
-
-    actual = gap(np.arange(size)[None, :])[0]
-    far = (gap(picks) >= actual * (1.0 - 1e-9)).sum(axis=0)
-    shares = far / len(picks) if exact else (1.0 + far) / (1.0 + len(picks))
-    return [float(share) for share in shares]

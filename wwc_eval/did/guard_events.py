@@ -1,31 +1,34 @@
-"""The permutation beside each effect of an event study with fewer than five treated clusters."""
+"""The permutation beside each effect by event or calendar period that fewer than five treated clusters are seen at."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from wwc_eval.did.few_reference import permutations
-from wwc_eval.did.few_statistic import Statistic
-from wwc_eval.did.guard import FEW, guard_of, reference_draws, seed_of
+from wwc_eval.did.guard import FEW, beside, guard_of, judged
+from wwc_eval.did.guard_changes import Change, Flags, change_p_values, thin_p_values
 from wwc_eval.did.panel import Panel
-from wwc_eval.errors import WwcError
 from wwc_eval.estimate import Estimate
-from wwc_eval.inference.families import Floats
-from wwc_eval.inference.inversion import p_value
 
-__all__ = ["Bases", "event_p_values", "fixed_bases", "guarded_events", "moving_bases", "thin_events"]
+__all__ = [
+    "Bases",
+    "fixed_bases",
+    "guarded_cells",
+    "guarded_events",
+    "guarded_periods",
+    "moving_bases",
+    "thin_events",
+]
 
 Bases = Mapping[int, tuple[int | None, int]]
 """For each event the first and last event whose mean it is a change from."""
 
 
 def guarded_events(
-    items: Sequence[Estimate], events: Sequence[int | None], panel: Panel, bases: Bases | None = None
+    items: Sequence[Estimate], events: Sequence[int | None], panel: Panel, bases: Bases, *, permuted: bool = True
 ) -> list[Estimate]:
-    """Effects by event with the permutation beside their errors; as they are where five or more are treated.
+    """Effects by event with a permutation beside the errors of those that fewer than five treated are seen at.
 
     Parameters
     ----------
@@ -35,16 +38,116 @@ def guarded_events(
         Periods since treatment of each; None for a row that is no event.
     panel : Panel
         The panel behind them.
-    bases : mapping, optional
-        As in :func:`event_p_values`.
+    bases : mapping
+        For each event the first and last event whose mean it is compared with, None for the earliest there is.
+    permuted : bool
+        Whether the permutation of mean changes judges these effects; where it does not, they have no error.
     """
-    if guard_of(panel) is None:
-        return list(items)
-    found = event_p_values(panel, [event for event in events if event is not None], bases)
+    panel = judged(panel)
+    known = [event for event in events if event is not None]
+    changes = {event: _since(event, *bases[event]) for event in dict.fromkeys(known)}
+    reached = {event: _seen_at(panel, event) for event in changes}
+    found = _p_values(panel, changes, reached, permuted=permuted)
     return [
-        item if event is None else item.replace(details={**item.details, "permutation_p": found[event]})
+        item if event is None or event not in found else beside(item, found[event], "at this event")
         for item, event in zip(items, events, strict=True)
     ]
+
+
+def guarded_periods(items: Sequence[Estimate], periods: Sequence[int], panel: Panel, base: int) -> list[Estimate]:
+    """Effects by calendar period with a permutation beside the errors of those with fewer than five treated.
+
+    Parameters
+    ----------
+    items : sequence of Estimate
+        The effects, each a mean over the cohorts treated by then.
+    periods : sequence of int
+        Position of the period of each.
+    panel : Panel
+        The panel behind them.
+    base : int
+        Event that they are changes from.
+    """
+    panel = judged(panel)
+    times = {period: int(panel.times[period]) for period in periods}
+    changes = {period: _by(time, base) for period, time in times.items()}
+    joins = (panel.adopted < panel.n_periods) & (panel.adopted > 0)
+    reached = {period: joins & (panel.adopted <= period) & panel.observed[:, period] for period in periods}
+    found = _p_values(panel, changes, reached)
+    return [
+        beside(item, found[period], "in this period") if period in found else item
+        for item, period in zip(items, periods, strict=True)
+    ]
+
+
+def guarded_cells(
+    items: Sequence[Estimate],
+    cells: Sequence[tuple[int, int, int]],
+    panel: Panel,
+    bases: Bases,
+    *,
+    permuted: bool = True,
+) -> list[Estimate]:
+    """Effects by cohort and period with a permutation beside the errors of those that fewer than five are seen at.
+
+    Parameters
+    ----------
+    items : sequence of Estimate
+        The effects.
+    cells : sequence of tuple
+        Position of the cohort's first treated period, of the period, and the event, of each.
+    panel, bases, permuted
+        As in :func:`guarded_events`. The clusters of the cohort change places with the never treated.
+    """
+    panel = judged(panel)
+    if panel.cross_sections:
+        return list(items)
+    reached = {
+        k: (panel.adopted == cohort) & panel.observed[:, period] for k, (cohort, period, _) in enumerate(cells)
+    }
+    changes = {k: _since(event, *bases[event]) for k, (_, _, event) in enumerate(cells)}
+    if permuted:
+        found = thin_p_values(panel, changes, reached)
+    else:
+        found = {k: np.nan for k, units in reached.items() if panel.clusters_of(units) < FEW}
+    return [
+        beside(item, found[k], "in this cohort and period") if k in found else item for k, item in enumerate(items)
+    ]
+
+
+def _p_values(
+    panel: Panel, changes: Mapping[int, Change], reached: Mapping[int, Flags], *, permuted: bool = True
+) -> dict[int, float]:
+    """Permutation p of all of them where few are treated, of those that few are seen at where more are."""
+    if panel.cross_sections:
+        return {}
+    if not permuted:
+        few = guard_of(panel) is not None
+        thin = (key for key, units in reached.items() if few or 0 < panel.clusters_of(units) < FEW)
+        return dict.fromkeys(thin, np.nan)
+    if guard_of(panel) is None:
+        return {} if _all_large(panel) else thin_p_values(panel, changes, reached)
+    return dict(zip(changes, change_p_values(panel, list(changes.values())), strict=True))
+
+
+def _since(event: int, low: int | None, high: int) -> Change:
+    return Change(at=lambda start: start + event, low=low, high=high)
+
+
+def _by(time: int, base: int) -> Change:
+    return Change(at=lambda _: time, low=base, high=base, first=0)
+
+
+def _seen_at(panel: Panel, event: int) -> Flags:
+    """Units with an outcome at an event."""
+    joins = (panel.adopted < panel.n_periods) & (panel.adopted > 0)
+    return np.asarray(((panel.events == event) & panel.observed).any(axis=1) & joins)
+
+
+def _all_large(panel: Panel) -> bool:
+    """Whether every cohort has five clusters and no cell is missing, so that no event can have fewer."""
+    sizes = [panel.clusters_of(panel.adopted == cohort) for cohort in panel.cohorts if cohort < panel.n_periods]
+    return panel.balanced and min(sizes, default=FEW) >= FEW
 
 
 def thin_events(events: Sequence[int], panel: Panel) -> list[int]:
@@ -57,18 +160,10 @@ def thin_events(events: Sequence[int], panel: Panel) -> list[int]:
     panel : Panel
         The panel.
     """
-    joins = panel.adopted < panel.n_periods
-    sizes = [panel.clusters_of(panel.adopted == cohort) for cohort in panel.cohorts if cohort < panel.n_periods]
-    if panel.balanced and min(sizes, default=FEW) >= FEW:
+    panel = judged(panel)
+    if panel.cross_sections or _all_large(panel):
         return []
-    at, seen = panel.events[joins], panel.observed[joins]
-    found = []
-    for event in events:
-        here = np.zeros(panel.n_units, dtype=bool)
-        here[joins] = ((at == event) & seen).any(axis=1)
-        if 0 < panel.clusters_of(here) < FEW:
-            found.append(event)
-    return found
+    return [event for event in events if 0 < panel.clusters_of(_seen_at(panel, event)) < FEW]
 
 
 def fixed_bases(events: Sequence[int], reference: int | None) -> Bases:
@@ -105,85 +200,3 @@ def moving_bases(events: Sequence[int], base: str, anticipation: int) -> Bases:
     last = -1 - anticipation
     wanted = {event: event - 1 if base == "varying" and event <= last else last for event in events}
     return {event: (start, start) for event, start in wanted.items()}
-
-
-def event_p_values(panel: Panel, events: Sequence[int], bases: Bases | None = None) -> dict[int, float]:
-    """Two-sided p of each event: adoption times change hands among the clusters.
-
-    Formula: the statistic is the mean over treated units of ``y(adopted + event) - y(base)`` less the mean of the same
-    change among the never treated, over the units that have both. Permutations are those of the guard.
-
-    Parameters
-    ----------
-    panel : Panel
-        The panel.
-    events : sequence of int
-        Periods since treatment.
-    bases : mapping, optional
-        For each event the first and last event whose mean it is compared with, None for the earliest there is; the period
-        before treatment where nothing is said.
-
-    Returns
-    -------
-    dict
-        p by event; missing where nothing can be permuted, or nobody has both cells.
-    """
-    try:
-        statistic = Statistic.of(panel, "two_way_fixed_effects")
-        reference = permutations(statistic, reference_draws(panel), seed_of(panel))
-    except WwcError:
-        return dict.fromkeys(events, math.nan)
-    if len(statistic.codes) < len(statistic.blocks):
-        return dict.fromkeys(events, math.nan)
-    sample = statistic.sample
-    order = np.argsort(statistic.blocks)
-    outcomes = np.where(sample.present, sample.outcomes, np.nan)[order]
-    weights = sample.panel.weights[sample.rows][order]
-    place = {int(time): column for column, time in enumerate(sample.times.tolist())}
-    found = {}
-    for event in dict.fromkeys(events):
-        changes = np.full((len(outcomes), len(statistic.dates) + 1), np.nan)
-        for code, date in enumerate(statistic.dates.tolist(), start=1):
-            at = place.get(int(sample.times[date]) + event)
-            if at is not None and date > 0:
-                low, high = (-1, -1) if bases is None else bases[event]
-                changes[:, code] = outcomes[:, at] - _base(outcomes, sample.times, date, low, high)
-        values = _effects(changes, weights, reference.codes)
-        actual = float(_effects(changes, weights, statistic.codes[None, :])[0])
-        found[event] = math.nan if math.isnan(actual) else p_value(values, actual, reference, 0)[0]
-    return found
-
-
-def _base(outcomes: Floats, times: np.ndarray, date: int, low: int | None, high: int) -> Floats:
-    """Mean outcome of each unit from one event to another; all before treatment where there are none."""
-    events = times - times[date]
-    inside = (events <= high) if low is None else (events >= low) & (events <= high)
-    if low == high and not inside.any() and date + high >= 0:
-        # a gap in time: the last period there is
-        inside[date + high] = True
-    chosen = outcomes[:, inside if inside.any() else events < 0]
-    known = np.isfinite(chosen)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.where(known, chosen, 0.0).sum(axis=1) / known.sum(axis=1))
-
-
-def _effects(changes: Floats, weights: Floats, codes: np.ndarray) -> Floats:
-    """Statistic of each assignment (m, n)."""
-    rows, units = np.nonzero(codes)
-    m = len(codes)
-    known = np.isfinite(changes)
-    filled = np.where(known, changes, 0.0) * weights[:, None]
-    masses = known * weights[:, None]
-    code = codes[rows, units]
-    top, bottom = np.zeros(m), np.zeros(m)
-    for c in range(1, changes.shape[1]):
-        # the never treated: everybody less those who are treated in this assignment
-        sums = filled[:, c].sum() - np.bincount(rows, filled[units, c], minlength=m)
-        mass = masses[:, c].sum() - np.bincount(rows, masses[units, c], minlength=m)
-        mine = code == c
-        own = np.bincount(rows[mine], masses[units[mine], c], minlength=m)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            mean = sums / mass
-        top += np.bincount(rows[mine], filled[units[mine], c], minlength=m) - np.where(own > 0, own * mean, 0.0)
-        bottom += own
-    return top / np.where(bottom > 0, bottom, np.nan)

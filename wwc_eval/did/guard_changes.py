@@ -1,0 +1,171 @@
+"""Permutation p-values of mean changes: what stands beside effects by event and by calendar period."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wwc_eval.did.few_reference import Reference, permutations
+from wwc_eval.did.few_statistic import Statistic
+from wwc_eval.did.guard import FEW, reference_draws, seed_of
+from wwc_eval.did.panel import Panel
+from wwc_eval.errors import WwcError
+from wwc_eval.inference.families import Floats
+from wwc_eval.inference.inversion import p_value
+
+__all__ = ["Change", "change_p_values", "thin_p_values"]
+
+Flags = NDArray[np.bool_]
+THIN_DRAWS = 1_999
+"""Permutations of effects that fewer than five are seen at where more are treated in all: there are many of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What one effect is a change of, for the units of a cohort.
+
+    Parameters
+    ----------
+    at : callable
+        From the first treated period of a cohort, as an index of time, to the index that the effect is seen at.
+    low, high : int or None
+        First and last event whose mean it is compared with; ``low`` None for the earliest there is.
+    first : int
+        Periods since treatment from which a cohort takes part.
+    """
+
+    at: Callable[[int], int]
+    low: int | None
+    high: int
+    first: int | None = None
+
+
+def change_p_values(panel: Panel, changes: Sequence[Change], draws: int | None = None) -> list[float]:
+    """Two-sided p of each: adoption times change hands among the clusters.
+
+    Formula: the statistic is the mean over treated units of ``y(at) - y(base)`` less the mean of the same change among
+    the never treated, over the units that have both. Clusters above the units change hands whole.
+
+    Parameters
+    ----------
+    panel : Panel
+        The panel.
+    changes : sequence of Change
+        The effects.
+    draws : int, optional
+        Permutations drawn where there are too many to list; those of the guard without it.
+
+    Returns
+    -------
+    list of float
+        Missing where nothing can be permuted, or nobody has both cells.
+    """
+    try:
+        statistic = Statistic.of(panel, "two_way_fixed_effects")
+        reference = permutations(statistic, draws or reference_draws(panel), seed_of(panel))
+    except WwcError:
+        return [math.nan] * len(changes)
+    sample = statistic.sample
+    outcomes = np.where(sample.present, sample.outcomes, np.nan)
+    weights = sample.panel.weights[sample.rows]
+    place = {int(time): column for column, time in enumerate(sample.times.tolist())}
+    found = []
+    for change in changes:
+        own = np.full((len(outcomes), len(statistic.dates) + 1), np.nan)
+        for code, date in enumerate(statistic.dates.tolist(), start=1):
+            start = int(sample.times[date])
+            seen = change.at(start)
+            at = place.get(seen)
+            if at is not None and date > 0 and (change.first is None or seen - start >= change.first):
+                own[:, code] = outcomes[:, at] - _base(outcomes, sample.times, date, change)
+        known = np.isfinite(own)
+        sums = _by_block(np.where(known, own, 0.0) * weights[:, None], statistic)
+        masses = _by_block(known * weights[:, None], statistic)
+        actual = float(_effects(sums, masses, statistic.codes[None, :])[0])
+        found.append(math.nan if math.isnan(actual) else _p(sums, masses, reference, actual))
+    return found
+
+
+def _p(sums: Floats, masses: Floats, reference: Reference, actual: float) -> float:
+    return p_value(_effects(sums, masses, reference.codes), actual, reference, 0)[0]
+
+
+def thin_p_values(panel: Panel, changes: Mapping[int, Change], reached: Mapping[int, Flags]) -> dict[int, float]:
+    """Permutation p of effects that few are seen at: the cohorts seen there change places with the never treated.
+
+    Where nobody is never treated, those treated after all that the effect looks at take their place.
+
+    Parameters
+    ----------
+    panel : Panel
+        The panel.
+    changes : mapping
+        The effects.
+    reached : mapping
+        For each of the effects the units that are seen at it; those of fewer than five clusters are tested.
+    """
+    groups: dict[bytes, list[int]] = {}
+    for key, units in reached.items():
+        if 0 < panel.clusters_of(units) < FEW:
+            groups.setdefault(_roles(panel, changes[key], units).tobytes(), []).append(key)
+    found: dict[int, float] = {}
+    for roles, keys in groups.items():
+        adopted = np.frombuffer(roles, dtype=np.int64)
+        part = panel.with_adopted(np.maximum(adopted, 0)).without(panel.units[adopted < 0].tolist())
+        found |= dict(zip(keys, change_p_values(part, [changes[key] for key in keys], THIN_DRAWS), strict=True))
+    return found
+
+
+def _roles(panel: Panel, change: Change, units: Flags) -> NDArray[np.int64]:
+    """First treated period of those who change places, T for the comparison and -1 for the rest, shape (n,)."""
+    cohorts = np.unique(panel.adopted[units])
+    compared = panel.adopted >= panel.n_periods
+    if not compared.any():
+        last = max(change.at(int(panel.times[cohort])) for cohort in cohorts)
+        compared = panel.times[panel.adopted] > last
+    mine = np.isin(panel.adopted, cohorts)
+    return np.where(mine, panel.adopted, np.where(compared, panel.n_periods, -1)).astype(np.int64)
+
+
+def _base(outcomes: Floats, times: NDArray[np.int64], date: int, change: Change) -> Floats:
+    """Mean outcome of each unit from one event to another; all before treatment where there are none."""
+    low, high = change.low, change.high
+    events = times - times[date]
+    inside = (events <= high) if low is None else (events >= low) & (events <= high)
+    if low == high and not inside.any() and date + high >= 0:
+        # a gap in time: the last period there is
+        inside[date + high] = True
+    chosen = outcomes[:, inside if inside.any() else events < 0]
+    known = np.isfinite(chosen)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(known, chosen, 0.0).sum(axis=1) / known.sum(axis=1))
+
+
+def _by_block(values: Floats, statistic: Statistic) -> Floats:
+    """Sums over the units of each cluster."""
+    order = np.argsort(statistic.blocks, kind="stable")
+    starts = np.flatnonzero(np.diff(statistic.blocks[order], prepend=-1))
+    return np.asarray(np.add.reduceat(values[order], starts, axis=0))
+
+
+def _effects(sums: Floats, masses: Floats, codes: NDArray[np.int8]) -> Floats:
+    """Statistic of each assignment (m, blocks)."""
+    rows, blocks = np.nonzero(codes)
+    m = len(codes)
+    code = codes[rows, blocks]
+    top, bottom = np.zeros(m), np.zeros(m)
+    for c in np.flatnonzero(masses.any(axis=0)).tolist():
+        # the never treated: everybody less those who are treated in this assignment
+        rest = sums[:, c].sum() - np.bincount(rows, sums[blocks, c], minlength=m)
+        mass = masses[:, c].sum() - np.bincount(rows, masses[blocks, c], minlength=m)
+        mine = code == c
+        own = np.bincount(rows[mine], masses[blocks[mine], c], minlength=m)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            mean = rest / mass
+        top += np.bincount(rows[mine], sums[blocks[mine], c], minlength=m) - np.where(own > 0, own * mean, 0.0)
+        bottom += own
+    return top / np.where(bottom > 0, bottom, np.nan)
