@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import pytest
+from honest_paths import random_path, rebased
 from scipy.integrate import dblquad
 from scipy.special import ndtr, ndtri
-from test_honest import random_path, rebased
 
 import wwc_eval as we
 from wwc_eval.did.box_normal import box_moments
