@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wwc_eval.did.panel import Panel
-from wwc_eval.did.panel_building import taken
+from wwc_eval.did.panel_parts import taken
 from wwc_eval.did.sample import need_panel
 from wwc_eval.errors import DesignError, Problem, shown
 

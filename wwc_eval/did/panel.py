@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wwc_eval.did.panel_faults import Faults
-from wwc_eval.errors import DataError, DesignError, Problem, check_number, did_you_mean, shown
+from wwc_eval.errors import DataError, DesignError, Problem, check_number
 from wwc_eval.table import Grid, Rendered, Table
 
 if TYPE_CHECKING:
@@ -302,18 +302,9 @@ class Panel(Rendered):
         DesignError
             If the shape differs, or a position lies outside 0 to T.
         """
-        positions = np.asarray(adopted)
-        if positions.shape != (self.n_units,) or positions.dtype.kind not in "iu":
-            raise DesignError(
-                f"adopted is {positions.dtype} of shape {positions.shape}, must be one whole number for each of "
-                f"{self.n_units:,} units"
-            )
-        if positions.size and (positions.min() < 0 or positions.max() > self.n_periods):
-            raise DesignError(
-                f"adopted has positions from {positions.min()} to {positions.max()}, must be from 0 to "
-                f"{self.n_periods} (never)"
-            )
-        return self._changed(adopted=positions.astype(np.int64))
+        from wwc_eval.did.panel_parts import with_adopted
+
+        return with_adopted(self, adopted)
 
     def with_outcomes(self, outcomes: Any) -> Panel:
         """The same panel with another outcome, shape (n, T); counts and exposures do not go along.
@@ -323,11 +314,9 @@ class Panel(Rendered):
         DesignError
             If the shape differs, or for repeated cross-sections.
         """
-        self.need_units("another outcome by cell")
-        values = np.array(outcomes, dtype=np.float64)
-        if values.shape != self.outcomes.shape:
-            raise DesignError(f"outcomes have shape {values.shape}, must be {self.outcomes.shape}")
-        return self._changed(outcomes=values, counts=None, exposures=None)
+        from wwc_eval.did.panel_parts import with_outcomes
+
+        return with_outcomes(self, outcomes)
 
     def without(self, units: Iterable[Any]) -> Panel:
         """The panel without some units.
@@ -337,23 +326,9 @@ class Panel(Rendered):
         DataError
             If a unit is not in the panel.
         """
-        from wwc_eval.did.panel_building import subset
+        from wwc_eval.did.panel_parts import without
 
-        names = [units] if isinstance(units, str) or not isinstance(units, Iterable) else list(units)
-        place = {unit: index for index, unit in enumerate(self.units.tolist())}
-        unknown = [name for name in names if name not in place]
-        if unknown:
-            raise DataError(
-                problems=[
-                    Problem(
-                        message=f"no unit {shown(name)} in the panel", fix=did_you_mean(str(name), map(str, place))
-                    )
-                    for name in unknown
-                ]
-            )
-        keep = np.ones(self.n_units, dtype=bool)
-        keep[[place[name] for name in names]] = False
-        return subset(self, keep, slice(0, self.n_periods))
+        return without(self, units)
 
     def between(self, first: Any = None, last: Any = None) -> Panel:
         """The panel from one period to another, both included; units treated before are always treated in it.
@@ -363,13 +338,9 @@ class Panel(Rendered):
         DataError
             If a period is not in the panel.
         """
-        from wwc_eval.did.panel_building import subset
+        from wwc_eval.did.panel_parts import between
 
-        low = 0 if first is None else self.position(first)
-        high = self.n_periods - 1 if last is None else self.position(last)
-        if low > high:
-            raise DesignError(f"{shown(first)} comes after {shown(last)}", fix="give the earlier period first")
-        return subset(self, np.ones(self.n_units, dtype=bool), slice(low, high + 1))
+        return between(self, first, last)
 
     def position(self, period: Any) -> int:
         """Position of a period, by its label.
@@ -379,21 +350,9 @@ class Panel(Rendered):
         DataError
             If the panel has no such period.
         """
-        from wwc_eval.did.panel_periods import Unreadable
+        from wwc_eval.did.panel_parts import position
 
-        try:
-            place = self.scale.position(period) - self._first_place
-        except Unreadable:
-            place = np.nan
-        found = np.flatnonzero(self.times == place)
-        if not found.size:
-            labels = [str(self.period_label(k)) for k in range(self.n_periods)]
-            raise DataError(f"no period {shown(period)} in the panel", fix=did_you_mean(str(period), labels))
-        return int(found[0])
-
-    @cached_property
-    def _first_place(self) -> float:
-        return self.scale.position(self.periods[0])
+        return position(self, period)
 
     def trends(self, ax: Axes | None = None) -> Axes:
         """Mean outcome by period of each cohort, with the first treated period marked."""

@@ -1,4 +1,4 @@
-"""The fields of a panel from a checked frame, and of a part of a panel."""
+"""The fields of a panel from a checked frame."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from wwc_eval.did.panel_columns import kept, numbers_of
 from wwc_eval.did.panel_faults import Faults
 from wwc_eval.did.panel_findings import note_cells, note_cohorts, note_empty, note_spellings
+from wwc_eval.did.panel_parts import taken
 from wwc_eval.did.panel_reading import (
     lay_out,
     read_adoption,
@@ -21,14 +22,14 @@ from wwc_eval.did.panel_reading import (
     sorted_codes,
 )
 from wwc_eval.did.panel_treatment import Grid
-from wwc_eval.errors import DataError, DesignError, did_you_mean
+from wwc_eval.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from wwc_eval.did.panel import Panel
 
-__all__ = ["cross_section_fields", "panel_fields", "spread_column", "subset"]
+__all__ = ["cross_section_fields", "panel_fields", "spread_column"]
 
 Floats = NDArray[np.float64]
 Names = Mapping[str, str | None]
@@ -88,26 +89,6 @@ def _note(fields: dict[str, Any], faults: Faults) -> None:
     note_spellings(fields["units"], observed, faults)
 
 
-def taken(fields: Mapping[str, Any], rows: NDArray[np.bool_], columns: NDArray[np.bool_]) -> dict[str, Any]:
-    """The fields of some units and periods; times start at 0 again, and clusters without a unit are gone."""
-    kept_columns = np.flatnonzero(columns)
-    times = fields["times"][columns]
-    used, clusters = np.unique(fields["clusters"][rows], return_inverse=True)
-    new = {
-        "units": fields["units"][rows],
-        "periods": fields["periods"][columns],
-        "times": times - times[0],
-        "adopted": np.searchsorted(kept_columns, fields["adopted"][rows]).astype(np.int64),
-        "weights": fields["weights"][rows],
-        "clusters": clusters.astype(np.int64),
-        "cluster_labels": fields["cluster_labels"][used],
-    }
-    for name in ("outcomes", "counts", "exposures", "cell_weights", "rows"):
-        value = fields[name]
-        new[name] = None if value is None else value[np.ix_(rows, columns)]
-    return new
-
-
 def _weight_fields(
     cells: Floats | None, observed: NDArray[np.bool_], names: Names, faults: Faults
 ) -> dict[str, Floats | None]:
@@ -133,24 +114,6 @@ def _cluster_fields(units: NDArray[Any], above: tuple[NDArray[Any], NDArray[np.i
     if above is None:
         return {"clusters": np.arange(len(units), dtype=np.int64), "cluster_labels": units}
     return {"clusters": above[1], "cluster_labels": above[0]}
-
-
-def subset(panel: Panel, units: NDArray[np.bool_], periods: slice) -> Panel:
-    """The part of a panel with some units and consecutive periods; what is left empty is left out.
-
-    Raises
-    ------
-    DesignError
-        If no cell with an outcome is left.
-    """
-    columns = np.zeros(panel.n_periods, dtype=bool)
-    columns[periods] = True
-    inside = panel.observed & units[:, None] & columns
-    if not inside.any():
-        raise DesignError("no outcome is left in this part of the panel", fix="keep more units or periods")
-    panel.need_units("a part of a panel")
-    fields = {name: getattr(panel, name) for name in panel.__dataclass_fields__}
-    return panel._changed(**taken(fields, np.asarray(inside.any(axis=1)), np.asarray(inside.any(axis=0))))
 
 
 def spread_column(panel: Panel, name: str) -> Floats:
