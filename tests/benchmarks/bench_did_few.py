@@ -30,15 +30,15 @@ def best(make, times=5):
 
 
 def peer():
-    """Wild bootstrap of pyfixest on the same panel, where it is installed."""
+    """Wild bootstrap of pyfixest on the same panel, where it is installed with what it needs."""
     try:
-        import pyfixest as pf
+        from pyfixest.estimation import feols
     except ImportError:
         return None
     data = la_frame(n=12, T=20, treated=((0, 10), (1, 10), (2, 10), (3, 10)))
     data["d"] = ((data["cohort"] > 0) & (data["year"] >= data["cohort"])).astype(float)
     data["code"] = data["la"].str[1:].astype(int)
-    fit = pf.feols("rate ~ d + C(code) + C(year)", data, vcov={"CRV1": "code"})
+    fit = feols("rate ~ d + C(code) + C(year)", data, vcov={"CRV1": "code"})
     return best(lambda: fit.wildboottest(param="d", reps=9_999, cluster="code", seed=1), 3)
 
 

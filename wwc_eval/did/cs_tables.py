@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -107,8 +108,10 @@ def estimates_of(
         if banded:
             reach = spread.critical * se
             details = {"band_low": value - reach, "band_high": value + reach, "critical": spread.critical}
+        if p is not None:
+            details["permutation_p"] = p
         one = Estimate.from_normal(term=term, estimate=value, se=se, level=level, details=details, **shared)
-        found.append(one if p is None else beside(one, p, "in this cohort and period"))
+        found.append(one if p is None or math.isfinite(p) else beside(one, p, "in this cohort and period"))
     return found
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wwc_eval.did.few_reference import Reference, permutations
+from wwc_eval.did.few_reference import permutations
 from wwc_eval.did.few_statistic import Statistic
 from wwc_eval.did.guard import FEW, reference_draws, seed_of
 from wwc_eval.did.panel import Panel
@@ -73,6 +73,8 @@ def change_p_values(panel: Panel, changes: Sequence[Change], draws: int | None =
     outcomes = np.where(sample.present, sample.outcomes, np.nan)
     weights = sample.panel.weights[sample.rows]
     place = {int(time): column for column, time in enumerate(sample.times.tolist())}
+    # the treated clusters of each assignment are looked up once for all effects
+    others, made = _Assigned.of(reference.codes), _Assigned.of(statistic.codes[None, :])
     found = []
     for change in changes:
         own = np.full((len(outcomes), len(statistic.dates) + 1), np.nan)
@@ -82,16 +84,13 @@ def change_p_values(panel: Panel, changes: Sequence[Change], draws: int | None =
             at = place.get(seen)
             if at is not None and date > 0 and (change.first is None or seen - start >= change.first):
                 own[:, code] = outcomes[:, at] - _base(outcomes, sample.times, date, change)
-        known = np.isfinite(own)
-        sums = _by_block(np.where(known, own, 0.0) * weights[:, None], statistic)
-        masses = _by_block(known * weights[:, None], statistic)
-        actual = float(_effects(sums, masses, statistic.codes[None, :])[0])
-        found.append(math.nan if math.isnan(actual) else _p(sums, masses, reference, actual))
+        there = np.isfinite(own)
+        sums = _by_block(np.where(there, own, 0.0) * weights[:, None], statistic)
+        masses = _by_block(there * weights[:, None], statistic)
+        actual = float(_effects(sums, masses, made)[0])
+        known = not math.isnan(actual)
+        found.append(p_value(_effects(sums, masses, others), actual, reference, 0)[0] if known else math.nan)
     return found
-
-
-def _p(sums: Floats, masses: Floats, reference: Reference, actual: float) -> float:
-    return p_value(_effects(sums, masses, reference.codes), actual, reference, 0)[0]
 
 
 def thin_p_values(panel: Panel, changes: Mapping[int, Change], reached: Mapping[int, Flags]) -> dict[int, float]:
@@ -152,20 +151,38 @@ def _by_block(values: Floats, statistic: Statistic) -> Floats:
     return np.asarray(np.add.reduceat(values[order], starts, axis=0))
 
 
-def _effects(sums: Floats, masses: Floats, codes: NDArray[np.int8]) -> Floats:
-    """Statistic of each assignment (m, blocks)."""
-    rows, blocks = np.nonzero(codes)
-    m = len(codes)
-    code = codes[rows, blocks]
-    top, bottom = np.zeros(m), np.zeros(m)
+@dataclass(frozen=True, kw_only=True)
+class _Assigned:
+    """Treated clusters of m assignments: which assignment, which cluster, which code."""
+
+    m: int
+    rows: NDArray[np.intp]
+    blocks: NDArray[np.intp]
+    code: NDArray[np.int8]
+
+    @classmethod
+    def of(cls, codes: NDArray[np.int8]) -> _Assigned:
+        """From the codes of all clusters, shape (m, blocks)."""
+        rows, blocks = np.nonzero(codes)
+        return cls(m=len(codes), rows=rows, blocks=blocks, code=codes[rows, blocks])
+
+    def sums(self, values: Floats, own: Flags | None = None) -> Floats:
+        """Sum over the treated clusters of each assignment, or over some of them."""
+        rows, blocks = (self.rows, self.blocks) if own is None else (self.rows[own], self.blocks[own])
+        return np.asarray(np.bincount(rows, values[blocks], minlength=self.m), dtype=np.float64)
+
+
+def _effects(sums: Floats, masses: Floats, assigned: _Assigned) -> Floats:
+    """Statistic of each assignment, shape (m,)."""
+    top, bottom = np.zeros(assigned.m), np.zeros(assigned.m)
     for c in np.flatnonzero(masses.any(axis=0)).tolist():
         # the never treated: everybody less those who are treated in this assignment
-        rest = sums[:, c].sum() - np.bincount(rows, sums[blocks, c], minlength=m)
-        mass = masses[:, c].sum() - np.bincount(rows, masses[blocks, c], minlength=m)
-        mine = code == c
-        own = np.bincount(rows[mine], masses[blocks[mine], c], minlength=m)
+        rest = sums[:, c].sum() - assigned.sums(sums[:, c])
+        mass = masses[:, c].sum() - assigned.sums(masses[:, c])
+        mine = assigned.code == c
+        own = assigned.sums(masses[:, c], mine)
         with np.errstate(divide="ignore", invalid="ignore"):
             mean = rest / mass
-        top += np.bincount(rows[mine], sums[blocks[mine], c], minlength=m) - np.where(own > 0, own * mean, 0.0)
+        top += assigned.sums(sums[:, c], mine) - np.where(own > 0, own * mean, 0.0)
         bottom += own
     return top / np.where(bottom > 0, bottom, np.nan)
