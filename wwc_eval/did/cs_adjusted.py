@@ -139,6 +139,8 @@ def _propensity(sample: _Sample) -> tuple[Floats, Floats] | None:
             return None
         new = -2.0 * float((w * (y * linear - np.logaddexp(0.0, linear))).sum())
         if np.abs(step).max() < 1e-12 * max(1.0, np.abs(beta).max()):
+            # the last step squares what is left
+            p = 1.0 / (1.0 + np.exp(-(z @ (beta + step))))
             break
         if new > deviance + 1e-9:
             step = step / 2
