@@ -54,6 +54,7 @@ _HOMES = {
     "regression_to_mean": "wwc_eval.did.reversion",
     "serial_correlation": "wwc_eval.did.serial",
     "stacked": "wwc_eval.did.stacked",
+    "staggered": "wwc_eval.did.staggered",
     "sun_abraham": "wwc_eval.did.sun_abraham",
     "synthetic_control": "wwc_eval.did.synthetic",
     "synthetic_did": "wwc_eval.did.synthetic",
