@@ -1,4 +1,4 @@
-"""Placebos, one authority left out, serial correlation, regression to the mean, masks, the guard and the comparison."""
+"""Placebos, serial correlation, regression to the mean, masks, the guard and the comparison."""
 
 import json
 import math
@@ -55,23 +55,6 @@ def test_placebo_outcomes_have_the_treatment_and_another_outcome():
     assert found.estimates[0].units == "births"
     with pytest.raises(DataError, match="no column 'brths'"):
         we.did.placebo_outcomes(panel_of(frame), ["brths"])
-
-
-# --- one left out
-
-
-def test_one_authority_left_out_equals_refits_and_is_named():
-    frame = la_frame(n=25, treated=((1, 4), (3, 4), (5, 6), (6, 6), (8, 3), (9, 3)))
-    panel = panel_of(frame)
-    found = we.did.leave_one_out(panel)
-    for key, row in zip(found.estimates.keys, found.estimates, strict=True):
-        smaller = panel_of(frame[frame["la"] != key["left_out"]])
-        assert row.estimate == pytest.approx(ols(smaller, smaller.adopted)[0], rel=1e-9)
-        assert row.details["change"] == pytest.approx(row.estimate - found.overall.estimate)
-    assert [key["left_out"] for key in found.estimates.keys] == ["E001", "E003", "E005", "E006", "E008", "E009"]
-    assert len(we.did.leave_one_out(panel, "all", estimator="imputation").estimates) == 25
-    with pytest.raises(DesignError, match="one treated cluster"):
-        we.did.leave_one_out(panel_of(la_frame(treated=((1, 4),))))
 
 
 # --- serial correlation

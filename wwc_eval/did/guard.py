@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from weakref import WeakKeyDictionary
 
@@ -19,8 +22,10 @@ from wwc_eval.estimate import Estimate
 __all__ = [
     "FEW",
     "Guard",
+    "aside",
     "beside",
     "cohort_guard",
+    "guard_aside",
     "guard_of",
     "guard_warnings",
     "guarded",
@@ -41,6 +46,22 @@ BLANK = ("se", "df", "statistic", "p_value", "ci_low", "ci_high")
 _MEANS: WeakKeyDictionary[Panel, Panel] = WeakKeyDictionary()
 _FOUND: WeakKeyDictionary[Panel, Guard | None] = WeakKeyDictionary()
 _COHORTS: WeakKeyDictionary[Panel, dict[int, Guard | None]] = WeakKeyDictionary()
+_ASIDE: ContextVar[bool] = ContextVar("guard_aside", default=False)
+
+
+@contextmanager
+def guard_aside() -> Iterator[None]:
+    """No permutation is made within: for many fits whose conventional errors are not shown where few are treated."""
+    token = _ASIDE.set(True)
+    try:
+        yield
+    finally:
+        _ASIDE.reset(token)
+
+
+def aside() -> bool:
+    """Whether the guard stands aside."""
+    return _ASIDE.get()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +112,8 @@ def guard_of(panel: Panel) -> Guard | None:
     panel : Panel
         The panel. Cross-sections without clusters have no treated clusters to count.
     """
+    if aside():
+        return None
     if panel not in _FOUND:
         _FOUND[panel] = _guard(panel)
     return _FOUND[panel]
@@ -154,7 +177,7 @@ def cohort_guard(panel: Panel, cohort: int) -> Guard | None:
         Position of the cohort's first treated period.
     """
     panel = judged(panel)
-    if panel.cross_sections:
+    if panel.cross_sections or aside():
         return None
     found = _COHORTS.setdefault(panel, {})
     if cohort not in found:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from wwc_eval.did.guard import FEW, beside, guard_of, judged
+from wwc_eval.did.guard import FEW, aside, beside, guard_of, judged
 from wwc_eval.did.guard_changes import Change, Flags, change_p_values, thin_p_values
 from wwc_eval.did.panel import Panel
 from wwc_eval.estimate import Estimate
@@ -100,7 +100,7 @@ def guarded_cells(
         As in :func:`guarded_events`. The clusters of the cohort change places with the never treated.
     """
     panel = judged(panel)
-    if panel.cross_sections:
+    if panel.cross_sections or aside():
         return list(items)
     reached = {
         k: (panel.adopted == cohort) & panel.observed[:, period] for k, (cohort, period, _) in enumerate(cells)
@@ -119,7 +119,7 @@ def _p_values(
     panel: Panel, changes: Mapping[int, Change], reached: Mapping[int, Flags], *, permuted: bool = True
 ) -> dict[int, float]:
     """Permutation p of all of them where few are treated, of those that few are seen at where more are."""
-    if panel.cross_sections:
+    if panel.cross_sections or aside():
         return {}
     if not permuted:
         few = guard_of(panel) is not None
@@ -161,7 +161,7 @@ def thin_events(events: Sequence[int], panel: Panel) -> list[int]:
         The panel.
     """
     panel = judged(panel)
-    if panel.cross_sections or _all_large(panel):
+    if panel.cross_sections or aside() or _all_large(panel):
         return []
     return [event for event in events if 0 < panel.clusters_of(_seen_at(panel, event)) < FEW]
 

@@ -14,7 +14,16 @@ from wwc_eval.errors import DataError, DesignError, Problem, did_you_mean, shown
 if TYPE_CHECKING:
     from wwc_eval.did.panel import Panel
 
-__all__ = ["between", "position", "subset", "taken", "with_adopted", "with_outcomes", "without"]
+__all__ = [
+    "between",
+    "position",
+    "subset",
+    "taken",
+    "with_adopted",
+    "with_outcomes",
+    "without",
+    "without_clusters",
+]
 
 Flags = NDArray[np.bool_]
 
@@ -61,6 +70,36 @@ def without(panel: Panel, units: Iterable[Any]) -> Panel:
     keep = np.ones(panel.n_units, dtype=bool)
     keep[[place[name] for name in names]] = False
     return subset(panel, keep, slice(0, panel.n_periods))
+
+
+def without_clusters(panel: Panel, clusters: Iterable[int]) -> Panel:
+    """The panel without some clusters, by their codes; of children seen once, without the children of these clusters.
+
+    Parameters
+    ----------
+    panel : Panel
+        The panel.
+    clusters : iterable of int
+        Codes as in ``panel.clusters``.
+
+    Raises
+    ------
+    DesignError
+        If nothing is left, or children seen once have no clusters.
+    """
+    gone = list(clusters)
+    if not panel.cross_sections:
+        return subset(panel, ~np.isin(panel.clusters, gone), slice(0, panel.n_periods))
+    if not panel.clustered:
+        raise DesignError(
+            "children seen once have no clusters to leave out", fix="name the column of the area in cluster="
+        )
+    rows = panel.cells.rows
+    kept = ~np.isin(panel.clusters[rows.place // panel.n_periods], gone)
+    if not kept.any():
+        raise DesignError("no outcome is left in this part of the panel", fix="keep more clusters")
+    columns: dict[str, Any] = dict(panel.columns)
+    return type(panel)(panel.source.iloc[np.sort(rows.source[kept])], per=panel.per, **columns)
 
 
 def between(panel: Panel, first: Any, last: Any) -> Panel:
