@@ -82,7 +82,7 @@ def leave_one_out(
     >>> [round(row.estimate, 2) for row in leave_one_out(panel).estimates]
     [2.69, 2.19]
     >>> [round(row.estimate, 2) for row in leave_one_out(panel, estimator="callaway_santanna").estimates]
-    [2.57, 2.57]
+    [3.44, 1.44]
     """
     need_panel(panel, "leave_one_out")
     check_choice("which", which, ("treated", "all"))
