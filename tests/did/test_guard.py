@@ -236,3 +236,16 @@ def test_no_conventional_error_of_few_stands_alone(*, sizes, never, missing, clu
             if seen_by(source, key) < FEW:
                 p = item.details.get("permutation_p")
                 assert math.isnan(item.se) or (p is not None and 0 < p <= 1), (key, item)
+
+
+def test_rows_and_frames_carry_the_permutation():
+    source = panel(frame(n=24, cohorts={4: 2, 6: 6}))
+    averages = we.did.callaway_santanna(source).aggregate("event")
+    for result in (averages, averages.bootstrap(99, rng=1), we.did.sun_abraham(source)):
+        rows = result.to_dicts()
+        own = [item.details.get("permutation_p", math.nan) for item in (result.overall, *result.estimates)]
+        np.testing.assert_array_equal([row["permutation_p"] for row in rows], own)
+        np.testing.assert_array_equal(result.estimates.to_frame()["permutation_p"], own[1:])
+        assert math.isfinite(rows[-1]["permutation_p"])
+    many = we.did.sun_abraham(panel(frame(n=24, cohorts={4: 6, 6: 6})))
+    assert "permutation_p" not in many.estimates.to_frame()

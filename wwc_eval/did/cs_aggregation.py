@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from wwc_eval.did.cs_averages import Averages
 from wwc_eval.did.cs_tables import BandedEstimates, Spread, banded_grid, estimates_of, spread_of
+from wwc_eval.did.effects import with_permutations
 from wwc_eval.did.event_path import EventPath
 from wwc_eval.did.guard import guarded
 from wwc_eval.did.guard_events import guarded_events, guarded_periods, moving_bases
@@ -146,7 +147,8 @@ class Aggregation(Rendered):
         rows = self.estimates.to_dicts()
         if self.kind == "simple":
             return rows
-        return [{**dict.fromkeys(rows[0]), **self.overall.to_dict()}, *rows]
+        head = {**dict.fromkeys(rows[0]), **self.overall.to_dict()}
+        return with_permutations([head, *rows], [self.overall, *self.estimates])
 
     def _shown(self) -> Estimates:
         return Estimates([self.overall, *self.estimates] if self.kind != "simple" else [self.overall])

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-__all__ = ["DidResult", "EffectEstimates", "Inference", "without_rounding"]
+__all__ = ["DidResult", "EffectEstimates", "Inference", "with_permutations", "without_rounding"]
 
 SMALL, ROUNDING = 1e-6, 1e-12
 THIN = "Fewer than 5 treated are seen at"
@@ -56,17 +56,41 @@ class EffectEstimates(Estimates):
         object.__setattr__(self, "keys", tuple(keys) or tuple({} for _ in self.items))
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """Rows of the keys, then ``term, estimate, se, df, statistic, p_value, ci_low, ci_high``."""
-        return [{**key, **item.to_dict()} for key, item in zip(self.keys, self.items, strict=True)]
+        """Rows of the keys, then ``term, estimate, se, df, statistic, p_value, ci_low, ci_high``.
+
+        After them ``permutation_p``, where one stands beside a conventional error of few treated.
+        """
+        rows = [{**key, **item.to_dict()} for key, item in zip(self.keys, self.items, strict=True)]
+        return with_permutations(rows, self.items)
 
     def to_frame(self, *, full: bool = False) -> pd.DataFrame:
-        """The keys and the eight columns of every estimate; every field with ``full=True``."""
+        """The keys and the columns of :meth:`to_dicts`; every field of the estimates with ``full=True``."""
         import pandas as pd
 
+        if not full and self.items:
+            return pd.DataFrame(self.to_dicts())
         rest = super().to_frame(full=full)
         if not self.keys or not self.keys[0]:
             return rest
         return pd.concat([pd.DataFrame(list(self.keys), index=rest.index), rest], axis=1)
+
+
+def with_permutations(rows: list[dict[str, Any]], items: Sequence[Estimate]) -> list[dict[str, Any]]:
+    """Rows of estimates with the permutation beside them, where any has one: no conventional error of few goes alone.
+
+    Parameters
+    ----------
+    rows : list of dict
+        Rows of a table.
+    items : sequence of Estimate
+        The estimates behind them.
+    """
+    if not any("permutation_p" in item.details for item in items):
+        return rows
+    return [
+        {**row, "permutation_p": item.details.get("permutation_p", math.nan)}
+        for row, item in zip(rows, items, strict=True)
+    ]
 
 
 def without_rounding(estimate: Estimate, panel: Panel) -> Estimate:
@@ -235,9 +259,10 @@ class DidResult(Rendered):
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """The overall effect, then the rows of ``estimates``."""
-        rows = self.estimates.to_dicts()
         keys = self.estimates.keys[0] if self.estimates.keys else {}
-        return [{**dict.fromkeys(keys), **self.overall.to_dict()}, *rows]
+        rest = [{**key, **item.to_dict()} for key, item in zip(self.estimates.keys, self.estimates, strict=True)]
+        rows = [{**dict.fromkeys(keys), **self.overall.to_dict()}, *rest]
+        return with_permutations(rows, [self.overall, *self.estimates])
 
     def _shown(self) -> Estimates:
         rest = [item for item in self.estimates if item.term != self.overall.term]
