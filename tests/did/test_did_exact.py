@@ -128,6 +128,43 @@ def test_effects_and_errors_of_callaway_and_santanna(name, key):
     assert theirs < 1e-13
 
 
+# --- Sun and Abraham
+
+# R's figures that are more than 1e-8 from the exact ones, in relation to them; no other is
+R_SUN_ABRAHAM = {("df_het", -6): 6.0e-8}
+
+
+@pytest.mark.parametrize("name", ["castle", "la", "mpdta", "df_het"])
+def test_sun_and_abraham(name):
+    """On a balanced panel: changes from the period before treatment, less those of the never treated, by size of cohort."""
+    panel = exact_panel(name)
+    values, first, _, times = panel
+    cohorts = sorted(set(first[first > 0].tolist()))
+    size = {cohort: int((first == cohort).sum()) for cohort in cohorts}
+    mean = {
+        c: [Fraction(total, int((first == c).sum())) for total in values[first == c].sum(axis=0)]
+        for c in (0, *cohorts)
+    }
+    sums: dict[int, list] = {}
+    for cohort in cohorts:
+        base = times.index(cohort) - 1
+        for t, period in enumerate(times):
+            effect_here = (mean[cohort][t] - mean[cohort][base] - mean[0][t] + mean[0][base]) / SCALE
+            sums.setdefault(period - cohort, []).append((size[cohort], effect_here))
+    exact = {event: sum(n * value for n, value in rows) / sum(n for n, _ in rows) for event, rows in sums.items()}
+    theirs = {
+        int(key.removeprefix("T::")): row["est"] for key, row in REGRESSION[name]["none"]["sunab_dynamic"].items()
+    }
+    result = we.did.sun_abraham(panel_of(name))
+    ours = {key["event"]: item.estimate for key, item in zip(result.estimates.keys, result.estimates, strict=True)}
+    assert ours.keys() == theirs.keys() == exact.keys() - {-1}
+    gaps = {(name, event): off(value, exact[event]) for event, value in theirs.items()}
+    assert max(off(value, exact[event]) for event, value in ours.items()) < 1e-11
+    assert {place: gap for place, gap in gaps.items() if gap > 1e-8} == pytest.approx(
+        {place: gap for place, gap in R_SUN_ABRAHAM.items() if place[0] == name}, rel=0.02
+    )
+
+
 # --- Goodman-Bacon
 
 
