@@ -142,7 +142,7 @@ def conley_taber(q, n1, draws, rng):
         picks = rng.integers(0, zero.shape[1], (draws, n1))
         errors, extra = zero[:, picks].mean(axis=2), 1
     tails = [(errors >= effect[:, None]).sum(axis=1), (errors <= effect[:, None]).sum(axis=1)]
-    return np.minimum(1.0, 2.0 * (np.minimum(*tails) + extra) / (errors.shape[1] + extra))
+    return np.minimum(1.0, 2.0 * np.maximum(np.minimum(*tails) + extra, 1) / (errors.shape[1] + extra))
 
 
 def ferman_pinto(q, pop, n1, draws, rng):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 PAGE = Path(__file__).parents[2] / "docs" / "methods" / "did.md"
-MODULES = ("area_means", "callaway", "panel", "panel_faults", "panel_merging", "panel_periods")
+MODULES = ("area_means", "callaway", "composition", "panel", "panel_faults", "panel_merging", "panel_periods")
 
 
 def test_examples_of_the_page_run():

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wwc_eval.did.area_slopes import SLOPES, Children, slopes_by_cell
 from wwc_eval.did.cs_design import covariate_names, known_columns, levels_of
 from wwc_eval.did.panel import Panel
 from wwc_eval.did.panel_columns import numbers_of
 from wwc_eval.did.panel_faults import Faults
-from wwc_eval.errors import DesignError, Problem, shown
+from wwc_eval.errors import DesignError, Problem, check_choice, shown
 
 __all__ = ["area_means"]
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
-LARGEST_CONDITION = 1e12
 
 
 def area_means(
@@ -27,6 +27,7 @@ def area_means(
     *,
     keep: str | Sequence[str] = (),
     weighted: bool = False,
+    slopes: Literal["never", "own", "all"] | None = None,
 ) -> Panel:
     """A panel of one row an area and period from children seen once, for what needs areas: ``few_treated`` and others.
 
@@ -40,6 +41,10 @@ def area_means(
         Columns of numbers whose means go along, such as the population of the area.
     weighted : bool
         Whether areas weigh by their children, over all periods; alike without it.
+    slopes : {"never", "own", "all"}, optional
+        Whose children the slopes are of: those of areas never treated within the panel; each area's own before it is
+        treated, moving as those of untreated areas do; or of all areas. The never treated where there are any and all
+        areas otherwise, if nothing is said; the panel's findings say which.
 
     Returns
     -------
@@ -49,7 +54,8 @@ def area_means(
     Raises
     ------
     DesignError
-        If the panel has units seen again, or no areas, or covariates are collinear within the areas of a period.
+        If the panel has units seen again, or no areas, if covariates are collinear within the areas of a period (with
+        ``"own"`` within an area), or if slopes of the never treated are asked for and there are none.
     DataError
         If a column is not there.
 
@@ -57,9 +63,17 @@ def area_means(
     -----
     Formula: mean of ``y - (x - mean x) b`` over the children of an area and period, with b the slopes of that period:
     weighted least squares with one intercept an area, so that children of one area are compared with each other and b
-    owes nothing to which areas are treated. As slopes are those of a period, trends may differ by kind of child, as far
-    as they are linear in the covariates; where effects do too, b is of treated and untreated children together. Rows
-    without a covariate are left out. Source: Donald and Lang 2007, doi:10.1162/rest.89.2.221.
+    owes nothing to the areas' levels. As slopes are those of a period, trends may differ by kind of child, as far as they
+    are linear in the covariates. Rows without a covariate are left out.
+
+    Slopes of the never treated are those of no treatment, so that the effect is that on the children of the treated
+    areas, also where it depends on the covariates. They take areas to have one slope. ``"own"`` takes slopes ``b_area +
+    c_period`` from the untreated areas and periods: only the change of slopes is that of others, as parallel trends given
+    covariates say, so that children of a treated area may become others though its slopes are its own. It needs every
+    covariate to vary among the children of every area. With ``"all"`` b takes in an effect that depends on the
+    covariates, by the share of the treated areas: the estimate is off by about that share times the slope of the effect
+    times how far the treated areas' mean covariate lies from that of all. Slopes are held while treatment is permuted.
+    Source: Donald and Lang 2007, doi:10.1162/rest.89.2.221.
 
     Examples
     --------
@@ -79,9 +93,24 @@ def area_means(
         )
     names, kept = covariate_names(covariates), covariate_names(keep)
     known_columns(panel, (*names, *kept))
+    whose = _whose(panel, slopes)
     used, matrix, beside = _matrix(panel, names, kept)
-    values = panel.cells.rows.outcomes[used] - _explained(panel, matrix, used)
-    return _built(panel, (used, values, beside), names, weighted=weighted)
+    values = panel.cells.rows.outcomes[used] - _explained(panel, matrix, used, whose)
+    told = f", adjusted for {', '.join(names)} by {SLOPES[whose]}" if names else ""
+    return _built(panel, (used, values, beside), told, weighted=weighted)
+
+
+def _whose(panel: Panel, slopes: str | None) -> str:
+    """Whose slopes: those asked for, or of the never treated where there are any."""
+    never = bool((panel.adopted == panel.n_periods).any())
+    if slopes is None:
+        return "never" if never else "all"
+    check_choice("slopes", slopes, tuple(SLOPES))
+    if slopes == "never" and not never:
+        raise DesignError(
+            "no area is never treated, so there are no slopes of the never treated", fix='write slopes="all"'
+        )
+    return slopes
 
 
 def _matrix(panel: Panel, names: tuple[str, ...], kept: tuple[str, ...]) -> tuple[Ints, Floats, dict[str, Floats]]:
@@ -106,49 +135,19 @@ def _matrix(panel: Panel, names: tuple[str, ...], kept: tuple[str, ...]) -> tupl
     return used, matrix[used], {name: values[used] for name, values in beside.items()}
 
 
-def _explained(panel: Panel, matrix: Floats, used: Ints) -> Floats:
+def _explained(panel: Panel, matrix: Floats, used: Ints, whose: str) -> Floats:
     """What the covariates explain in each row, around its mean over all."""
-    found = np.zeros(len(used))
     if not matrix.shape[1]:
-        return found
+        return np.zeros(len(used))
     rows = panel.cells.rows
     unit, period = np.divmod(rows.place[used], panel.n_periods)
-    w, y = rows.weights[used], rows.outcomes[used]
-    centred = matrix - w @ matrix / w.sum()
-    for t in range(panel.n_periods):
-        own = period == t
-        if own.any():
-            slopes = _slopes(unit[own], w[own], matrix[own], y[own])
-            if slopes is None:
-                raise DesignError(
-                    f"the covariates are collinear, or constant, within the areas of {panel.period_label(t)}",
-                    fix="leave out what does not vary between the children of one area, and join rare levels",
-                )
-            found[own] = centred[own] @ slopes
-    return found
+    w = rows.weights[used]
+    children = Children(unit=unit, period=period, weights=w, outcomes=rows.outcomes[used], matrix=matrix)
+    slopes = slopes_by_cell(panel, children, whose)
+    return np.asarray(((matrix - w @ matrix / w.sum()) * slopes[unit, period]).sum(axis=1))
 
 
-def _slopes(unit: Ints, w: Floats, matrix: Floats, y: Floats) -> Floats | None:
-    """Slopes of a regression with one intercept a unit; None where the columns are collinear within units."""
-    total = np.bincount(unit, w)
-    total[total == 0] = 1.0
-
-    def within(values: Floats) -> Floats:
-        """Deviations from the unit's mean."""
-        return np.asarray(values - (np.bincount(unit, w * values) / total)[unit])
-
-    x = np.column_stack([within(column) for column in matrix.T])
-    gram = (x * w[:, None]).T @ x
-    scale = np.sqrt(np.diag(gram))
-    least = 1e-10 * np.sqrt(w @ matrix**2)
-    if not (scale > least).all() or np.linalg.cond(gram / np.outer(scale, scale)) > LARGEST_CONDITION:
-        return None
-    return np.asarray(np.linalg.solve(gram, x.T @ (w * within(y))))
-
-
-def _built(
-    panel: Panel, found: tuple[Ints, Floats, dict[str, Floats]], names: tuple[str, ...], *, weighted: bool
-) -> Panel:
+def _built(panel: Panel, found: tuple[Ints, Floats, dict[str, Floats]], adjusted: str, *, weighted: bool) -> Panel:
     """The panel of the means."""
     import pandas as pd
 
@@ -193,7 +192,7 @@ def _built(
         weights="weight" if weighted else None,
         cluster=of["cluster"] if split else None,
     )
-    told = f"means of {len(used):,} rows" + (f", adjusted for {', '.join(names)}" if names else "")
+    told = f"means of {len(used):,} rows{adjusted}"
     gone = len(rows.place) - len(used)
     if gone:
         told += f"; {gone:,} rows without a covariate are left out"
