@@ -1,9 +1,7 @@
-"""Honest intervals: other programs' figures, HiGHS, brute force, invariances and coverage."""
+"""Honest intervals: HiGHS, brute force, invariances and coverage."""
 
-import json
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,39 +17,6 @@ from wwc_eval.did import honest_smoothness as smoothness
 from wwc_eval.did.event_path import EventPath
 from wwc_eval.did.honest_setting import setting
 from wwc_eval.errors import DataError, DesignError
-
-REFERENCE = json.loads((Path(__file__).parents[1] / "reference" / "did_honest.json").read_text())
-SHARED = Path(__file__).parents[3] / "shared" / "data" / "did" / "bc_event_study.json"
-
-
-@pytest.mark.reference
-@pytest.mark.skipif(not SHARED.exists(), reason="the estimates of Benzarti and Carloni are not in this copy")
-class TestPorts:
-    def path(self):
-        data = json.loads(SHARED.read_text())
-        events = [-5, -4, -3, -2, 0, 1, 2, 3]
-        return EventPath(events=events, estimates=data["betahat"], vcov=data["sigma"])
-
-    def test_smoothness(self):
-        found = we.did.honest(self.path(), "smoothness", REFERENCE["smoothness"]["M"]).to_frame()
-        ends = found[["ci_low", "ci_high"]].to_numpy()
-        port = np.array(REFERENCE["smoothness"]["moderndid"])
-        assert np.abs(ends - port)[1].max() < 1e-5
-        # with M = 0 the answer is generalised least squares; the port's optimiser stops 6e-5 from its centre
-        assert abs(np.diff(ends[0] - port[0])[0]) < 1e-5 * 2
-        assert np.abs(ends - port).max() < 1e-4
-        # the other port draws its critical values
-        assert np.abs(ends - np.array(REFERENCE["smoothness"]["honestdid"])).max() < 1e-4
-
-    @pytest.mark.parametrize("port", ["moderndid", "honestdid"])
-    def test_relative_magnitudes(self, port):
-        found = we.did.honest(self.path(), values=REFERENCE["relative_magnitudes"]["M"]).to_frame()
-        ends = found[["ci_low", "ci_high"]].to_numpy()
-        assert np.abs(ends - np.array(REFERENCE["relative_magnitudes"][port])).max() < 2e-3
-
-    def test_parallel_trends(self):
-        overall = we.did.honest(self.path()).overall
-        assert np.allclose([overall.ci_low, overall.ci_high], REFERENCE["parallel_trends"], rtol=0, atol=1e-12)
 
 
 def bounds_by_programme(at, rows, room):
