@@ -40,3 +40,16 @@ def agree(ours, theirs, tolerance):
             wrong.append(f"{written(place)}: {found!r}, theirs {value!r}")
     assert not wrong, "\n".join(wrong[:20])
     return count
+
+
+def solved(matrix, right):
+    """Solution of a small linear system in fractions."""
+    rows = [[*line, value] for line, value in zip(matrix, right, strict=True)]
+    for k in range(len(rows)):
+        pivot = next(i for i in range(k, len(rows)) if rows[i][k])
+        rows[k], rows[pivot] = rows[pivot], rows[k]
+        rows[k] = [value / rows[k][k] for value in rows[k]]
+        for i in range(len(rows)):
+            if i != k and rows[i][k]:
+                rows[i] = [a - rows[i][k] * b for a, b in zip(rows[i], rows[k], strict=True)]
+    return [row[-1] for row in rows]

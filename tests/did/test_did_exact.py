@@ -12,6 +12,7 @@ from pathlib import Path
 import did_data
 import numpy as np
 import pytest
+from did_figures import solved
 
 import wwc_eval as we
 
@@ -206,19 +207,6 @@ def test_every_comparison_of_goodman_and_bacon(name):
 
 
 # --- imputation and two-stage
-
-
-def solved(matrix, right):
-    """Solution of a small linear system in fractions."""
-    rows = [[*line, value] for line, value in zip(matrix, right, strict=True)]
-    for k in range(len(rows)):
-        pivot = next(i for i in range(k, len(rows)) if rows[i][k])
-        rows[k], rows[pivot] = rows[pivot], rows[k]
-        rows[k] = [value / rows[k][k] for value in rows[k]]
-        for i in range(len(rows)):
-            if i != k and rows[i][k]:
-                rows[i] = [a - rows[i][k] * b for a, b in zip(rows[i], rows[k], strict=True)]
-    return [row[-1] for row in rows]
 
 
 @cache
