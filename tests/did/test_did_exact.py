@@ -129,6 +129,27 @@ def test_effects_and_errors_of_callaway_and_santanna(name, key):
     assert theirs < 1e-13
 
 
+def test_repeated_cross_sections():
+    """Means of different rows are rounded as levels; what rounding leaves is kept, so effects near zero lose nothing."""
+    data = did_data.mpdta()
+    result = we.did.callaway_santanna(
+        we.Panel(data, unit=None, period="year", outcome="lemp", cohort="first.treat")
+    )
+    panel = exact_panel("mpdta")
+    _, first, _, times = panel
+    exact, by_event = {}, {}
+    for key, item in zip(result.estimates.keys, result.estimates, strict=True):
+        cohort, period = key["cohort"], key["period"]
+        before = times[times.index(period if period < cohort else cohort) - 1]
+        exact[cohort, period] = effect(panel, False, cohort, (period, before), first == 0)[0]
+        by_event.setdefault(key["event"], []).append((int((first == cohort).sum()), exact[cohort, period]))
+        assert off(item.estimate, exact[cohort, period]) < 1e-14
+    events = result.aggregate("event").estimates
+    for key, item in zip(events.keys, events, strict=True):
+        rows = by_event[key["event"]]
+        assert off(item.estimate, sum(n * value for n, value in rows) / sum(n for n, _ in rows)) < 1e-13
+
+
 # --- Sun and Abraham
 
 # R's figures that are more than 1e-8 from the exact ones, in relation to them; no other is
