@@ -140,7 +140,7 @@ def test_repeated_cross_sections():
     exact, by_event = {}, {}
     for key, item in zip(result.estimates.keys, result.estimates, strict=True):
         cohort, period = key["cohort"], key["period"]
-        before = times[times.index(period if period < cohort else cohort) - 1]
+        before = times[times.index(min(cohort, period)) - 1]
         exact[cohort, period] = effect(panel, False, cohort, (period, before), first == 0)[0]
         by_event.setdefault(key["event"], []).append((int((first == cohort).sum()), exact[cohort, period]))
         assert off(item.estimate, exact[cohort, period]) < 1e-14
