@@ -178,4 +178,4 @@ def test_few_treated_are_shown_with_their_permutation_in_every_table():
     assert any("Anticipation of 1 period is allowed" in text for text in shown["compare"].sentences)
     assert any("reakdown" in text or "Even with M = 0" in text for text in shown["honest"].sentences)
     assert any("Breakdown value" in text for text in shown["compare"].sentences)
-    assert any("two-way fixed effects" in text for text in shown["leave_one_out"].sentences)
+    assert any("Callaway and Sant'Anna" in text for text in shown["leave_one_out"].sentences)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from wwc_eval.errors import DataError, DesignError, did_you_mean, shown
@@ -13,15 +13,18 @@ if TYPE_CHECKING:
 
     from wwc_eval.plans.document import Randomisation
     from wwc_eval.plans.facts import Facts
+    from wwc_eval.plans.roll_out import Record
     from wwc_eval.randomisation.allocation import Allocation
     from wwc_eval.randomisation.scheme import BoundScheme, Scheme
 
 __all__ = [
     "KINDS",
+    "OBSERVED",
     "Assigned",
     "allocation_in",
     "expected_scheme",
     "kind_of",
+    "listed_units",
     "ratio_of",
     "scheme_of",
     "unit_frame",
@@ -91,7 +94,10 @@ def check_kind(facts: Facts, column: str) -> None:
         If they do not go together.
     """
     design, randomisation = facts.document.design, facts.document.randomisation
-    if randomisation is not None and (column == "arm") != (design.wedge is None):
+    if randomisation is None or design.panel is not None:
+        # units over time began when their arm or their sequence did
+        return
+    if (column == "arm") != (design.wedge is None):
         raise DesignError(
             f"method '{randomisation.method}' does not go with design: kind: {design.kind}",
             rule="a stepped wedge allocates sequences, every other design arms",
@@ -100,8 +106,12 @@ def check_kind(facts: Facts, column: str) -> None:
 
 
 def ratio_of(facts: Facts) -> dict[str, int]:
-    """Arms with their shares, the comparator first."""
-    arms = facts.document.design.arms
+    """Arms with their shares, the comparator first; equal where sequences of units over time are allocated."""
+    design, randomisation = facts.document.design, facts.document.randomisation
+    arms = design.arms
+    if design.panel is not None and randomisation and kind_of(randomisation.method) == "stepped_wedge_sequences":
+        # shares are of those that ever began, and each sequence has its capacity
+        return dict.fromkeys(facts.arms, 1)
     return {arm: arms[arm] for arm in facts.arms if arm in arms} or dict(arms)
 
 
@@ -164,17 +174,40 @@ def unit_frame(facts: Facts, frame: pd.DataFrame) -> pd.DataFrame:
     unit = facts.unit_column
     if unit is None:
         raise DesignError("the plan does not say which column is the randomised unit", fix="write unit_column:")
-    for name in scheme.columns:
+    return listed_units(facts, frame, scheme.columns)
+
+
+def listed_units(facts: Facts, frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """One row a unit with some columns, from every row received.
+
+    Parameters
+    ----------
+    facts : Facts
+        The plan, which names the column of the units.
+    frame : DataFrame
+        Every row received.
+    columns : sequence of str
+        What the scheme reads.
+
+    Raises
+    ------
+    DesignError
+        If a column is not in the data.
+    DataError
+        If a unit has several values of a column.
+    """
+    unit = str(facts.unit_column)
+    for name in columns:
         if name not in frame.columns:
             raise DesignError(
                 f"the data have no column '{name}', which the scheme reads",
                 fix=did_you_mean(name, [str(column) for column in frame.columns]),
             )
-    rows = frame[[unit, *scheme.columns]].dropna(subset=[unit]).drop_duplicates()
+    rows = frame[[unit, *columns]].dropna(subset=[unit]).drop_duplicates()
     torn = rows.loc[rows[unit].duplicated(keep=False), unit]
     if len(torn):
         raise DataError(
-            f"{_named(facts, torn.iloc[0])} has several values of {', '.join(scheme.columns)}, which the scheme reads",
+            f"{_named(facts, torn.iloc[0])} has several values of {', '.join(columns)}, which the scheme reads",
             value=shown(str(torn.iloc[0])),
             rule="a unit was allocated by one value of each",
             fix="correct the data",
@@ -244,13 +277,20 @@ class Assigned:
         The plan.
     frame : DataFrame
         Every row received, exclusions not yet made: units without rows to analyse were allocated too.
+    record : Record, optional
+        The record of an allocation that was made elsewhere.
     """
 
     facts: Facts
     frame: pd.DataFrame
+    record: Record | None = None
 
     def allocation(self) -> Allocation:
-        """The allocation with its scheme; see :func:`allocation_in`."""
+        """The allocation with its scheme; see :func:`allocation_in`, and for a record of it ``roll_out``."""
+        if self.record is not None:
+            from wwc_eval.plans.roll_out import allocation_of
+
+            return allocation_of(self.record, self.facts, self.frame)
         return allocation_in(self.facts, self.frame)
 
     def numbered(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, str | None]:
@@ -279,6 +319,8 @@ def _named(facts: Facts, key: object) -> str:
 def _codes_of(facts: Facts, frame: pd.DataFrame, bound: BoundScheme) -> dict[Any, int]:
     """Index of what each unit got: its arm, or the sequence of a stepped wedge."""
     design, unit = facts.document.design, str(facts.unit_column)
+    if design.panel is not None and bound.column != "arm":
+        return _starts(facts, frame, bound)
     if (bound.column == "arm") == (design.wedge is not None):
         raise DesignError(
             f"method '{bound.scheme.kind}' does not go with design: kind: {design.kind}",
@@ -290,6 +332,42 @@ def _codes_of(facts: Facts, frame: pd.DataFrame, bound: BoundScheme) -> dict[Any
         index = {str(arm): k for k, arm in enumerate(bound.labels)}
         return {key: index[str(arm)] for key, arm in zip(pairs[unit], pairs[design.arm_column], strict=True)}
     return _sequences(facts, frame, bound)
+
+
+def _starts(facts: Facts, frame: pd.DataFrame, bound: BoundScheme) -> dict[Any, int]:
+    """Sequence of each unit by its cohort: a year or number as it reads, else the number of that period from 1."""
+    import numpy as np
+
+    from wwc_eval.did.panel_periods import Unreadable, group_values, means_never, read_label, scale_of
+
+    design, unit = facts.document.design, str(facts.unit_column)
+    assert design.panel is not None
+    crossing = {
+        int(bound.extra_columns(np.full(bound.units.n, code, dtype=np.int8))["crossover"][0]): code
+        for code in range(len(bound.labels))
+    }
+    try:
+        scale, _ = scale_of([read_label(label) for label in group_values(frame[design.panel.period]).labels])
+        # sequences that all come before the first year are numbers of periods
+        plain = scale.kind in ("number", "year") and max(crossing) >= scale.origin
+        pairs = frame[[unit, design.panel.cohort]].drop_duplicates(subset=[unit])
+        starts = {
+            key: None if means_never(label) else int(scale.position(label)) + (scale.origin if plain else 1)
+            for key, label in zip(pairs[unit], pairs[design.panel.cohort], strict=True)
+        }
+    except Unreadable as reason:
+        raise DataError(f"a period or cohort cannot be read: {reason}", fix="correct the data") from None
+    found = {}
+    for key, start in starts.items():
+        if start not in crossing:
+            began = "never began" if start is None else f"began in {start}"
+            raise DataError(
+                f"{_named(facts, key)} {began}, which is no sequence of the scheme",
+                rule=f"sequences begin in {', '.join(map(str, crossing))}",
+                fix="correct options: sequences:, or name the record of the allocation, which lists the units of the lottery",
+            )
+        found[key] = crossing[start]
+    return found
 
 
 def _sequences(facts: Facts, frame: pd.DataFrame, bound: BoundScheme) -> dict[Any, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from wwc_eval.data import join_tables, read_table
 from wwc_eval.errors import DataError, Place, Problem, WwcError, shown
 from wwc_eval.plans.document import DataFile as DataFileFields
 from wwc_eval.plans.facts import Facts
+from wwc_eval.plans.roll_out import Record, read_records
 from wwc_eval.plans.scoring import scored
 from wwc_eval.plans.wedge import rows_where, wedge_problems
 from wwc_eval.report.record import DataFile
@@ -43,6 +44,8 @@ class Assembled:
         What a reader must know about the data.
     scores : FidelityScores, optional
         Practice scored against the plan's specification.
+    records : mapping
+        Records of allocations that the plan names, by their paths.
     """
 
     frame: pd.DataFrame
@@ -51,6 +54,7 @@ class Assembled:
     files: tuple[DataFile, ...]
     warnings: tuple[str, ...] = ()
     scores: FidelityScores | None = None
+    records: Mapping[str, Record] = field(default_factory=dict)
 
     @property
     def included(self) -> NDArray[np.bool_]:
@@ -104,13 +108,15 @@ def assemble(facts: Facts, folder: Path) -> Assembled:
         excluded.append((exclusion.reason, mask))
         if untold:
             unknown.append(f"Exclusion '{exclusion.rule}' cannot be told for {untold} rows; they are kept.")
+    records = read_records(facts, folder)
     return Assembled(
         frame=frame,
         excluded=tuple(excluded),
         lists=lists,
-        files=tuple(files),
+        files=(*files, *(file for record in records.values() for file in record.files)),
         warnings=(*warnings, *unknown),
         scores=None if facts.document.fidelity is None else scored(facts, frames, folder),
+        records=records,
     )
 
 

@@ -127,14 +127,23 @@ def _few(analysis: DidAnalysis, panel: Panel, context: Context) -> list[Suppleme
     asked = analysis.few_treated
     assert asked is not None
     panel = _areas(analysis, panel)
-    few = did.few_treated(
-        panel,
-        methods=tuple(asked.methods),
-        draws=asked.draws,
-        rng=asked.seed,
-        population=asked.population,
-        level=context.level,
-    )
+    try:
+        allocation, told_of_lottery = _lottery(analysis, panel, context)
+        few = did.few_treated(
+            panel,
+            methods=tuple(asked.methods),
+            draws=asked.draws,
+            rng=asked.seed,
+            allocation=allocation,
+            population=asked.population,
+            level=context.level,
+        )
+    except WwcError as error:
+        if not analysis.repeats_allocation:
+            raise
+        # a lottery that is not the one in the data takes nothing from the effect itself
+        title = "Inference that holds with few treated"
+        return [Supplement(key="few_treated", title=title, sentences=(str(error),))]
     told = dict.fromkeys(warning for item in few.estimates for warning in item.warnings)
     return [
         Supplement(
@@ -142,12 +151,29 @@ def _few(analysis: DidAnalysis, panel: Panel, context: Context) -> list[Suppleme
             title=f"Inference that holds with few treated: {few.n_treated:,} of {few.n_clusters:,}",
             sentences=(
                 *(f"{one.message[:1].upper()}{one.message[1:]}." for one in panel.findings if one.code == "means"),
+                *told_of_lottery,
+                *(f"{few['permutation'].method}." for _ in told_of_lottery[:1]),
                 *few.notes,
                 *told,
             ),
             table=_table(few.estimates, context, first=("method", "method")),
         )
     ]
+
+
+def _lottery(analysis: DidAnalysis, panel: Panel, context: Context) -> tuple[Any, tuple[str, ...]]:
+    """The allocation that the permutation repeats, of the units analysed, and what must be said of it."""
+    if not analysis.repeats_allocation or context.assigned is None:
+        return None, ()
+    from wwc_eval.plans.roll_out import kept_units
+
+    allocation, told = kept_units(context.assigned.allocation(), {str(unit) for unit in panel.units})
+    where = analysis.allocation_record
+    drawn = "the plan's own scheme" if where is None else f"the record {where}"
+    return allocation, (
+        f"Who began when was drawn by lot: {allocation.n:,} units, by {drawn}.",
+        *filter(None, [told]),
+    )
 
 
 def _areas(analysis: DidAnalysis, panel: Panel) -> Panel:
@@ -175,26 +201,19 @@ def _sensitivity(analysis: DidAnalysis, panel: Panel, context: Context) -> list[
         wanted.append(
             (
                 "Without each treated unit in turn",
-                lambda: _left_out(did.leave_one_out(_areas(analysis, panel), level=context.level), context),
-            )
-        )
-    if asked.compare and analysis.few_treated is not None:
-        few = analysis.few_treated
-        wanted.append(
-            (
-                "Every estimator on the same cells",
-                lambda: _compared(
-                    did.compare(
-                        _areas(analysis, panel),
-                        control=analysis.control or "never",
-                        anticipation=analysis.anticipation,
-                        draws=few.draws,
-                        rng=few.seed,
-                        population=few.population,
-                        level=context.level,
+                lambda: _left_out(
+                    did.leave_one_out(
+                        panel, estimator=lambda part: analysis.headline(analysis.estimate(part, context.level))
                     ),
                     context,
                 ),
+            )
+        )
+    if asked.compare and analysis.few_treated is not None:
+        wanted.append(
+            (
+                "Every estimator on the same cells",
+                lambda: _compared(_comparison(analysis, panel, context), context),
             )
         )
     for title, make in wanted:
@@ -204,6 +223,24 @@ def _sensitivity(analysis: DidAnalysis, panel: Panel, context: Context) -> list[
             # what cannot be had for this panel is said, and the rest is shown
             found.append(Supplement(key=title.lower().replace(" ", "_"), title=title, sentences=(str(error),)))
     return found
+
+
+def _comparison(analysis: DidAnalysis, panel: Panel, context: Context) -> Any:
+    """Every estimator on the cells of units, its permutation that of the lottery where one is named."""
+    from wwc_eval import did
+
+    few, areas = analysis.few_treated, _areas(analysis, panel)
+    assert few is not None
+    return did.compare(
+        areas,
+        control=analysis.control or "never",
+        anticipation=analysis.anticipation,
+        draws=few.draws,
+        rng=few.seed,
+        allocation=_lottery(analysis, areas, context)[0],
+        population=few.population,
+        level=context.level,
+    )
 
 
 def _path_of(analysis: DidAnalysis, panel: Panel, context: Context) -> Any:

@@ -283,8 +283,18 @@ def _context(facts: Facts, task: Task, frame: pd.DataFrame, assembled: Assembled
         rows=facts.words["rows"],
         changed=frozenset(task.changed),
         panel=document.design.panel,
-        assigned=Assigned(facts=facts, frame=assembled.frame) if task.analysis.repeats_allocation else None,
+        assigned=_assigned(facts, task, assembled),
     )
+
+
+def _assigned(facts: Facts, task: Task, assembled: Assembled) -> Assigned | None:
+    """What was allocated, for an analysis that repeats it: by the plan's own scheme, or as a record says."""
+    analysis = task.analysis
+    if not analysis.repeats_allocation:
+        return None
+    path = analysis.allocation_record
+    record = None if path is None else assembled.records[path]
+    return Assigned(facts=facts, frame=assembled.frame, record=record)
 
 
 def _adjusted(facts: Facts, results: list[AnalysisResult]) -> list[AnalysisResult]:

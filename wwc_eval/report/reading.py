@@ -94,6 +94,12 @@ def of_changes(record: RunRecord) -> bool:
     return bool(pick(record.plan, "design.kind") == "did")
 
 
+def drawn_by_lot(record: RunRecord) -> bool:
+    """Whether an analysis of changes over time repeats the lottery that decided who began when."""
+    analyses = pick(record.plan, "analyses", ())
+    return any(isinstance(one, Mapping) and pick(one, "few_treated.allocation") for one in analyses)
+
+
 def smallest_worthwhile(record: RunRecord, result: AnalysisResult) -> float | None:
     """Smallest worthwhile effect of the plan, on the scale of the first estimate of an analysis.
 

@@ -123,6 +123,17 @@ def _paths(facts: Facts, plan_file: FilePath | None) -> Iterator[Problem]:
             yield problem_at(
                 facts, "P15", path, f"{shown(file.file)} {fault}", "keep data below the project's folder"
             )
+    for task in tasks_of(facts):
+        record = task.analysis.allocation_record
+        if record is None or task.role == "subgroup" or (task.of and "few_treated" not in task.changed):
+            continue
+        fault = path_fault(record, plan_file)
+        fault = fault or (None if record.endswith(".json") else "is no receipt.json")
+        if fault:
+            yield problem_at(
+                facts, "P15", (*task.path, "few_treated", "allocation"), f"{shown(record)} {fault}",
+                "name the receipt.json that wwc-eval randomise wrote, below the project's folder, or randomisation",
+            )  # fmt: skip
 
 
 def path_fault(text: str, plan_file: FilePath | None) -> str | None:

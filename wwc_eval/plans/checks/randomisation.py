@@ -85,7 +85,11 @@ def _seed(facts: Facts, _: FilePath | None) -> Iterator[Problem]:
 @check("P21", "the scheme can be met, and permits enough allocations for the planned test")
 def _enough(facts: Facts, _: FilePath | None) -> Iterator[Problem]:
     randomisation = facts.document.randomisation
-    tests = [task for task in tasks_of(facts) if task.analysis.repeats_allocation]
+    tests = [
+        task
+        for task in tasks_of(facts)
+        if task.analysis.repeats_allocation and task.analysis.allocation_record is None
+    ]
     if randomisation is None or kind_of(randomisation.method) is None:
         for task in tests:
             yield problem_at(

@@ -111,8 +111,6 @@ class AnalysisFields(Block):
 
     arm_in_formula: ClassVar[bool] = False
     """Whether the effect is that of the arm column, which the formula must then hold as a term of its own."""
-    repeats_allocation: ClassVar[bool] = False
-    """Whether it compares what was allocated with what the plan's own scheme could have allocated (P04, P21)."""
     inference_at_unit: ClassVar[bool] = False
     """Whether its errors are always at the level of what was assigned (P04)."""
     tests_effect: ClassVar[bool] = True
@@ -145,6 +143,16 @@ class AnalysisFields(Block):
     @abstractmethod
     def cluster(self) -> str | None:
         """Column that errors are clustered by, or the highest grouping of a multilevel model."""
+
+    @property
+    def repeats_allocation(self) -> bool:
+        """Whether it compares what was allocated with what the scheme could have allocated (P04, P21)."""
+        return False
+
+    @property
+    def allocation_record(self) -> str | None:
+        """Path of the record of the allocation that it repeats; None for the plan's own scheme (P15)."""
+        return None
 
     @property
     def clusters(self) -> tuple[str, ...]:

@@ -11,7 +11,8 @@ from wwc_eval.errors import DesignError
 from wwc_eval.estimate import Estimate
 from wwc_eval.plans.document import Outcome
 from wwc_eval.plans.effects import one_sided, sample_by_arm
-from wwc_eval.plans.fields import Block, ColumnName, Number
+from wwc_eval.plans.fields import Block, ColumnName, Number, Text
+from wwc_eval.plans.roll_out import OWN_SCHEME
 from wwc_eval.plans.vocabulary.base import AnalysisFields, Context, Finding
 
 if TYPE_CHECKING:
@@ -53,6 +54,11 @@ class FewTreatedInference(Block):
     seed: int = Field(ge=0)
     population: ColumnName | None = Field(
         None, description="Column of the population, whose size Ferman-Pinto lets the variance depend on"
+    )
+    allocation: Text | None = Field(
+        None,
+        description="The lottery that decided who began when, which permutation then repeats: randomisation for the "
+        "plan's own scheme, or the path of a receipt.json with its allocation.csv beside it",
     )
 
 
@@ -145,6 +151,17 @@ class DidAnalysis(AnalysisFields):
         """With the block few_treated, or CR2 or CR3."""
         return self.few_treated is not None or self.inference.vcov in ROBUST
 
+    @property
+    def repeats_allocation(self) -> bool:
+        """Where few_treated names the lottery."""
+        return self.few_treated is not None and self.few_treated.allocation is not None
+
+    @property
+    def allocation_record(self) -> str | None:
+        """The path of few_treated's allocation, where it is one."""
+        named = None if self.few_treated is None else self.few_treated.allocation
+        return None if named == OWN_SCHEME else named
+
     def small_sample_fix(self, unit: str) -> str:
         """What to write so that inference holds with few treated units."""
         del unit
@@ -224,6 +241,13 @@ class DidAnalysis(AnalysisFields):
         elif (asked.draws is None) != (asked.seed is None):
             yield Finding(
                 code="P14", path=("inference",), message="draws and seed go together", fix="give both or neither"
+            )
+        if self.repeats_allocation and self.few_treated and "permutation" not in self.few_treated.methods:
+            yield Finding(
+                code="P14",
+                path=("few_treated", "allocation"),
+                message="the allocation is what a permutation repeats, and none is among the methods",
+                fix="add permutation to methods, or remove allocation",
             )
         if self.sensitivity.values and self.sensitivity.honest is None:
             yield Finding(
@@ -330,11 +354,15 @@ class DidAnalysis(AnalysisFields):
             given["control"] = self.control
         return verb(panel, **given)
 
-    def _effect(self, result: Any, context: Context) -> Estimate:
-        """The overall effect under the arms' names."""
-        # Poisson estimators whose overall effect is a difference have the ratio beside it, first of its table
+    def headline(self, result: Any) -> Estimate:
+        """The effect that is reported: of Poisson estimators with differences the ratio beside them, first of its table."""
         ratios = getattr(result, "ratios", None)
         overall: Estimate = result.overall if ratios is None else ratios.items[0]
+        return overall
+
+    def _effect(self, result: Any, context: Context) -> Estimate:
+        """The overall effect under the arms' names."""
+        overall = self.headline(result)
         scale = self.scales[0]
         units = context.units or overall.units
         reference, treated = context.arms

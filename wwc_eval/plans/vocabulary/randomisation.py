@@ -53,7 +53,11 @@ class RandomisationTestAnalysis(AnalysisFields):
     )
 
     arm_in_formula: ClassVar[bool] = True
-    repeats_allocation: ClassVar[bool] = True
+
+    @property
+    def repeats_allocation(self) -> bool:
+        """Always: the plan's own scheme is what it compares with."""
+        return True
 
     @property
     def formulas(self) -> Mapping[tuple[str | int, ...], str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wwc_eval.report.blocks import Block, Section, Text
 from wwc_eval.report.figures.love import love_figure
-from wwc_eval.report.reading import of_changes
+from wwc_eval.report.reading import drawn_by_lot, of_changes
 from wwc_eval.report.record import RunRecord
 from wwc_eval.report.tables import table_block
 from wwc_eval.table import Table
@@ -20,8 +20,11 @@ def build(record: RunRecord) -> Section | None:
         return None
     if len(record.arms) == 1:
         return Section(title=TITLE, blocks=[table_block(table, caption="Baseline characteristics")])
+    origin = "Arms were not formed at random, so they may differ"
+    if drawn_by_lot(record):
+        origin = "Who began when was drawn by lot among those that took part, and arms may differ in who did"
     words = (
-        "Arms were not formed at random, so they may differ: what the effect rests on is that their trends would have "
+        f"{origin}: what the effect rests on is that their trends would have "
         "been parallel. They are compared by standardised differences, without tests."
         if of_changes(record)
         else "Arms are compared by standardised differences. No tests of baseline differences are made: when arms are "
