@@ -8,6 +8,7 @@ import pytest
 
 import wwc_eval as we
 from wwc_eval.plans import Plan
+from wwc_eval.plans.verifying import verify_run
 from wwc_eval.plans.vocabulary.did import DidAnalysis
 from wwc_eval.randomisation import write_receipt
 
@@ -131,9 +132,13 @@ def test_the_permutation_repeats_the_lottery_of_a_record(tmp_path):
     # the record is among the files of the run, and a change of it is found
     run = json.loads((tmp_path / "out" / "run.json").read_text())
     assert {"lot/receipt.json", "lot/allocation.csv"} < set(run["files"])
+    assert verify_run(tmp_path / "out").ok
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "Arms were not formed at random" not in page
     assert page.count("drawn by lot") >= 2
+    with (tmp_path / "lot" / "allocation.csv").open("a") as file:
+        file.write("\n")
+    assert "allocation.csv is not the file that was analysed" in str(verify_run(tmp_path / "out"))
 
 
 def test_strata_of_the_lottery_are_read_from_the_data(tmp_path):
