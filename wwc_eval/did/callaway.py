@@ -15,7 +15,8 @@ from wwc_eval.did.cs_cells import GroupTimes, group_times
 from wwc_eval.did.cs_influence import MULTIPLIERS, Influence
 from wwc_eval.did.cs_tables import BandedEstimates, Multipliers, banded_grid, estimates_of, spread_of
 from wwc_eval.did.event_path import EventPath
-from wwc_eval.did.guard import FEW, guard_warnings
+from wwc_eval.did.few_counts import FEW, FEWER
+from wwc_eval.did.guard import guard_warnings
 from wwc_eval.did.guard_cells import cohort_p_values
 from wwc_eval.did.panel import Panel
 from wwc_eval.errors import DesignError, check_choice, check_number, shown
@@ -188,7 +189,7 @@ def _notes(
             few.append(f"{panel.period_label(int(cohort))} ({clusters})")
     if few:
         notes.append(
-            f"Cohorts of fewer than {FEW} treated: {listed(few)}. Their conventional errors are too small: a permutation "
+            f"Cohorts of {FEWER}: {listed(few)}. Their conventional errors are too small: a permutation "
             "stands beside them."
         )
     return tuple(notes)

@@ -17,7 +17,8 @@ from wwc_eval.did.composition_result import Composition, JointTest
 from wwc_eval.did.cs_averages import averages
 from wwc_eval.did.cs_design import covariate_names, known_columns, levels_of
 from wwc_eval.did.effects import EffectEstimates
-from wwc_eval.did.guard import FEW, judged, seed_of
+from wwc_eval.did.few_counts import FEW, treated_clusters
+from wwc_eval.did.guard import judged, seed_of
 from wwc_eval.did.panel import Panel
 from wwc_eval.did.panel_columns import numbers_of
 from wwc_eval.did.panel_faults import Faults
@@ -368,7 +369,6 @@ def _notes(panel: Panel, complete: Flags, joint: JointTest | None, empty: int) -
         notes.append(f"Nothing is tested together: {why}.")
     treated = panel.clusters_of(panel.adopted < panel.n_periods)
     if panel.clustered and treated < FEW:
-        counted = "1 treated cluster" if treated == 1 else f"{treated} treated clusters"
         instead = "none are given" if joint is None else "intervals and p are those of the permutation"
-        notes.append(f"{counted}: errors are far too small with so few, and {instead}.")
+        notes.append(f"{treated_clusters(treated)}: errors are far too small with so few, and {instead}.")
     return tuple(notes)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wwc_eval.did.few_counts import FEW, treated_clusters
 from wwc_eval.did.panel import Panel
 from wwc_eval.did.sample import need_panel
 from wwc_eval.errors import DataError, DesignError, check_number, shown
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["DoseResponse", "dose"]
 
 CITATION = "Callaway, Goodman-Bacon and Sant'Anna 2024, doi:10.3386/w32117"
-FEW = 5
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -156,9 +156,7 @@ def dose(
     method = f"Changes against never-treated units by {name}, least squares, {vcov} clustered errors"
     count = len(np.unique(panel.clusters[rows.mine]))
     warned = (
-        (
-            f"{count} treated cluster{'s' * (count > 1)}: errors with so few are rough; see we.did.few_treated for the level.",
-        )
+        (f"{treated_clusters(count)}: errors with so few are rough; see we.did.few_treated for the level.",)
         if count < FEW
         else ()
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wwc_eval.did.event_path import EventPath
+from wwc_eval.did.few_counts import FEWER
 from wwc_eval.did.guard import guard_of, guarded, withheld
 from wwc_eval.did.panel import Panel
 from wwc_eval.did.panel_faults import listed
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["DidResult", "EffectEstimates", "Inference", "with_permutations", "without_rounding"]
 
 SMALL, ROUNDING = 1e-6, 1e-12
-THIN = "Fewer than 5 treated are seen at"
+THIN = f"{FEWER.capitalize()} are seen at"
 NO_RESIDUAL = "no residual is left in any cluster, so the error cannot be estimated: none is given"
 
 

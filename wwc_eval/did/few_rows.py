@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from wwc_eval.did.few_counts import FEW, treated_clusters
 from wwc_eval.did.few_permutation import permuted
 from wwc_eval.did.few_reference import Reference, lottery, permutations
 from wwc_eval.did.few_resampling import Resampled, conley_taber, ferman_pinto
@@ -28,7 +29,6 @@ PERMUTED = ("permutation", "studentised_permutation")
 WILD = ("wild_bootstrap", "wild_bootstrap_unrestricted")
 ROBUST = ("CR0", "CR1", "CR1S", "CR2", "CR3")
 METHODS = (*PERMUTED, *WILD, "conley_taber", "ferman_pinto", *ROBUST)
-FEW = 5
 CITATIONS = {
     "permutation": "MacKinnon and Webb 2020, doi:10.1016/j.jeconom.2020.04.024",
     "wild": "Cameron, Gelbach and Miller 2008, doi:10.1162/rest.90.3.414",
@@ -213,7 +213,7 @@ def _robust(asked: Asked, kind: str) -> Estimate:
     if kind in ("CR2", "CR3"):
         alone = smallest_cohort(asked.statistic.sample) if asked.statistic.estimator == "imputation" else treated
         if alone < 2:
-            who = "1 treated cluster" if treated == 1 else "a cohort of one cluster"
+            who = treated_clusters(treated) if treated == 1 else "a cohort of one cluster"
             return asked.estimate(
                 method=f"{kind}: not available",
                 warnings=(
@@ -226,9 +226,8 @@ def _robust(asked: Asked, kind: str) -> Estimate:
     se = math.sqrt(max(float(contrast @ robust.matrix @ contrast), 0.0))
     warnings: tuple[str, ...] = ()
     if treated < FEW:
-        counted = "1 treated cluster" if treated == 1 else f"{treated} treated clusters"
         small = "too small" if kind in ROBUST[:3] else "approximate at best"
-        warnings = (f"{counted}: errors are {small}; judge by the permutation",)
+        warnings = (f"{treated_clusters(treated)}: errors are {small}; judge by the permutation",)
     usual = Estimate.from_normal(
         term="treated", estimate=asked.statistic.estimate, se=se, df=robust.df(contrast), level=asked.level
     )

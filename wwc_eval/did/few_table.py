@@ -11,6 +11,7 @@ import numpy as np
 
 from wwc_eval.did.decimals import decimals_of, ends
 from wwc_eval.did.effects import EffectEstimates
+from wwc_eval.did.few_counts import treated_clusters
 from wwc_eval.did.few_rows import METHODS, PERMUTED, Asked, few_rows
 from wwc_eval.did.few_statistic import ESTIMATORS, Statistic
 from wwc_eval.did.panel import Panel
@@ -96,7 +97,7 @@ class FewTreated(Rendered):
         return Table(rows, columns)._grid()
 
     def _title(self) -> str:
-        count = "1 treated cluster" if self.n_treated == 1 else f"{self.n_treated:,} treated clusters"
+        count = treated_clusters(self.n_treated)
         return f"Effect of treatment on {self.panel.measure}: {count} of {self.n_clusters:,}"
 
     def _notes(self) -> tuple[str, ...]:

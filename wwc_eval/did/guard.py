@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from wwc_eval.did.few_counts import FEW, FEWER, treated_clusters
 from wwc_eval.did.few_permutation import p_words, permuted
 from wwc_eval.did.few_reference import permutations
 from wwc_eval.did.few_statistic import Statistic
@@ -35,8 +36,6 @@ __all__ = [
     "withheld",
 ]
 
-FEW = 5
-"""Fewer treated clusters than these, and conventional errors are not shown alone."""
 DRAWS = 9_999
 FEWEST = 999
 CELLS = 20_000_000
@@ -127,7 +126,7 @@ def _guard(source: Panel, draws: int | None = None) -> Guard | None:
     treated = panel.clusters_of(joins)
     if not 0 < treated < FEW:
         return None
-    small = f"{_counted(treated)}: conventional errors are far too small with so few"
+    small = f"{treated_clusters(treated)}: conventional errors are far too small with so few"
     try:
         statistic, name = _statistic(panel)
         found = permuted(statistic, permutations(statistic, draws or reference_draws(panel), seed_of(panel)), 0.95)
@@ -228,7 +227,7 @@ def withheld(estimate: Estimate, panel: Panel, cohort: int | None = None) -> Est
     if found is None:
         return estimate
     words = (
-        f"{_counted(found.treated)}: conventional errors are far too small with so few, and no permutation judges this "
+        f"{treated_clusters(found.treated)}: conventional errors are far too small with so few, and no permutation judges this "
         "effect; none is given"
     )
     return _beside(estimate, replace(found, p_value=math.nan, words=words))
@@ -259,10 +258,6 @@ def beside(estimate: Estimate, p: float, where: str) -> Estimate:
     changed = estimate.replace(details={**estimate.details, "permutation_p": p})
     if math.isfinite(p):
         return changed
-    words = f"fewer than {FEW} treated are seen {where}, and no permutation judges this effect: no error is given"
+    words = f"{FEWER} are seen {where}, and no permutation judges this effect: no error is given"
     warnings = (*estimate.warnings, words)
     return changed.replace(**dict.fromkeys(BLANK, math.nan), warnings=warnings)
-
-
-def _counted(treated: int) -> str:
-    return "1 treated cluster" if treated == 1 else f"{treated} treated clusters"

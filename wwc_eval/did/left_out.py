@@ -10,7 +10,8 @@ import numpy as np
 
 from wwc_eval.did.checks_result import Check
 from wwc_eval.did.effects import EffectEstimates
-from wwc_eval.did.guard import BLANK, FEW, guard_aside
+from wwc_eval.did.few_counts import FEW, treated_clusters
+from wwc_eval.did.guard import BLANK, guard_aside
 from wwc_eval.did.panel import Panel
 from wwc_eval.did.panel_faults import listed
 from wwc_eval.did.panel_parts import without_clusters
@@ -162,8 +163,8 @@ def _without_interval(effect: Estimate, panel: Panel) -> Estimate:
     treated = panel.clusters_of(joins)
     if treated >= FEW or (panel.cross_sections and not panel.clustered):
         return effect
-    counted = "1 treated cluster" if treated == 1 else f"{treated} treated clusters"
     what = effect.method.split(";")[0]
     return effect.replace(
-        **dict.fromkeys(BLANK, math.nan), method=f"{what}; no conventional interval with {counted}"
+        **dict.fromkeys(BLANK, math.nan),
+        method=f"{what}; no conventional interval with {treated_clusters(treated)}",
     )
