@@ -247,3 +247,39 @@ def test_any_small_frame_gives_a_fit_or_a_clear_error(seed):
         if fit.status == "failed":
             assert not numbers
         assert all(each.se > 0 for each in numbers)
+
+
+def nearly_known(seed, noise):
+    """Lines of twelve schools, with hardly anything about them."""
+    rng = np.random.default_rng(seed)
+    school, x = np.repeat(np.arange(12), 6), rng.normal(size=72)
+    y = rng.normal(size=12)[school] * 10.0 ** (seed % 4 - 2) + rng.normal(size=12)[school] * x
+    y = y + noise * rng.normal(size=72)
+    return rng, pd.DataFrame({"y": y, "x": x, "school": school, "arm": school % 2, "area": school // 3})
+
+
+@pytest.mark.parametrize(("seed", "noise"), [(0, 1e-10), (12, 0.0)])
+def test_refits_whose_residual_rounding_takes_below_zero_fail_in_silence(seed, noise):
+    rng, data = nearly_known(seed, noise)
+    fit = multilevel_model("y ~ arm + (1 + x | school)", data)
+    y = data["y"].to_numpy()
+    known = y.mean() + np.repeat(rng.normal(size=12), 6)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = fit.refit_many(outcomes=np.stack([y, rng.permutation(y), known]))
+    assert found["status"].tolist()[0] == found["status"].tolist()[2] == "failed"
+    assert np.isnan(found["estimate"].to_numpy(float)[[0, 2]]).all()
+    assert np.isfinite(found["estimate"].to_numpy(float)[1])
+
+
+def test_shares_of_variance_beside_a_residual_that_goes_to_zero():
+    data = nearly_known(2, 0.0)[1].assign(y=lambda d: d["y"] - 0 * d["x"])
+    means = data.groupby("school")["y"].transform("mean")
+    rng = np.random.default_rng(5)
+    small = data.assign(y=means + 1e-4 * rng.normal(size=72))
+    share = multilevel_model("y ~ x + (1 | school)", small).icc()[0]
+    assert 1 - 1e-6 < share.ci_low < share.estimate < share.ci_high < 1
+    with pytest.raises(ConvergenceError, match="residual variance goes to zero"):
+        multilevel_model("y ~ x + (1 | school)", data.assign(y=means)).icc()
+    for nested in multilevel_model("y ~ x + (1 | area/school)", small).icc():
+        assert not nested.ci_low > nested.ci_high

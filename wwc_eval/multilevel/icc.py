@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import special
 
-from wwc_eval.errors import DesignError, check_choice, check_number
+from wwc_eval.errors import ConvergenceError, DesignError, check_choice, check_number
 from wwc_eval.estimate import Estimate, Estimates
 from wwc_eval.multilevel.charts import ShareChart
 from wwc_eval.multilevel.engine.structure import Array
@@ -50,6 +50,8 @@ def icc(fit: LinearFit, *, method: str | None = None, level: float | None = None
     ------
     DesignError
         If the exact interval is asked of a model that is not balanced and one-way.
+    ConvergenceError
+        If the fit failed.
 
     Notes
     -----
@@ -58,6 +60,10 @@ def icc(fit: LinearFit, *, method: str | None = None, level: float | None = None
     of G groups, ``(F / F_u - 1) / (F / F_u + m - 1)`` (Searle 1971). Standard errors are by the delta method.
     """
     coverage = fit.level if level is None else check_number("level", level, above=0, below=1)
+    if fit.status == "failed":
+        raise ConvergenceError(
+            fit.message.rstrip("."), fix="change the model before asking for shares of variance"
+        )
     balanced = _balanced(fit)
     if method is not None:
         check_choice("method", method, METHODS)
@@ -122,8 +128,10 @@ def _profile(fit: LinearFit, name: str, at: float, level: float) -> tuple[float,
     residual = 1.0 if weights is None else float(np.mean(1.0 / weights))
     chart = ShareChart(solution.problem, names.index(name), residual)
     edge = 1e-7
-    begin = min(max(at, edge), 1.0 - edge)
-    low, high = chart_limits(solution, chart, (begin, 0.1), (edge, 1.0 - edge), level)
+    # a share may be so near 1 that what is left of the variance is smaller than the edge
+    end = 1.0 - min(edge, max((1.0 - at) / 100.0, 1e-15))
+    begin = min(max(at, edge), end)
+    low, high = chart_limits(solution, chart, (begin, 0.1), (edge, end), level)
     return (0.0 if low <= edge else low), high
 
 

@@ -105,7 +105,7 @@ class LinearFit(ReportedFit):
         """Covariance of the fixed effects with its reference distribution."""
         solution, kind = self.core.solution, self.inference_kind
         if self.status == "failed":
-            raise ConvergenceError(self.message, fix="change the model before asking for inference")
+            raise ConvergenceError(self.message.rstrip("."), fix="change the model before asking for inference")
         if kind == "wald":
             return Inference(
                 kind=kind, vcov=solution.vcov, reference=Normal(), words="normal distribution", citation=""

@@ -59,10 +59,16 @@ def limits(
         Where the parameter ends; the limit is the bound where the criterion has not risen enough there.
     level : float
         Coverage.
+
+    Returns
+    -------
+    float, float
+        NaN where the search beside the estimate ends above the minimum, so that nothing brackets a limit.
     """
     wanted = float(special.chdtri(1.0, 1.0 - level))
     found = []
     rise = cache(rise)  # a bracket must keep its signs
+    rise(at)  # searched for from the fit itself, before the search goes astray
     for side, bound in ((-1.0, bounds[0]), (1.0, bounds[1])):
         inner, gap, outer = at, step, at
         for _ in range(FARTHEST):
@@ -72,6 +78,9 @@ def limits(
             inner, gap = outer, 1.6 * gap
         if rise(outer) < wanted:
             found.append(bound)
+            continue
+        if not rise(inner) < wanted:
+            found.append(float("nan"))
             continue
 
         def gap_of(value: float) -> float:

@@ -303,6 +303,9 @@ def _satterthwaite(stack: Stack, found: StackFits, contrast: Array, variance: Ar
     moved = slopes.sigma2[:, None] * np.einsum("i,neij,j->ne", contrast, slopes.inverse_1, contrast)
     moved = moved + slopes.sigma2_1 * (variance / slopes.sigma2)[:, None]
     along = np.einsum("nae,ne->na", tangent, moved)
+    hessian = np.where(
+        np.isfinite(variance)[:, None, None], hessian, 0.0
+    )  # unsettled, and searched for on its own
     values, vectors = np.linalg.eigh((hessian + hessian.swapaxes(1, 2)) / 2.0)
     inner = np.einsum("nab,na->nb", vectors, along)
     kept = values > 1e-10 * np.maximum(values.max(axis=1, keepdims=True), 1e-300)

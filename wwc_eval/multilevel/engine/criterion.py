@@ -171,6 +171,7 @@ def slopes_of(expansion: Expansion, n: Array | float, reml: bool) -> Slopes:
     inverse = np.asarray(np.linalg.inv(A[..., :p, :p]), dtype=float)
     beta = (inverse @ A[..., :p, p:])[..., 0]
     rest = A[..., p, p] - (A[..., p, :p] * beta).sum(-1)
+    rest = np.where(rest > 0, rest, np.nan)  # a residual that rounding takes to 0 or below has no criterion
     value = expansion.log_det + df * (1.0 + np.log(2.0 * pi * rest / df))
     if reml:
         value = value + np.linalg.slogdet(A[..., :p, :p])[1]
