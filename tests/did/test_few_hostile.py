@@ -116,3 +116,34 @@ def test_conley_taber_never_shows_less_than_its_smallest_p(n, finite):
     assert bool(found.warnings) is not finite
     # test and interval say one thing
     assert (found.p_value <= 0.05) is (found.ci_low > 0)
+
+
+def test_ratios_of_counts_have_the_permutation_of_their_differences():
+    data = frame(n=24, cohorts={4: 2, 6: 1})
+    data["count"] = (data["rate"] * 3).round()
+    few = we.did.extended_twfe(panel(data, outcome="count", exposure="size"), family="poisson")
+    differences = [few.overall, *few.estimates, *few.by_cohort, *few.cells]
+    assert len(few.ratios) == len(differences)
+    for ratio, difference in zip(few.ratios, differences, strict=True):
+        assert 0 < ratio.details["permutation_p"] == difference.details["permutation_p"]
+        assert math.isfinite(ratio.se)
+    assert few.count.details["permutation_p"] == few.overall.details["permutation_p"]
+    # more are treated, and two of them alone are seen at the last events
+    more = frame(n=24, cohorts={4: 2, 6: 6})
+    more["count"] = (more["rate"] * 3).round()
+    many = we.did.extended_twfe(panel(more, outcome="count", exposure="size"), family="poisson")
+    beside = {
+        key["event"]: item.details.get("permutation_p")
+        for key, item in zip(many.ratios.keys, many.ratios, strict=True)
+        if key["event"] is not None and key["cohort"] is None
+    }
+    assert (beside[0], beside[1]) == (None, None)
+    assert 0 < beside[2] <= 1
+    assert "permutation_p" not in many.ratios[0].details
+    # every authority treated: nothing can be permuted, and no error is given on either scale
+    every = frame(n=4, cohorts={4: 2, 6: 2})
+    every["count"] = (every["rate"] * 3).round()
+    none = we.did.extended_twfe(panel(every, outcome="count", exposure="size"), family="poisson")
+    assert [math.isnan(item.se) for item in none.ratios] == [
+        math.isnan(item.se) for item in (none.overall, *none.estimates, *none.by_cohort, *none.cells)
+    ]

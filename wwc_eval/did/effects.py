@@ -206,6 +206,8 @@ class DidResult(Rendered):
     permuted : bool
         Whether the permutation of who was treated when judges these effects; where it does not, they have no error with
         fewer than five treated.
+    bins : tuple of int or None
+        Event that stands for itself and all earlier ones, and event that stands for itself and all later ones.
     """
 
     method: str
@@ -218,6 +220,7 @@ class DidResult(Rendered):
     influence: Floats | None = None
     notes: tuple[str, ...] = ()
     permuted: bool = True
+    bins: tuple[int | None, int | None] = (None, None)
 
     def __post_init__(self) -> None:
         """With few treated the permutation stands beside the conventional error; one of rounding alone is none."""
@@ -240,7 +243,7 @@ class DidResult(Rendered):
         events = [key.get("event") for key in table.keys]
         known = [event for event in events if event is not None]
         few = guard_of(self.panel) is not None
-        thin = [] if few else thin_events(known, self.panel)
+        thin = [] if few else thin_events(known, self.panel, self.bins)
         if thin:
             named = f"event{'s' * (len(thin) > 1)} {listed(thin, most=12)}"
             end = "a permutation stands beside them" if self.permuted else "none are given; see few_treated"
@@ -251,8 +254,8 @@ class DidResult(Rendered):
         if few and not self.permuted:
             items = [withheld(item, self.panel) for item in table]
         elif few or thin:
-            bases = fixed_bases(known, self.path.reference if self.path is not None else -1)
-            items = guarded_events(table.items, events, self.panel, bases, permuted=self.permuted)
+            bases = fixed_bases(known, self.path.reference if self.path is not None else -1, self.bins)
+            items = guarded_events(table.items, events, self.panel, bases, bins=self.bins, permuted=self.permuted)
         else:
             return
         changed = EffectEstimates(items, table.keys, title=table.title, notes=table.notes)

@@ -44,7 +44,8 @@ def event_study(
     reference : int
         Event held at zero; 0 is the first treated period.
     leads, lags : int, optional
-        Pool all events at or before ``-leads``, and all at or after ``lags``, into one coefficient each. Without
+        Pool all events at or before ``-leads``, and all at or after ``lags``, into one coefficient each, whose permutation
+        with few treated is that of the mean over all of them. Without
         units never treated the ends must be pooled (or one more event left out) for anything to be identified.
     covariates : str or sequence of str, optional
         Columns that vary over time within units.
@@ -104,6 +105,7 @@ def event_study(
         panel=panel,
         influence=influence_of(robust, contrasts),
         notes=sample.notes,
+        bins=(None if leads is None else -leads, lags),
     )
 
 

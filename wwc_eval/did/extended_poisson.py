@@ -11,6 +11,7 @@ import numpy as np
 
 from wwc_eval.did.cohort_cells import CohortCells, cohort_cells
 from wwc_eval.did.effects import DidResult, EffectEstimates, Inference
+from wwc_eval.did.guard import BLANK
 from wwc_eval.did.poisson import PoissonFit, counted, fit_poisson, poisson_robust
 from wwc_eval.did.reporting import shared_fields
 from wwc_eval.did.robust import Robust
@@ -103,9 +104,23 @@ def poisson_result(
     )
     return PoissonResult(
         **{name: getattr(result, name) for name in result.__dataclass_fields__},
-        ratios=_ratios(cells, contrasts, expected, robust, shared),
-        count=_count(cells, expected, robust, shared),
+        ratios=_judged(_ratios(cells, contrasts, expected, robust, shared), result),
+        count=_as_judged(_count(cells, expected, robust, shared), result.overall),
     )
+
+
+def _judged(ratios: EffectEstimates, result: DidResult) -> EffectEstimates:
+    """Ratios with what stands beside the differences: no effect is one hypothesis, on whichever scale."""
+    differences = [result.overall, *result.estimates, *(result.by_cohort or ()), *(result.cells or ())]
+    items = [_as_judged(item, beside) for item, beside in zip(ratios, differences, strict=True)]
+    return EffectEstimates(items, ratios.keys, title=ratios.title, notes=ratios.notes)
+
+
+def _as_judged(item: Estimate, beside: Estimate) -> Estimate:
+    """An estimate with the permutation and the warnings of another of the same effect, and no error where that has none."""
+    told = {name: beside.details[name] for name in ("permutation_p",) if name in beside.details}
+    changed = item.replace(details={**item.details, **told}, warnings=beside.warnings)
+    return changed if math.isfinite(beside.se) else changed.replace(**dict.fromkeys(BLANK, math.nan))
 
 
 @dataclass(frozen=True, kw_only=True)

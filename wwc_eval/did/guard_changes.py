@@ -36,12 +36,20 @@ class Change:
         First and last event whose mean it is compared with; ``low`` None for the earliest there is.
     first : int
         Periods since treatment from which a cohort takes part.
+    pooled : {-1, 0, 1}
+        Whether the effect is the mean of that index and all before (-1) or after it (1).
     """
 
     at: Callable[[int], int]
     low: int | None
     high: int
     first: int | None = None
+    pooled: int = 0
+
+    def seen(self, start: int, times: NDArray[np.int64]) -> Flags:
+        """Which indices of time the effect on a cohort is seen at, shape (T,)."""
+        at = self.at(start)
+        return np.asarray((times == at) | (self.pooled * times > self.pooled * at))
 
 
 def change_p_values(panel: Panel, changes: Sequence[Change], draws: int | None = None) -> list[float]:
@@ -72,7 +80,6 @@ def change_p_values(panel: Panel, changes: Sequence[Change], draws: int | None =
     sample = statistic.sample
     outcomes = np.where(sample.present, sample.outcomes, np.nan)
     weights = sample.panel.weights[sample.rows]
-    place = {int(time): column for column, time in enumerate(sample.times.tolist())}
     # the treated clusters of each assignment are looked up once for all effects
     others, made = _Assigned.of(reference.codes), _Assigned.of(statistic.codes[None, :])
     found = []
@@ -80,10 +87,9 @@ def change_p_values(panel: Panel, changes: Sequence[Change], draws: int | None =
         own = np.full((len(outcomes), len(statistic.dates) + 1), np.nan)
         for code, date in enumerate(statistic.dates.tolist(), start=1):
             start = int(sample.times[date])
-            seen = change.at(start)
-            at = place.get(seen)
-            if at is not None and date > 0 and (change.first is None or seen - start >= change.first):
-                own[:, code] = outcomes[:, at] - _base(outcomes, sample.times, date, change)
+            seen = change.seen(start, sample.times)
+            if seen.any() and date > 0 and (change.first is None or change.at(start) - start >= change.first):
+                own[:, code] = _mean(outcomes[:, seen]) - _base(outcomes, sample.times, date, change)
         there = np.isfinite(own)
         sums = _by_block(np.where(there, own, 0.0) * weights[:, None], statistic)
         masses = _by_block(there * weights[:, None], statistic)
@@ -124,7 +130,7 @@ def _roles(panel: Panel, change: Change, units: Flags) -> NDArray[np.int64]:
     cohorts = np.unique(panel.adopted[units])
     compared = panel.adopted >= panel.n_periods
     if not compared.any():
-        last = max(change.at(int(panel.times[cohort])) for cohort in cohorts)
+        last = max(panel.times[change.seen(int(panel.times[cohort]), panel.times)].max() for cohort in cohorts)
         compared = panel.times[panel.adopted] > last
     mine = np.isin(panel.adopted, cohorts)
     return np.where(mine, panel.adopted, np.where(compared, panel.n_periods, -1)).astype(np.int64)
@@ -138,7 +144,13 @@ def _base(outcomes: Floats, times: NDArray[np.int64], date: int, change: Change)
     if low == high and not inside.any() and date + high >= 0:
         # a gap in time: the last period there is
         inside[date + high] = True
-    chosen = outcomes[:, inside if inside.any() else events < 0]
+    return _mean(outcomes[:, inside if inside.any() else events < 0])
+
+
+def _mean(chosen: Floats) -> Floats:
+    """Mean of what is known of each row."""
+    if chosen.shape[1] == 1:
+        return chosen[:, 0]
     known = np.isfinite(chosen)
     with np.errstate(invalid="ignore"):
         return np.asarray(np.where(known, chosen, 0.0).sum(axis=1) / known.sum(axis=1))

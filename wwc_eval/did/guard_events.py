@@ -13,6 +13,7 @@ from wwc_eval.estimate import Estimate
 
 __all__ = [
     "Bases",
+    "Bins",
     "fixed_bases",
     "guarded_cells",
     "guarded_events",
@@ -23,10 +24,19 @@ __all__ = [
 
 Bases = Mapping[int, tuple[int | None, int]]
 """For each event the first and last event whose mean it is a change from."""
+Bins = tuple[int | None, int | None]
+"""Event that stands for itself and all earlier ones, and event that stands for itself and all later ones."""
+SINGLE: Bins = (None, None)
 
 
 def guarded_events(
-    items: Sequence[Estimate], events: Sequence[int | None], panel: Panel, bases: Bases, *, permuted: bool = True
+    items: Sequence[Estimate],
+    events: Sequence[int | None],
+    panel: Panel,
+    bases: Bases,
+    *,
+    bins: Bins = SINGLE,
+    permuted: bool = True,
 ) -> list[Estimate]:
     """Effects by event with a permutation beside the errors of those that fewer than five treated are seen at.
 
@@ -40,13 +50,15 @@ def guarded_events(
         The panel behind them.
     bases : mapping
         For each event the first and last event whose mean it is compared with, None for the earliest there is.
+    bins : tuple
+        Events that stand for all earlier, and for all later ones: theirs is the permutation of the mean over all of them.
     permuted : bool
         Whether the permutation of mean changes judges these effects; where it does not, they have no error.
     """
     panel = judged(panel)
     known = [event for event in events if event is not None]
-    changes = {event: _since(event, *bases[event]) for event in dict.fromkeys(known)}
-    reached = {event: _seen_at(panel, event) for event in changes}
+    changes = {event: _since(event, *bases[event], _pooled(event, bins)) for event in dict.fromkeys(known)}
+    reached = {event: _seen_at(panel, event, _pooled(event, bins)) for event in changes}
     found = _p_values(panel, changes, reached, permuted=permuted)
     return [
         item if event is None or event not in found else beside(item, found[event], "at this event")
@@ -130,18 +142,24 @@ def _p_values(
     return dict(zip(changes, change_p_values(panel, list(changes.values())), strict=True))
 
 
-def _since(event: int, low: int | None, high: int) -> Change:
-    return Change(at=lambda start: start + event, low=low, high=high)
+def _since(event: int, low: int | None, high: int, pooled: int = 0) -> Change:
+    return Change(at=lambda start: start + event, low=low, high=high, pooled=pooled)
+
+
+def _pooled(event: int, bins: Bins) -> int:
+    """Whether an event is pooled with all before (-1) or after it (1)."""
+    return -1 if event == bins[0] else int(event == bins[1])
 
 
 def _by(time: int, base: int) -> Change:
     return Change(at=lambda _: time, low=base, high=base, first=0)
 
 
-def _seen_at(panel: Panel, event: int) -> Flags:
-    """Units with an outcome at an event."""
+def _seen_at(panel: Panel, event: int, pooled: int = 0) -> Flags:
+    """Units with an outcome at an event, or at one of those that are pooled with it."""
     joins = (panel.adopted < panel.n_periods) & (panel.adopted > 0)
-    return np.asarray(((panel.events == event) & panel.observed).any(axis=1) & joins)
+    at = (panel.events == event) | (pooled * panel.events > pooled * event)
+    return np.asarray((at & panel.observed).any(axis=1) & joins)
 
 
 def _all_large(panel: Panel) -> bool:
@@ -150,7 +168,7 @@ def _all_large(panel: Panel) -> bool:
     return panel.balanced and min(sizes, default=FEW) >= FEW
 
 
-def thin_events(events: Sequence[int], panel: Panel) -> list[int]:
+def thin_events(events: Sequence[int], panel: Panel, bins: Bins = SINGLE) -> list[int]:
     """Events that fewer than five treated clusters are seen at.
 
     Parameters
@@ -159,14 +177,17 @@ def thin_events(events: Sequence[int], panel: Panel) -> list[int]:
         Periods since treatment.
     panel : Panel
         The panel.
+    bins : tuple
+        As in :func:`guarded_events`.
     """
     panel = judged(panel)
     if panel.cross_sections or aside() or _all_large(panel):
         return []
-    return [event for event in events if 0 < panel.clusters_of(_seen_at(panel, event)) < FEW]
+    seen = {event: _seen_at(panel, event, _pooled(event, bins)) for event in events}
+    return [event for event, units in seen.items() if 0 < panel.clusters_of(units) < FEW]
 
 
-def fixed_bases(events: Sequence[int], reference: int | None) -> Bases:
+def fixed_bases(events: Sequence[int], reference: int | None, bins: Bins = SINGLE) -> Bases:
     """What each effect of a regression is a change from: the reference event, or the periods before treatment.
 
     Without a reference (imputation) effects of treatment are changes from the mean of all periods before it, and the
@@ -178,9 +199,11 @@ def fixed_bases(events: Sequence[int], reference: int | None) -> Bases:
         Periods since treatment.
     reference : int or None
         Event held at zero.
+    bins : tuple
+        As in :func:`guarded_events`: a reference may stand for all earlier events.
     """
     if reference is not None:
-        return dict.fromkeys(events, (reference, reference))
+        return dict.fromkeys(events, (None if reference == bins[0] else reference, reference))
     first = min(events, default=0)
     return {event: (None, first - 1 if event < 0 else -1) for event in events}
 
