@@ -14,7 +14,7 @@ from wwc_eval.did.few_permutation import p_words
 from wwc_eval.did.guard import guarded
 from wwc_eval.did.panel import Panel
 from wwc_eval.did.reporting import shared_fields
-from wwc_eval.did.staggered_errors import Solved, gains_of, solve, solve_cells
+from wwc_eval.did.staggered_errors import FIXED, Solved, gains_of, solve, solve_cells
 from wwc_eval.did.staggered_fisher import Fisher, fisher
 from wwc_eval.did.staggered_rollout import Rollout, rollout_of
 from wwc_eval.did.staggered_targets import ADJUSTMENTS, ESTIMANDS, Cells, Targets, cells_of, targets_of
@@ -93,9 +93,9 @@ def staggered(
     adjustment : {"efficient", "callaway_santanna", "sun_abraham", "difference_in_means"}
         beta: beta*; 1; 1 with those treated last or never as the only comparison; 0.
     errors : {"neyman", "adjusted"}
-        Neyman's ``sum_g A_g S_g A_g' / N_g``, too large where effects differ between units; or less what outcomes before
-        treatment explain of such differences, which takes cohorts many times larger than the number of periods before treatment
-        (``gains_of``). Both stand in ``details``. Cells by cohort and period have Neyman's.
+        Neyman's ``sum_g A_g S_g A_g' / N_g``, too large where effects differ between units; or, as R's ``staggered`` gives
+        first, less what outcomes before treatment explain of such differences: far too small unless cohorts have many times
+        more units than there are such periods. Both stand in ``details``; cells by cohort and period have Neyman's.
     df : {"satterthwaite", "normal"}
         Welch and Satterthwaite's from the cohorts' variances, or the normal distribution, as R's ``staggered``.
     anticipation : int
@@ -116,8 +116,9 @@ def staggered(
     -------
     DidResult
         ``estimates`` by event, or by ``cohort`` or ``period`` of these estimands; ``by_cohort``, ``cells``; ``path`` of
-        events. ``overall.details``: ``beta``, ``theta_zero``, ``x_hat`` with ``x_hat_se`` and ``x_hat_p`` (whether those drawn
-        early differ before treatment from those drawn late), ``se_neyman``, ``se_adjusted``, and ``randomisation_p``.
+        events, without that of X-hat unless beta is 0. ``details`` of each: ``beta``, ``theta_zero``, ``x_hat`` with
+        ``x_hat_se`` and ``x_hat_p`` (whether those drawn early differ before treatment from those drawn late), ``se_neyman``,
+        ``se_adjusted``, and ``randomisation_p`` where it was asked for.
 
     Raises
     ------
@@ -191,7 +192,7 @@ def _result(asked: _Asked, cells: Cells, targets: Targets, solved: Solved, test:
         warnings.append(FEW_UNITS)
     shared = _shared(asked, rollout, solved, warnings)
     found = Inference(
-        values=solved.values,
+        values=solved.estimates,
         vcov=vcov,
         df=_df(asked, solved.df),
         level=asked.level,
@@ -206,7 +207,8 @@ def _result(asked: _Asked, cells: Cells, targets: Targets, solved: Solved, test:
     items = [found.one(k, terms[k], **details[k]) for k in range(len(terms))]
     rows = EffectEstimates(items[1:joint], targets.keys[1:joint], title=str(shared["method"]))
     events = [key["event"] for key in rows.keys if "event" in key]
-    reference = None if asked.adjustment == "difference_in_means" else -1 - asked.anticipation
+    # where beta is not 1, effects are relative to no one event, which sensitivity to trends would need
+    reference = -1 - asked.anticipation if FIXED.get(asked.adjustment) == 1.0 else None
     indices = list(range(1, joint))
     return DidResult(
         method=str(shared["method"]),

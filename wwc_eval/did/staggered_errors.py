@@ -11,13 +11,14 @@ from wwc_eval.did.staggered_rollout import Rollout
 from wwc_eval.did.staggered_targets import Cells, Targets
 from wwc_eval.inference.families import Floats
 
-__all__ = ["FIXED", "Solved", "beta_star", "gains_of", "solve", "solve_cells"]
+__all__ = ["FIXED", "ROUNDING", "Solved", "beta_star", "gains_of", "solve", "solve_cells"]
 
 FIXED = {"difference_in_means": 0.0, "callaway_santanna": 1.0, "sun_abraham": 1.0}
 """Coefficient of X-hat where it is not estimated."""
 SINGULAR = float(np.sqrt(np.finfo(float).eps))
 """Eigenvalues smaller than this share of the largest are zero, as in R's MASS::ginv."""
 ROUNDING = 1e-12
+"""Share of the largest outcome that is rounding."""
 HELD = 4_000_000
 """Numbers of a matrix A held at once."""
 
@@ -28,7 +29,7 @@ class Solved:
 
     Parameters
     ----------
-    values : ndarray, shape (m,)
+    estimates : ndarray, shape (m,)
         theta-hat of each target.
     beta : ndarray, shape (m,)
         Coefficient of X-hat.
@@ -42,7 +43,7 @@ class Solved:
         Welch and Satterthwaite: ``(sum_g v_g)^2 / sum_g v_g^2 / (N_g - 1)``, v_g what each cohort adds to the variance.
     """
 
-    values: Floats
+    estimates: Floats
     beta: Floats
     theta_zero: Floats
     x_hat: Floats
@@ -107,7 +108,7 @@ def solve(rollout: Rollout, theta: Floats, zero: Floats, adjustment: str) -> Sol
         parts[:, g] = ((together[:, g] @ rollout.covariances[g] / size) * together[:, g]).sum(axis=1)
     variances, square = parts.sum(axis=1), (parts**2 / (sizes - 1.0)).sum(axis=1)
     return Solved(
-        values=(together * rollout.means).sum(axis=(1, 2)),
+        estimates=(together * rollout.means).sum(axis=(1, 2)),
         beta=beta,
         theta_zero=(theta * rollout.means).sum(axis=(1, 2)),
         x_hat=(zero * rollout.means).sum(axis=(1, 2)),
@@ -127,7 +128,7 @@ def solve_cells(cells: Cells, adjustment: str) -> tuple[Floats, Floats, Floats]:
         part = slice(start, start + step)
         theta, zero = cells.matrices(np.eye(len(cells.cohort[part])), part)
         one = solve(rollout, theta, zero, adjustment)
-        found.append((one.values, one.variances, one.df))
+        found.append((one.estimates, one.variances, one.df))
     values, variances, df = (np.concatenate(column) for column in zip(*found, strict=True))
     return values, variances, df
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from wwc_eval.did.few_reference import Reference, lottery, permutations
 from wwc_eval.did.few_scores import blocks_of
 from wwc_eval.did.few_statistic import Statistic
-from wwc_eval.did.staggered_errors import FIXED, beta_star
+from wwc_eval.did.staggered_errors import FIXED, ROUNDING, beta_star
 from wwc_eval.did.staggered_rollout import Rollout
 from wwc_eval.errors import DesignError
 from wwc_eval.inference.families import Floats
@@ -98,7 +99,7 @@ def fisher(
         )
     compared = studentised(rollout, theta, zero, adjustment, reference.codes[:, blocks])
     actual = studentised(rollout, theta, zero, adjustment, codes[None, blocks])[0]
-    tests = [p_value(compared[:, k], float(actual[k]), reference, 0) for k in range(len(theta))]
+    tests = [_share(compared[:, k], float(actual[k]), reference) for k in range(len(theta))]
     return Fisher(
         p_values=np.array([one[0] for one in tests]),
         monte_carlo=np.array([one[1] for one in tests]),
@@ -141,6 +142,17 @@ def studentised(rollout: Rollout, theta: Floats, zero: Floats, adjustment: str, 
         value, before, own, cross, variance = total
         beta = np.full_like(value, FIXED[adjustment]) if adjustment in FIXED else beta_star(cross, variance, scale)
         square = own - 2.0 * beta * cross + beta**2 * variance
-        with np.errstate(divide="ignore", invalid="ignore"):
-            found[start : start + step] = (value - beta * before) / np.sqrt(np.maximum(square, 0.0))
+        top = value - beta * before
+        free = square > (ROUNDING * scale) ** 2
+        # an estimate without error is as extreme as can be, where it is more than rounding
+        exact = np.where(np.abs(top) > ROUNDING * scale, np.copysign(np.inf, top), 0.0)
+        found[start : start + step] = np.where(free, top / np.sqrt(np.where(free, square, 1.0)), exact)
     return found
+
+
+def _share(values: Floats, actual: float, reference: Reference) -> tuple[float, float]:
+    """Share of assignments at least as extreme as the actual one, and its Monte Carlo error."""
+    if math.isfinite(actual):
+        return p_value(values, actual, reference, 0)
+    share = min(float(reference.weights[np.isinf(values)].sum()) + reference.own, 1.0)
+    return share, 0.0 if reference.exact else math.sqrt(share * (1.0 - share) / len(values))

@@ -1,0 +1,266 @@
+"""The efficient estimator of drawn roll-outs: R's figures, exact arithmetic, other estimators, and its randomisation test."""
+
+import json
+import math
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import staggered_exact as exact
+from staggered_panels import READ, drawn, panel_of, reference_panel
+
+import wwc_eval as we
+
+REFERENCE = json.loads(
+    (Path(__file__).parents[1] / "reference" / "did_staggered.json").read_text(encoding="utf-8")
+)
+FIXED = {"callaway_santanna": 1, "difference_in_means": 0}
+
+
+# --- R
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("name", READ)
+def test_the_nine_figures_of_r(name):
+    wanted = REFERENCE[name]
+    found = we.did.staggered(reference_panel(name), errors="adjusted", df="normal").overall
+    assert found.estimate == pytest.approx(wanted["estimate"], rel=1e-11, abs=1e-14)
+    assert found.se == pytest.approx(wanted["se"], rel=1e-11)
+    assert found.details["se_neyman"] == pytest.approx(wanted["se_neyman"], rel=1e-12)
+    usual = we.did.staggered(reference_panel(name)).overall
+    assert (usual.se, usual.details["se_adjusted"]) == (found.details["se_neyman"], found.se)
+    for other in ("cohort", "calendar", "event"):
+        assert (
+            abs(we.did.staggered(reference_panel(name), estimand=other).overall.estimate - found.estimate) > 1e-3
+        )
+
+
+# --- exact arithmetic
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("estimand", ["simple", "cohort", "calendar", "event"])
+@pytest.mark.parametrize("adjustment", ["efficient", "callaway_santanna", "difference_in_means"])
+def test_estimates_and_variances_equal_exact_arithmetic(estimand, adjustment):
+    rng = np.random.default_rng(4)
+    for start in ((2, 2, 3, 3, 3, 5, 5, 99, 99), (1, 1, 1, 4, 4, 5, 5, 5), (3, 3, 99, 99)):
+        y = rng.integers(-50, 50, (len(start), 6)).tolist()
+        value, variance, beta = exact.estimated(y, list(start), beta=FIXED.get(adjustment), estimand=estimand)
+        found = we.did.staggered(panel_of(y, start), estimand=estimand, adjustment=adjustment).overall
+        assert found.estimate == pytest.approx(float(value), rel=1e-12, abs=1e-12)
+        assert found.se**2 == pytest.approx(float(variance), rel=1e-12)
+        assert found.details["beta"] == pytest.approx(float(beta), rel=1e-12)
+
+
+@pytest.mark.parametrize("beta", [0, 1, Fraction(7, 10)])
+def test_the_draw_alone_makes_it_unbiased_and_its_variance_conservative(beta):
+    start = [1, 1, 2, 2, 99, 99]
+    outcomes = exact.potential(6, 4, (1, 2, 99), seed=8)
+    theta, _ = exact.matrices([1, 2, 99], {1: 2, 2: 2, 99: 2}, 4)
+    own = [sum(theta[g][t] * outcomes[g][i][t] for g in theta for t in range(4)) for i in range(6)]
+    truth = sum(own) / 6
+    found = []
+    for one in exact.assignments(start):
+        y = [outcomes[g][i] for i, g in enumerate(one)]
+        found.append((one, y, *exact.estimated(y, list(one), beta=beta)[:2]))
+    values, variances = [row[2] for row in found], [row[3] for row in found]
+    assert len(found) == 90
+    assert sum(values) / 90 == truth
+    spread = sum((value - truth) ** 2 for value in values) / 90
+    # the variance of effects between units is what it is too large by, to the last digit
+    assert sum(variances) / 90 - spread == sum((one - truth) ** 2 for one in own) / 5 / 6
+    name = {0: "difference_in_means", 1: "callaway_santanna"}.get(beta)
+    if name is not None:
+        ours = [we.did.staggered(panel_of(y, one), adjustment=name).overall for one, y, *_ in found[::9]]
+        assert [row.estimate for row in ours] == pytest.approx(
+            [float(v) for v in values[::9]], rel=1e-12, abs=1e-12
+        )
+        assert [row.se**2 for row in ours] == pytest.approx([float(v) for v in variances[::9]], rel=1e-12)
+    # effects by unit are those of the cells
+    cells = [(g, t) for g in (1, 2) for t in range(g, 4)]
+    assert truth == Fraction(
+        sum(outcomes[g][i][t] - outcomes[99][i][t] for g, t in cells for i in range(6)), 6 * len(cells)
+    )
+
+
+def test_beta_star_has_the_smallest_variance():
+    y, start = drawn()
+    best = exact.estimated(np.round(100 * y).astype(int).tolist(), start.tolist())
+    for step in (Fraction(-1, 10), Fraction(1, 100)):
+        other = exact.estimated(np.round(100 * y).astype(int).tolist(), start.tolist(), beta=best[2] + step)
+        assert other[1] > best[1]
+    found = we.did.staggered(panel_of(y, start))
+    for name in ("callaway_santanna", "difference_in_means"):
+        assert found.overall.se < we.did.staggered(panel_of(y, start), adjustment=name).overall.se
+
+
+# --- other estimators of this room
+
+
+@pytest.mark.parametrize("kind", ["simple", "event", "cohort", "calendar"])
+def test_beta_of_one_is_callaway_and_santanna(kind):
+    panel = reference_panel("la")
+    ours = we.did.staggered(panel, estimand=kind, adjustment="callaway_santanna")
+    theirs = we.did.callaway_santanna(panel, control="not_yet", base="universal").aggregate(kind)
+    assert ours.overall.estimate == pytest.approx(theirs.overall.estimate, rel=1e-11)
+    wanted = {
+        tuple(key.values()): item.estimate
+        for key, item in zip(theirs.estimates.keys, theirs.estimates, strict=True)
+    }
+    rows = {
+        tuple(key.values()): item.estimate for key, item in zip(ours.estimates.keys, ours.estimates, strict=True)
+    }
+    if kind == "simple":
+        assert [key["event"] for key in ours.estimates.keys] == ours.path.events.tolist()
+    elif kind == "event":
+        # before treatment theirs compares with those not treated yet at that time, the cohort itself among them
+        assert all(rows[key] == pytest.approx(wanted[key], rel=1e-10) for key in rows if key[0] >= 0)
+    else:
+        assert rows == pytest.approx(wanted, rel=1e-11)
+
+
+def test_the_last_cohort_alone_is_sun_and_abraham():
+    panel = reference_panel("la")
+    ours = we.did.staggered(panel, adjustment="sun_abraham")
+    theirs = we.did.sun_abraham(panel)
+    assert ours.path.events.tolist() == theirs.path.events.tolist()
+    assert ours.path.estimates == pytest.approx(theirs.path.estimates, rel=1e-9, abs=1e-9)
+    assert ours.overall.estimate == pytest.approx(theirs.overall.estimate, rel=1e-11)
+    assert [item.estimate for item in ours.cells] == pytest.approx(
+        [item.estimate for item in theirs.cells], rel=1e-8, abs=1e-8
+    )
+
+
+# --- inference
+
+
+def test_joint_covariance_influence_and_both_errors():
+    y, start = drawn(n=120, T=6)
+    panel = panel_of(y, start)
+    result = we.did.staggered(panel, estimand="event")
+    path = result.path
+    assert path.se == pytest.approx([item.se for item in result.estimates], rel=1e-12)
+    assert path.vcov == pytest.approx(path.vcov.T, rel=1e-12)
+    assert np.linalg.eigvalsh(path.vcov).min() > 0
+    whole = result.influence.T @ result.influence
+    assert whole[1:, 1:] == pytest.approx(path.vcov, rel=1e-10, abs=1e-14)
+    assert math.sqrt(whole[0, 0]) == pytest.approx(result.overall.se, rel=1e-12)
+    assert -1 not in path.events
+    # with beta* effects are relative to no one event, and nothing that rests on parallel trends takes them
+    assert path.reference is None
+    with pytest.raises(we.DesignError, match="no common reference"):
+        we.did.honest(result)
+    fixed = we.did.staggered(panel, adjustment="callaway_santanna")
+    assert fixed.path.reference == -1
+    assert we.did.honest(fixed).estimates
+    adjusted = we.did.staggered(panel, estimand="event", errors="adjusted")
+    assert adjusted.influence is None
+    for one, other in zip(adjusted.estimates, result.estimates, strict=True):
+        assert one.estimate == other.estimate
+        assert one.details["se_neyman"] == pytest.approx(other.se, rel=1e-12)
+    later = path.events >= 0
+    assert (adjusted.path.se[later] < path.se[later]).all()
+    # effects before treatment are zero in every unit, so nothing of their variance can be explained by how they differ
+    assert adjusted.path.se[~later] == pytest.approx(path.se[~later], rel=1e-12)
+    assert "beta* =" in result.method
+    assert result.overall.df < 120
+
+
+def test_welch_degrees_of_freedom_with_one_cohort():
+    y, start = drawn(n=11, T=4, starts=(2, 2, 99))
+    found = we.did.staggered(panel_of(y, start), adjustment="difference_in_means").overall
+    after = y[:, 2:].mean(axis=1)
+    one, other = after[start == 2], after[start == 99]
+    parts = np.array([one.var(ddof=1) / len(one), other.var(ddof=1) / len(other)])
+    sizes = np.array([len(one), len(other)])
+    assert found.estimate == pytest.approx(one.mean() - other.mean(), rel=1e-12)
+    assert found.se == pytest.approx(math.sqrt(parts.sum()), rel=1e-12)
+    assert found.df == pytest.approx(parts.sum() ** 2 / (parts**2 / (sizes - 1)).sum(), rel=1e-12)
+
+
+def test_the_randomisation_test_is_the_one_that_refits_every_arrangement():
+    y, _ = drawn(n=7, T=5)
+    start = np.array([2, 3, 99, 2, 3, 2, 99])
+    found = we.did.staggered(panel_of(y, start), draws=99)
+    arrangements = exact.assignments(start.tolist())
+    refits = [we.did.staggered(panel_of(y, one)) for one in arrangements]
+    assert len(arrangements) == 210 == found.overall.details["randomisation_draws"]
+    assert found.overall.details["randomisation_exact"]
+    for item, others in (
+        (found.overall, [one.overall for one in refits]),
+        *((found.estimates.items[k], [one.estimates.items[k] for one in refits]) for k in (0, 3)),
+    ):
+        ratios = np.array([abs(one.estimate / one.details["se_neyman"]) for one in others])
+        share = np.mean(ratios >= abs(item.estimate / item.details["se_neyman"]) * (1 - 1e-9))
+        assert item.details["randomisation_p"] == pytest.approx(share, abs=1e-12)
+    assert any("all 210 permutations" in note for note in found.notes)
+
+
+def test_draws_need_a_seed_and_keep_to_it():
+    y, start = drawn(n=40)
+    panel = panel_of(y, start)
+    assert "randomisation_p" not in we.did.staggered(panel).overall.details
+    with pytest.raises(we.DesignError, match="needs rng"):
+        we.did.staggered(panel, draws=199)
+    one, two = (we.did.staggered(panel, draws=199, rng=3).overall.details for _ in range(2))
+    assert one["randomisation_p"] == two["randomisation_p"] == 1 / 200
+    assert we.did.staggered(panel, rng=3).overall.details["randomisation_draws"] == 9_999
+    with pytest.raises(we.DesignError, match="draws == 5"):
+        we.did.staggered(panel, draws=5, rng=1)
+
+
+def test_the_lottery_that_decided_is_what_is_permuted():
+    areas = pd.DataFrame({"la": [f"LA {k:02d}" for k in range(12)], "region": np.repeat(["north", "south"], 6)})
+    allocation = we.randomise(
+        areas, unit="la", method=we.Stratified(by="region"), arms=("early", "late", "never"), seed="roll-out 7"
+    )
+    starts = {"early": 3, "late": 5, "never": 0}
+    rng = np.random.default_rng(2)
+    arms = dict(zip(allocation.units.keys, (allocation.labels[code] for code in allocation.codes), strict=True))
+    rows = [
+        (la, t, rng.normal() + (la > "LA 05") * 4 - 3 * (0 < starts[arms[la]] <= t), starts[arms[la]])
+        for la in areas["la"]
+        for t in range(1, 7)
+    ]
+    panel = we.Panel(
+        pd.DataFrame(rows, columns=["la", "t", "y", "start"]), unit="la", period="t", outcome="y", cohort="start"
+    )
+    found = we.did.staggered(panel, allocation=allocation)
+    details = found.overall.details
+    assert details["randomisation_draws"] == 90**2 == allocation.n_permitted
+    assert details["randomisation_exact"]
+    assert "roll-out lottery permitted" in " ".join(found.notes)
+    free = we.did.staggered(panel, draws=999, rng=1)
+    assert free.overall.estimate == found.overall.estimate
+    with pytest.raises(we.DesignError, match="not in the panel"):
+        we.did.staggered(panel.without(["LA 03"]), allocation=allocation)
+
+
+def test_a_lottery_that_lets_cohorts_change_size_is_refused():
+    areas = pd.DataFrame({"la": [f"LA {k:02d}" for k in range(10)]})
+    allocation = we.randomise(areas, unit="la", method=we.Simple(), arms=("early", "never"), seed="coins")
+    early = {key for key, code in zip(allocation.units.keys, allocation.codes, strict=True) if code == 0}
+    assert 2 <= len(early) <= 8
+    rows = [(la, t, float(hash_of(la, t)), 3 * (la in early)) for la in areas["la"] for t in range(1, 6)]
+    panel = we.Panel(
+        pd.DataFrame(rows, columns=["la", "t", "y", "s"]), unit="la", period="t", outcome="y", cohort="s"
+    )
+    with pytest.raises(we.DesignError, match="change size"):
+        we.did.staggered(panel, allocation=allocation)
+
+
+def hash_of(la, t):
+    return (int(la[-2:]) * 37 + t * 101) % 23
+
+
+def test_infinite_ratios_do_not_stop_the_test():
+    y = np.zeros((6, 4))
+    y[:2, 2:] = 1.0
+    start = np.array([2, 2, 99, 99, 99, 99])
+    result = we.did.staggered(panel_of(y, start), draws=99)
+    assert result.overall.estimate == 1.0
+    assert math.isnan(result.overall.se)
+    assert result.overall.details["randomisation_p"] == pytest.approx(1 / 15)
