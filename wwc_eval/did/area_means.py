@@ -71,8 +71,8 @@ def area_means(
     c_period`` from the untreated areas and periods: only the change of slopes is that of others, as parallel trends given
     covariates say, so that children of a treated area may become others though its slopes are its own. It needs every
     covariate to vary among the children of every area. With ``"all"`` b takes in an effect that depends on the
-    covariates, by the share of the treated areas: the estimate is off by about that share times the slope of the effect
-    times how far the treated areas' mean covariate lies from that of all. Slopes are held while treatment is permuted.
+    covariates, by the share of the treated areas: the estimate is off by minus that share, times the slope of the effect,
+    times how far the treated areas' mean covariate lies from that of the others. Slopes are held while treatment is permuted.
     Source: Donald and Lang 2007, doi:10.1162/rest.89.2.221.
 
     Examples
