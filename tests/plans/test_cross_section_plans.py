@@ -113,11 +113,60 @@ def test_effects_given_covariates_of_children_are_those_of_the_verb(tmp_path):
     assert found.se == pytest.approx(direct.bootstrap(199, rng=20250203).overall.se, rel=1e-10)
     assert (found.n, found.n_clusters) == (4_000, 24)
     shown = [item.key for item in results.analyses["primary"].supplements]
-    assert shown == ["trends", "timing", "events", "few_treated", "leave_one_out"]
+    assert shown == ["trends", "timing", "events", "few_treated", "composition", "leave_one_out"]
     # what needs areas is of their adjusted means
     areas = we.did.area_means(read(weights="w"), ["age", "female", "need", "x"])
     few = we.did.few_treated(areas, methods=("permutation",), draws=199, rng=20250204)
     table = results.analyses["primary"].supplements[3]
     assert table.table.to_dicts()[0]["p_value"] == few.estimates[0].p_value
-    assert table.sentences[0] == "Means of 4,000 rows, adjusted for age, female, need, x."
+    assert (
+        table.sentences[0]
+        == "Means of 4,000 rows, adjusted for age, female, need, x by slopes of never treated areas."
+    )
     assert "given age, female, need, x" in results.analyses["primary"].method
+    # who was seen, by the covariates
+    seen = results.analyses["primary"].supplements[4]
+    found = we.did.composition(read(weights="w"), ["age", "female", "need", "x"], draws=199, rng=20250204)
+    assert seen.table.to_dicts() == found.table().to_dicts()
+    assert [row["level"] for row in seen.table.to_dicts()] == ["", "", "N1", "N2", "N3", ""]
+    assert set(found.sentences()) < set(seen.sentences)
+    assert any(text.startswith("All 6 at once: p = ") for text in seen.sentences)
+
+
+def test_whose_slopes_and_which_columns_are_as_the_plan_says(tmp_path):
+    edits = (
+        ("{methods: [permutation], draws: 199", "{methods: [permutation, ferman_pinto], slopes: own, draws: 199"),
+        ("covariates: [age, female, need, x]", "covariates: [age]"),
+        ("{leave_one_out: true}", "{composition: [need]}"),
+    )
+    plan = planned(tmp_path, *edits)
+    assert plan.check() == []
+    few, seen = plan.run(draft=True).analyses["primary"].supplements[3:]
+    areas = we.did.area_means(read(weights="w"), "age", slopes="own")
+    methods = ("permutation", "ferman_pinto")
+    direct = we.did.few_treated(areas, methods=methods, draws=199, rng=20250204, population="rows")
+    assert [row["p_value"] for row in few.table.to_dicts()] == [item.p_value for item in direct.estimates]
+    assert few.sentences[0].endswith("by slopes of each area, which move with those of untreated areas.")
+    assert [row["covariate"] for row in seen.table.to_dicts()] == ["need"] * 3
+    unknown = planned(tmp_path, (edits[2][0], "{composition: [needs]}"))
+    assert any("needs" in problem.message for problem in unknown.check())
+
+
+def test_of_units_seen_again_and_again_slopes_and_composition_are_said_to_be_idle(tmp_path):
+    children().assign(child=range(4_000)).drop_duplicates(["area", "year"]).to_csv(
+        tmp_path / "areas.csv", index=False
+    )
+    text = PLAN
+    for old, new in (
+        (", cross_sections: true", ""),
+        ("children.csv", "areas.csv"),
+        ("    covariates: [age, female, need, x]\n    adjustment: ipw\n    weights: w\n", ""),
+        ("{methods: [permutation], draws", "{methods: [permutation], slopes: own, draws"),
+        ("{leave_one_out: true}", "{composition: [need]}"),
+    ):
+        assert old in text, old
+        text = text.replace(old, new, 1)
+    (tmp_path / "plan.yaml").write_text(text, encoding="utf-8")
+    few, seen = Plan.load(tmp_path / "plan.yaml").run(draft=True).analyses["primary"].supplements[3:]
+    assert "slopes is not used" in few.sentences[0]
+    assert "composition is not used" in seen.sentences[0]

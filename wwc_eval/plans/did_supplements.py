@@ -72,6 +72,7 @@ def did_supplements(analysis: DidAnalysis, panel: Panel, result: Any, context: C
         return tuple(found)
     if analysis.few_treated is not None:
         found += _few(analysis, panel, context)
+    found += _composition(analysis, panel, context)
     found += _sensitivity(analysis, panel, context)
     return tuple(found)
 
@@ -126,7 +127,10 @@ def _few(analysis: DidAnalysis, panel: Panel, context: Context) -> list[Suppleme
 
     asked = analysis.few_treated
     assert asked is not None
-    panel = _areas(analysis, panel)
+    idle: tuple[str, ...] = ()
+    if asked.slopes is not None and not panel.cross_sections:
+        idle = ("slopes is not used: units are seen again and again.",)
+    panel, population = _areas(analysis, panel), _population(analysis, panel)
     try:
         allocation, told_of_lottery = _lottery(analysis, panel, context)
         few = did.few_treated(
@@ -135,7 +139,7 @@ def _few(analysis: DidAnalysis, panel: Panel, context: Context) -> list[Suppleme
             draws=asked.draws,
             rng=asked.seed,
             allocation=allocation,
-            population=asked.population,
+            population=population if "ferman_pinto" in asked.methods else asked.population,
             level=context.level,
         )
     except WwcError as error:
@@ -151,6 +155,7 @@ def _few(analysis: DidAnalysis, panel: Panel, context: Context) -> list[Suppleme
             title=f"Inference that holds with few treated: {few.n_treated:,} of {few.n_clusters:,}",
             sentences=(
                 *(f"{one.message[:1].upper()}{one.message[1:]}." for one in panel.findings if one.code == "means"),
+                *idle,
                 *told_of_lottery,
                 *(f"{few['permutation'].method}." for _ in told_of_lottery[:1]),
                 *few.notes,
@@ -184,7 +189,56 @@ def _areas(analysis: DidAnalysis, panel: Panel) -> Panel:
         return panel
     asked = analysis.few_treated
     kept = () if asked is None or asked.population is None else (asked.population,)
-    return did.area_means(panel, analysis.covariates_, keep=kept)
+    slopes = None if asked is None else asked.slopes
+    return did.area_means(panel, analysis.covariates_, keep=kept, slopes=slopes)
+
+
+def _population(analysis: DidAnalysis, panel: Panel) -> str | None:
+    """Column of the population; of participants seen once their number by unit where the plan names none."""
+    asked = analysis.few_treated
+    if asked is not None and asked.population is not None:
+        return asked.population
+    return "rows" if panel.cross_sections else None
+
+
+def _composition(analysis: DidAnalysis, panel: Panel, context: Context) -> list[Supplement]:
+    """Whether treatment changed who is seen, of participants seen once."""
+    from wwc_eval import did
+
+    key, title = "composition", "Who was seen: effects on the participants themselves"
+    names = analysis.sensitivity.composition
+    if not panel.cross_sections:
+        idle = "composition is not used: units are seen again and again, and stay who they are."
+        return [Supplement(key=key, title=title, sentences=(idle,))] if names else []
+    names = names or analysis.covariates_
+    if not names:
+        return []
+    few = analysis.few_treated
+    try:
+        found = did.composition(
+            panel,
+            names,
+            control=analysis.control or "never",
+            anticipation=analysis.anticipation,
+            level=context.level,
+            **({} if few is None else {"draws": few.draws, "rng": few.seed}),
+        )
+    except WwcError as error:
+        return [Supplement(key=key, title=title, sentences=(str(error),))]
+    return [
+        Supplement(
+            key=key,
+            title=title,
+            sentences=(
+                "An effect on the participants, rather than on their outcome, would mean that other participants are seen.",
+                *found.sentences(),
+                *found.notes,
+            ),
+            table=found.table(),
+            draw=found.plot,
+            alt="Effect on each covariate in standard deviations with its interval; no difference is marked.",
+        )
+    ]
 
 
 def _sensitivity(analysis: DidAnalysis, panel: Panel, context: Context) -> list[Supplement]:
@@ -238,7 +292,7 @@ def _comparison(analysis: DidAnalysis, panel: Panel, context: Context) -> Any:
         draws=few.draws,
         rng=few.seed,
         allocation=_lottery(analysis, areas, context)[0],
-        population=few.population,
+        population=_population(analysis, panel),
         level=context.level,
     )
 

@@ -53,7 +53,14 @@ class FewTreatedInference(Block):
     draws: int = Field(9_999, ge=99)
     seed: int = Field(ge=0)
     population: ColumnName | None = Field(
-        None, description="Column of the population, whose size Ferman-Pinto lets the variance depend on"
+        None,
+        description="Column of the population, whose size Ferman-Pinto lets the variance depend on; of participants seen "
+        "once their number where it is missing",
+    )
+    slopes: Literal["never", "own", "all"] | None = Field(
+        None,
+        description="Of participants seen once: whose slopes adjust the means of units; those of never treated units "
+        "where there are any, each unit's own, or of all",
     )
     allocation: Text | None = Field(
         None,
@@ -74,6 +81,11 @@ class Sensitivity(Block):
     pre_trend_power: bool = Field(False, description="Which trends a test before treatment could have seen (Roth)")
     leave_one_out: bool = Field(False, description="The effect without each treated unit in turn")
     compare: bool = Field(False, description="Every estimator on the same cells, side by side")
+    composition: list[ColumnName] = Field(
+        default_factory=list,
+        description="Of participants seen once: columns of which is shown whether treatment changed them, and so who is "
+        "seen; the covariates where empty",
+    )
 
 
 class DidAnalysis(AnalysisFields):
@@ -134,7 +146,10 @@ class DidAnalysis(AnalysisFields):
             ("few_treated", "population"): None if self.few_treated is None else self.few_treated.population,
         }
         found = {path: name for path, name in named.items() if name is not None}
-        return {**found, **self.covariates}
+        seen: dict[tuple[str | int, ...], str] = {
+            ("sensitivity", "composition", k): name for k, name in enumerate(self.sensitivity.composition)
+        }
+        return {**found, **self.covariates, **seen}
 
     @property
     def covariates(self) -> Mapping[tuple[str | int, ...], str]:
