@@ -6,9 +6,9 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import pytest
+from hostile_panels import frame, panel
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_did_hostile import frame, panel
 
 import wwc_eval as we
 from wwc_eval.did.guard_events import fixed_bases, moving_bases

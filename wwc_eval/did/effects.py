@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -140,7 +141,7 @@ class Inference:
     shared: Mapping[str, Any]
     cautions: Mapping[int, str] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def se(self) -> Floats:
         """Standard errors."""
         return np.sqrt(np.maximum(np.diag(self.vcov), 0.0))
