@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 from section_composition_study import RECORD, children, study
@@ -114,7 +115,7 @@ def test_the_joint_test_is_of_the_largest_effect_over_its_spread():
     results = [found["age"], found["x"]]
     assert found.joint.tested == 2
     seed = int(np.random.default_rng(5).integers(2**63 - 1))
-    lottery = Lottery.of(results[0].panel, results[0].group_times, 499, seed)
+    lottery = Lottery.of(results[0].panel, results[0].group_times, 499, seed=seed)
     made = lottery.reassign(np.stack([one.panel.outcomes for one in results]), results[0].panel.cells.weights)
     spread = made.effects.std(axis=0)
     over = np.abs(made.observed) / spread
@@ -158,6 +159,26 @@ def test_with_few_treated_inference_is_the_permutations():
     assert none.joint is None
     assert math.isnan(none.estimates[0].ci_low)
     assert "none are given" in " ".join(none.notes)
+
+
+def test_the_lottery_of_the_roll_out_is_what_is_permuted():
+    data = section_children()
+    areas = pd.DataFrame({"area": sorted(set(data["area"]))[:12]})
+    drawn = we.randomise(areas, unit="area", method=we.Complete(), arms=("wait", "start"), seed="a draw in public")
+    starts = {
+        area: 2021 * (arm == "start") for area, arm in zip(drawn.table["area"], drawn.table["arm"], strict=True)
+    }
+    some = data[data["area"].isin(starts)].assign(start=lambda d: d["area"].map(starts))
+    found = we.did.composition(sections(some), ["age", "need"], allocation=drawn)
+    assert (found.joint.exact, found.joint.reassignments) == (True, math.comb(12, 6))
+    assert "that the roll-out lottery permitted" in found.sentences()[0]
+    plain = we.did.composition(sections(some), ["age", "need"])
+    # a complete randomisation is any permutation, listed in another order
+    for one, other in zip(found.to_dicts(), plain.to_dicts(), strict=True):
+        assert one["permutation_p"] == pytest.approx(other["permutation_p"], rel=1e-9)
+        assert one["adjusted_p"] == pytest.approx(other["adjusted_p"], rel=1e-9)
+    with pytest.raises(DesignError, match="not in the panel"):
+        we.did.composition(sections(some[some["area"] != "A03"]), "age", allocation=drawn)
 
 
 # --- the same, however the data come

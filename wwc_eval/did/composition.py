@@ -46,6 +46,7 @@ def composition(
     anticipation: int = 0,
     draws: int = 9_999,
     rng: Seed | None = None,
+    allocation: Any = None,
     level: float = 0.95,
 ) -> Composition:
     """The effect of treatment on who is seen: on covariates of children seen once, and on their number.
@@ -63,6 +64,8 @@ def composition(
         Permutations where there are too many to list.
     rng : int, Generator or SeedSequence, optional
         Of these draws; they are seeded by the data where nothing is said, as the guard's are.
+    allocation : Allocation, optional
+        The lottery that decided the roll-out: permutations are then those that it permitted.
     level : float
         Coverage of the intervals.
 
@@ -74,7 +77,7 @@ def composition(
     Raises
     ------
     DesignError
-        If the panel has units seen again, no covariate is named, or nothing is treated.
+        If the panel has units seen again, no covariate is named, nothing is treated, or the lottery is another's.
     DataError
         If a column is not there.
 
@@ -88,7 +91,7 @@ def composition(
     alike, as a ratio. Permutations exchange who was treated when among the clusters and take the same effect again; the
     joint p and the adjusted ones compare each effect, over the spread of its own permutations, with the largest (Westfall
     and Young), and so can be had with few treated areas and with more covariates than treated areas, where a Wald test
-    cannot. They are exact where any area might have been treated. With fewer than five treated clusters intervals are
+    cannot. They are exact where any area might have been treated, or by the lottery that decided. With fewer than five treated clusters intervals are
     those of the permutation too, for an effect on the covariate that is the same everywhere.
 
     What it cannot show: a change in what is not measured; a change of kinds of children within a level; one that treated
@@ -121,17 +124,18 @@ def composition(
         for one in columns
     ]
     seed = int((seed_of(panel) if rng is None else generator(rng)).integers(2**63 - 1))
+    lottery = {"draws": int(draws), "seed": seed, "allocation": allocation}
     items: dict[int, Estimate] = {}
     joint = None
     for missing in (False, True):
         # columns of the same rows are permuted together
         chosen = [k for k, one in enumerate(columns) if one.missing == missing]
-        found = _reassigned([results[k] for k in chosen], int(draws), seed) if chosen else None
+        found = _reassigned([results[k] for k in chosen], lottery) if chosen else None
         described = [_described(results[k], columns[k], found, place) for place, k in enumerate(chosen)]
         if not missing and found is not None:
             described, joint = _joined(described, found)
         items |= dict(zip(chosen, described, strict=True))
-    volume, empty = _volume(panel, asked, int(draws), seed)
+    volume, empty = _volume(panel, asked, lottery)
     return Composition(
         estimates=EffectEstimates(
             [items[k] for k in range(len(columns))],
@@ -255,10 +259,10 @@ def _spread(panel: Panel) -> float:
     return math.sqrt(float(w @ centred**2 / w.sum()))
 
 
-def _reassigned(results: Sequence[CallawaySantAnna], draws: int, seed: int) -> Reassigned | None:
+def _reassigned(results: Sequence[CallawaySantAnna], asked: Mapping[str, Any]) -> Reassigned | None:
     """Effects of panels of the same cells had other clusters been treated; None where that cannot be."""
     first = results[0].panel
-    lottery = Lottery.of(first, results[0].group_times, draws, seed)
+    lottery = Lottery.of(first, results[0].group_times, **asked)
     if lottery is None:
         return None
     weights = first.cells.weights if first.cross_sections else first.observed.astype(np.float64)
@@ -325,12 +329,13 @@ def _joined(items: list[Estimate], found: Reassigned) -> tuple[list[Estimate], J
         tested=len(kept),
         reassignments=len(reference.codes),
         exact=reference.exact,
+        words=reference.words,
     )
     more = [{**item.details, "adjusted_p": adjusted.get(k, math.nan)} for k, item in enumerate(items)]
     return [item.replace(details=own) for item, own in zip(items, more, strict=True)], joint
 
 
-def _volume(panel: Panel, asked: Mapping[str, Any], draws: int, seed: int) -> tuple[Estimate | None, int]:
+def _volume(panel: Panel, asked: Mapping[str, Any], lottery: Mapping[str, Any]) -> tuple[Estimate | None, int]:
     """The effect on the logarithm of the number of rows by area and period, as a ratio; and cells that have none."""
     areas, n = judged(panel), panel.cells.n
     if areas.cross_sections:
@@ -339,7 +344,7 @@ def _volume(panel: Panel, asked: Mapping[str, Any], draws: int, seed: int) -> tu
         counted = areas.with_outcomes(np.where(n > 0, np.log(n), np.nan))
     counted = counted._changed(columns=MappingProxyType({**panel.columns, "outcome": "number of rows (log)"}))
     result = callaway_santanna(counted, **asked)
-    one = _effect(result, _reassigned([result], draws, seed), 0)
+    one = _effect(result, _reassigned([result], lottery), 0)
     ratio = one.replace(
         term="number of rows",
         estimate=math.exp(one.estimate),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wwc_eval.did.cs_cells import GroupTimes
-from wwc_eval.did.few_reference import Reference, permutations
+from wwc_eval.did.few_reference import Reference, lottery, permutations
 from wwc_eval.did.few_statistic import Statistic
 from wwc_eval.did.guard import judged
 from wwc_eval.did.panel import Panel
@@ -45,7 +46,7 @@ class Reassigned:
 
 @dataclass(frozen=True, kw_only=True)
 class Lottery:
-    """Permutations of treatment over clusters.
+    """Who might have been treated when: clusters permuted, or the lottery that decided.
 
     Parameters
     ----------
@@ -54,7 +55,7 @@ class Lottery:
     cells : GroupTimes
         Effects by cohort and period that the overall effect is the mean of.
     reference : Reference
-        The permutations.
+        The reassignments.
     """
 
     statistic: Statistic
@@ -62,8 +63,10 @@ class Lottery:
     reference: Reference
 
     @classmethod
-    def of(cls, panel: Panel, cells: GroupTimes, draws: int, seed: int) -> Lottery | None:
-        """The permutations of a panel's clusters; None where treatment cannot be permuted over them.
+    def of(
+        cls, panel: Panel, cells: GroupTimes, draws: int, *, seed: int, allocation: Any = None
+    ) -> Lottery | None:
+        """The reassignments of a panel's clusters; None where treatment cannot be permuted over them.
 
         Parameters
         ----------
@@ -72,20 +75,29 @@ class Lottery:
         cells : GroupTimes
             Its effects.
         draws, seed : int
-            Permutations where there are too many to list, and their seed.
+            Reassignments where there are too many to list, and their seed.
+        allocation : Allocation, optional
+            The lottery of the roll-out.
+
+        Raises
+        ------
+        DesignError
+            If the lottery is not that of the panel's clusters.
         """
         areas = judged(panel)
         if areas.cross_sections:
             return None
         try:
             statistic = Statistic.of(areas, "two_way_fixed_effects")
-            reference = permutations(statistic, draws, seed)
+            reference = None if allocation is not None else permutations(statistic, draws, seed)
         except WwcError:
             return None
+        if reference is None:
+            reference = lottery(statistic, allocation, draws, seed)
         return cls(statistic=statistic, cells=cells, reference=reference)
 
     def reassign(self, outcomes: Floats, weights: Floats) -> Reassigned:
-        """Overall effects of Callaway and Sant'Anna under every permutation.
+        """Overall effects of Callaway and Sant'Anna under every reassignment.
 
         Formula: with the sums of weights and of weighted outcomes of each cohort and period, ``ATT(g, t)`` is a
         difference of four means, and the overall effect their mean, weighed by the cohorts' weights.

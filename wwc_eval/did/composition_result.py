@@ -25,7 +25,7 @@ BESIDE = ("standardised", "permutation_p", "adjusted_p")
 
 @dataclass(frozen=True, kw_only=True)
 class JointTest:
-    """Whether treatment moves any of several covariates, by permuting it over clusters.
+    """Whether treatment moves any of several covariates, by reassigning it to others.
 
     Parameters
     ----------
@@ -41,6 +41,8 @@ class JointTest:
         Permutations.
     exact : bool
         Whether all of them are listed.
+    words : str
+        What was reassigned.
     """
 
     statistic: float
@@ -49,6 +51,7 @@ class JointTest:
     tested: int
     reassignments: int
     exact: bool
+    words: str
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -145,10 +148,9 @@ class Composition(Rendered):
         told = []
         if self.joint is not None and self.joint.tested > 1:
             one = self.joint
-            every = f"all {one.reassignments:,}" if one.exact else f"{one.reassignments:,}"
             told.append(
-                f"All {one.tested:,} at once: {p_words(one.p_value)}, by the largest effect over its spread under {every} "
-                f"permutations of treatment over clusters (largest: {one.largest})."
+                f"All {one.tested:,} at once: {p_words(one.p_value)}, by the largest effect over its spread under {one.words} "
+                f"(largest: {one.largest})."
             )
         if self.volume is not None:
             many, interval = format_number(self.volume.estimate, 2), ends(self.volume, 2)

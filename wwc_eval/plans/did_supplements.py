@@ -220,6 +220,7 @@ def _composition(analysis: DidAnalysis, panel: Panel, context: Context) -> list[
             names,
             control=analysis.control or "never",
             anticipation=analysis.anticipation,
+            allocation=_lottery(analysis, panel, context)[0],
             level=context.level,
             **({} if few is None else {"draws": few.draws, "rng": few.seed}),
         )
