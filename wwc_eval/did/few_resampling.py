@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -17,6 +18,7 @@ from wwc_eval.inference.inversion import linear_interval, p_value
 __all__ = ["Resampled", "conley_taber", "ferman_pinto", "variance_of_population"]
 
 LISTED = 25_000
+NOTHING = 1e-9
 PASSES = 4
 """Passes of the reweighted fit of the variance."""
 
@@ -55,25 +57,49 @@ class _Even:
 
 
 def _check(statistic: Statistic) -> NDArray[np.intp]:
-    """Rows of the never treated."""
+    """Rows of the never treated that are seen before and after every date of adoption."""
     if len(statistic.codes) < len(statistic.blocks):
         raise DesignError(
             "clusters hold several units, whose residuals are not exchangeable one by one",
             fix="aggregate the panel to one row a cluster and period",
         )
-    controls = np.flatnonzero(statistic.codes[statistic.blocks] == 0)
+    controls = np.flatnonzero((statistic.codes == 0)[statistic.blocks] & statistic.eligible[statistic.blocks])
     if len(controls) < 2:
-        raise DesignError(f"{len(controls)} units are never treated, must be at least 2")
+        raise DesignError(
+            f"{len(controls)} units are never treated and seen before and after each date, must be at least 2"
+        )
     return controls
+
+
+def _contrasts(statistic: Statistic, head: int, rows: NDArray[np.intp], values: Sequence[Floats]) -> list[Floats]:
+    """What each row would add to the effect in place of unit ``head``, one array (rows,) for each of ``values``.
+
+    With every cell there that is ``a_head' e_j``. A row with other cells has weights of its own: the treatment of the
+    head less the period effects of treatment, the row's mean over its own cells taken out, over the sum of squares.
+    """
+    if statistic.even:
+        return [value[rows] @ statistic.weights[head] for value in values]
+    sample = statistic.sample
+    # treatment less its residual is a unit's level and the period effects
+    profile = sample.treated[head] - statistic.period_effects
+    cells = sample.weights[rows]
+    gap = profile - (cells @ profile / cells.sum(axis=1))[:, None]
+    scaled = cells * gap
+    norms = (scaled * gap).sum(axis=1)
+    known = norms > NOTHING * float(norms.max(initial=0.0))
+    share = np.where(known, float(statistic.weights[head] @ profile) / np.where(known, norms, 1.0), 0.0)
+    return [np.einsum("jt,jt->j", scaled, value[rows]) * share for value in values]
 
 
 def conley_taber(statistic: Statistic, draws: int, source: np.random.Generator, level: float) -> Resampled:
     """Inference from the residuals of the never treated (Conley and Taber 2011).
 
     Formula: with the residuals ``e_j`` of never treated units, the error of the effect has the law of
-    ``sum over treated i of a_i' e_j(i)``, j(i) any never treated unit. p is twice the smaller tail beyond the effect, at
-    least 2 / m of m errors; the interval is the effect less the quantiles. It takes treated and never treated to have one law, and treats the
-    period effects as known, which many never treated units make true.
+    ``sum over treated i of a_i' e_j(i)``, j(i) any never treated unit that is seen before and after
+    every date; where cells are missing or weights differ, j has weights over its own cells in place of ``a_i``. p is
+    twice the smaller tail beyond the effect, at least 2 / m of m errors; the interval is the effect less the
+    quantiles. It takes treated and never treated to have one law, and treats the period effects as known, which
+    many never treated units make true.
 
     Parameters
     ----------
@@ -89,7 +115,7 @@ def conley_taber(statistic: Statistic, draws: int, source: np.random.Generator, 
     controls = _check(statistic)
     treated = np.flatnonzero(statistic.codes[statistic.blocks] > 0)
     residual = statistic.outcome - statistic.estimate * statistic.received
-    table = statistic.weights[treated] @ residual[controls].T
+    table = np.stack([_contrasts(statistic, int(row), controls, [residual])[0] for row in treated])
     exact = len(controls) ** len(treated) <= LISTED
     if exact:
         picks = np.array(list(product(range(len(controls)), repeat=len(treated))), dtype=np.intp)
@@ -159,8 +185,10 @@ def ferman_pinto(
     """Resampling that lets the variance depend on the population (Ferman and Pinto 2019).
 
     Formula: the variance of each unit's contrast ``a_c' e_j`` is fitted as ``a + b / population`` among the never
-    treated; every unit i draws a unit j and takes ``a_c(i)' e_j sqrt(v_c(i)(pop_i) / v_c(i)(pop_j))``, with the null
-    hypothesis imposed on the residuals. p is the share of draws at least as far from zero as the effect.
+    treated; every unit i draws a unit j that is seen before and after every date, and takes
+    ``a_c(i)' e_j sqrt(v_c(i)(pop_i) / v_c(i)(pop_j))``, with the null hypothesis imposed on the residuals;
+    units with cells or weights of their own have contrasts of their own. p is the share of draws at least as far from
+    zero as the effect.
 
     Parameters
     ----------
@@ -178,8 +206,9 @@ def ferman_pinto(
     controls = _check(statistic)
     unit_codes = statistic.codes[statistic.blocks]
     unrestricted = statistic.outcome - statistic.estimate * statistic.received
-    drawn = source.integers(0, len(population), (draws, len(population)))
-    values, moves = np.zeros(draws), np.zeros(draws)
+    pool = np.flatnonzero(statistic.eligible[statistic.blocks])
+    drawn = source.integers(0, len(pool), (draws, len(population)))
+    errors, moves = np.zeros(draws), np.zeros(draws)
     slope = {}
     even = bool((statistic.sample.weights == statistic.sample.weights.flat[0]).all())
     for code in np.unique(unit_codes):
@@ -187,20 +216,21 @@ def ferman_pinto(
         # with equal weights all units of a cohort have one contrast; otherwise each has its own
         heads = members[:1] if even else members
         for place, head in enumerate(heads):
-            weight = statistic.weights[head]
-            a, b = variance_of_population((unrestricted[controls] @ weight) ** 2, population[controls])
+            (contrast,) = _contrasts(statistic, int(head), controls, [unrestricted])
+            a, b = variance_of_population(contrast**2, population[controls])
             spread = np.sqrt(a + b / population)
             if not (spread > 0).all():
                 spread = np.ones_like(population)
             slope[int(code)] = b / population.mean() / (a + b / population.mean()) if a + b > 0 else 0.0
-            scaled = statistic.outcome @ weight / spread, statistic.received @ weight / spread
+            both = _contrasts(statistic, int(head), pool, [statistic.outcome, statistic.received])
+            scaled = [found / spread[pool] for found in both]
             mine = members if even else members[place : place + 1]
             picks = drawn[:, mine]
-            values += (scaled[0][picks] * spread[mine]).sum(axis=1)
+            errors += (scaled[0][picks] * spread[mine]).sum(axis=1)
             moves += (scaled[1][picks] * spread[mine]).sum(axis=1)
     reference = _Even(weights=np.full(draws, 1.0 / (draws + 1)), own=1.0 / (draws + 1), exact=False)
-    share, error = p_value(values, statistic.estimate, reference, 0)
-    low, high = linear_interval(values, moves, statistic.estimate, reference, 1.0 - level)
+    share, error = p_value(errors, statistic.estimate, reference, 0)
+    low, high = linear_interval(errors, moves, statistic.estimate, reference, 1.0 - level)
     first = min(code for code in slope if code > 0)
     return Resampled(
         p_value=share, ci_low=low, ci_high=high, exact=False, count=draws,

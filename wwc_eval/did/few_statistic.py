@@ -100,6 +100,12 @@ class Statistic:
         """Treatment with effects taken out, shape (n, T)."""
         return self._residual(self.sample.treated.astype(float))
 
+    @cached_property
+    def period_effects(self) -> Floats:
+        """Period effects of treatment, shape (T,)."""
+        _, effects = self.absorber.effects(self.sample.treated.astype(float)[:, :, None])
+        return np.asarray(effects[0, :, 0])
+
     def _residual(self, values: Floats) -> Floats:
         return np.where(self.sample.present, self.absorber.residual(values[:, :, None])[:, :, 0], 0.0)
 

@@ -1,0 +1,98 @@
+"""Difference-in-differences held to computations that share no code with it, on panels that are not tidy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import wwc_eval as we
+
+
+def noise_panel(n, *, one_sided=0, missing=0.0, seed=3, periods=12, adopted=6):
+    """White noise; unit 0 joins. The last units are seen on one side of the date alone."""
+    rng = np.random.default_rng(seed)
+    rows = [
+        (unit, t)
+        for unit in range(n + one_sided)
+        for t in range(periods)
+        if unit < n or (t < adopted) == (unit % 2 == 0)
+    ]
+    frame = pd.DataFrame(rows, columns=["la", "year"])
+    frame["rate"] = rng.normal(size=len(frame))
+    frame["joined"] = np.where(frame["la"] == 0, adopted, 0)
+    frame["children"] = 1_000.0 + frame["la"]
+    kept = (rng.random(len(frame)) >= missing) | (frame["la"] == 0)
+    return we.Panel(frame[kept], unit="la", period="year", outcome="rate", cohort="joined")
+
+
+def widths(panel):
+    found = we.did.few_treated(
+        panel, methods=("permutation", "conley_taber", "ferman_pinto"), draws=999, rng=1, population="children"
+    )
+    return {name: found[name].ci_high - found[name].ci_low for name in found.methods}
+
+
+@pytest.mark.property
+@pytest.mark.parametrize("one_sided", [0, 200])
+def test_residuals_of_units_seen_on_one_side_of_the_date_do_not_narrow_intervals(one_sided):
+    panel = noise_panel(200, one_sided=one_sided)
+    found = widths(panel)
+    # twice 1.96 times the error of a mean of six less a mean of six
+    expected = 2 * 1.96 * np.sqrt(2 / 6)
+    for method, width in found.items():
+        assert width == pytest.approx(expected, rel=0.15), method
+    used = we.did.few_treated(panel, methods=("conley_taber",)).overall.details["controls"]
+    assert used == 199
+
+
+@pytest.mark.property
+def test_missing_cells_do_not_narrow_intervals_by_resampled_residuals():
+    found = widths(noise_panel(250, missing=0.4))
+    for method in ("conley_taber", "ferman_pinto"):
+        assert found[method] == pytest.approx(found["permutation"], rel=0.12), method
+
+
+@pytest.mark.property
+@pytest.mark.parametrize("weighted", [False, True])
+def test_conley_taber_errors_are_those_of_each_unit_put_in_place_of_the_treated(weighted):
+    """One treated: control j has the within coefficient of its residuals on treatment less period effects.
+
+    It counts as the treated unit's own does: by the share of treatment that its profile makes.
+    """
+    rng = np.random.default_rng(8)
+    panel = noise_panel(50, missing=0.2)
+    rows = [(u, t) for u in range(50) for t in range(12) if np.isfinite(panel.outcomes[u, t])]
+    frame = pd.DataFrame(rows, columns=["la", "year"])
+    frame["rate"] = [panel.outcomes[u, t] for u, t in rows]
+    frame["w"] = frame["la"].map(dict(enumerate(rng.uniform(0.5, 3, 50)))) if weighted else 1.0
+    frame["joined"] = np.where(frame["la"] == 0, 6, 0)
+    found = we.did.few_treated(
+        we.Panel(frame, unit="la", period="year", outcome="rate", cohort="joined", weights="w"),
+        methods=("conley_taber",), level=0.8,
+    ).overall  # fmt: skip
+    # dummy variables, weighted
+    d = ((frame["la"] == 0) & (frame["year"] >= 6)).to_numpy(float)
+    units = np.eye(50)[frame["la"]]
+    periods = np.eye(12)[frame["year"]]
+    root = np.sqrt(frame["w"].to_numpy())[:, None]
+    both = np.column_stack([units, periods])
+    inverse = np.linalg.pinv(both * root)
+    y = frame["rate"].to_numpy()
+    joint = np.linalg.lstsq(np.column_stack([d, both]) * root, y * root[:, 0], rcond=None)[0]
+    residual = y - np.column_stack([d, both]) @ joint
+    effects = inverse @ (d * root[:, 0])
+    profile = (np.arange(12) >= 6) - effects[50:]
+    left = (d - both @ effects) * frame["w"].to_numpy()
+    own = left[:12] @ profile / (left @ d)
+    errors = []
+    for unit in range(1, 50):
+        mine = (frame["la"] == unit).to_numpy()
+        x, w = profile[frame["year"][mine]], frame["w"].to_numpy()[mine]
+        x = x - np.average(x, weights=w)
+        errors.append(own * (w * x) @ residual[mine] / ((w * x) @ x))
+    errors = np.sort(errors)
+    k = int(np.floor(0.1 * 49 + 1e-9))
+    assert found.estimate == pytest.approx(joint[0], rel=1e-10)
+    assert found.ci_low == pytest.approx(joint[0] - errors[48 - k], rel=1e-9)
+    assert found.ci_high == pytest.approx(joint[0] - errors[k], rel=1e-9)
