@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from did_figures import leaves, written
+from did_figures import agree, leaves, written
 
 pytestmark = pytest.mark.reference
 
@@ -32,6 +32,16 @@ PROGRAMS = "the program and its version, not a figure"
 SECONDS = "how long the other program took"
 WORDS = "words about the figures"
 HONEST = {"lb": 0, "ub": 1}
+
+
+RECORDS = {
+    "did_callaway.json": {"source", "castle", "la", "mpdta", "bootstrap"},
+    "did_regression.json": {"source", "data", "commands", "castle", "la", "mpdta", "df_het"},
+    "did_honest.json": {"source", "notes", "smoothness", "relative_magnitudes", "parallel_trends"},
+    "did_few_treated_sizes.json": {"source", "reps", "sizes"},
+    "did_staggered.json": {"source", "command", "data", "castle", "la", "mpdta"},
+}
+"""Records and their keys: words, or parts that a test goes through."""
 
 
 def callaway(place):
@@ -125,3 +135,35 @@ def test_a_printed_table_says_what_its_record_says():
     numbers = [float(word) for word in table["value"].split() if word.replace(".", "").isdigit() and "." in word]
     record = json.loads((FOLDER / "did_honest.json").read_text(encoding="utf-8"))["relative_magnitudes"]
     assert numbers == [*record["moderndid"][0], *record["M"]]
+
+
+def test_records_hold_nothing_that_no_test_walks():
+    record = {name: json.loads((FOLDER / name).read_text(encoding="utf-8")) for name in RECORDS}
+    for name, keys in RECORDS.items():
+        assert record[name].keys() == keys, name
+    walked = {"group", "t", "att", "se", "n", "agg_simple", "agg_group", "agg_calendar", "agg_dynamic"}
+    for name in ("castle", "la", "mpdta"):
+        for figures in record["did_callaway.json"][name].values():
+            # the pre-test of R is walked for mpdta and la
+            assert figures.keys() - {"W", "Wpval"} == walked | {"dynamic_balance1_min3"}
+            assert name != "castle" or "W" not in figures
+
+
+def test_the_walk_finds_what_is_off_missing_or_without_counterpart():
+    theirs = {"att": [0.0, 2.0], "se": [None, 1.0], "names": ["D"]}
+
+    def close(place):
+        return 1e-12
+
+    assert agree(theirs, theirs, close) == 3
+    for ours in (
+        {**theirs, "att": [0.0, 2.0 + 1e-11]},
+        {**theirs, "att": [1e-300, 2.0]},
+        {**theirs, "se": [0.1, 1.0]},
+        {**theirs, "names": ["E"]},
+        {**theirs, "att": [0.0]},
+        {**theirs, "more": 1.0},
+        {**theirs, "att": [0.0, float("nan")]},
+    ):
+        with pytest.raises(AssertionError):
+            agree(ours, theirs, close)
