@@ -85,8 +85,17 @@ def two_by_two(matrix, right):
     return np.array([d * right[0] - b * right[1], a * right[1] - c * right[0]]) / (a * d - b * c)
 
 
-def odds(x, treated):
+def sample(cohort, controls):
+    """Units of a cohort and its comparison, their covariates, and who is treated."""
+    _, x, first = panel()
+    inside = np.isin(first, [cohort, *controls])
+    return inside, x[inside], np.array([Decimal(int(value)) for value in first[inside] == cohort])
+
+
+@cache
+def odds(cohort, controls):
     """Odds of treatment at the optimum of the logit: Newton steps until they are nothing."""
+    _, x, treated = sample(cohort, controls)
     beta = np.array([Decimal(0), Decimal(0)])
     for _ in range(40):
         ratio = np.array([value.exp() for value in x @ beta])
@@ -101,20 +110,17 @@ def odds(x, treated):
 @cache
 def weights(cohort, controls, method):
     """What the change of each unit counts in an effect; ``controls`` are the cohorts of the comparison."""
-    _, x, first = panel()
-    inside = np.isin(first, [cohort, *controls])
-    treated = np.array([Decimal(int(value)) for value in first[inside] == cohort])
-    ratio = odds(x[inside], treated)
+    inside, x, treated = sample(cohort, controls)
+    ratio = odds(cohort, controls)
     # R takes comparison units of a higher propensity out
     assert max(ratio) < Decimal("0.99")
     own, other = treated / treated.sum(), ratio * (1 - treated)
     other = other / other.sum()
     found = own - other
     if method == "dr":
-        x = x[inside]
         controls_x = x * (1 - treated)[:, None]
         found = found - controls_x @ two_by_two(controls_x.T @ controls_x, x.T @ (own - other))
-    every = np.array([Decimal(0)] * len(first))
+    every = np.array([Decimal(0)] * len(inside))
     every[inside] = found
     return every
 

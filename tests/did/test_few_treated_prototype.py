@@ -12,7 +12,7 @@ from scipy.special import ndtri, stdtrit
 import wwc_eval as we
 
 FIGURES = json.loads((Path(__file__).parents[1] / "reference" / "did_few_treated_sizes.json").read_text())
-LAS, QUARTERS, START, REPS, DRAWS = 150, 20, 12, 4_000, 199
+LAS, QUARTERS, START, REPS, DRAWS = 150, 20, 12, 2_500, 199
 
 
 @cache
