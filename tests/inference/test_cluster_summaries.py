@@ -3,6 +3,7 @@
 import json
 import math
 
+import count_variation_study
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,11 +11,15 @@ from cluster_trials import LEVELS, pairs, trial, trials
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from inference_data import REFERENCE
+from scipy import optimize
 
 import wwc_eval as we
 from wwc_eval.errors import DataError, DesignError, FormulaError
+from wwc_eval.inference.cluster_heterogeneity import moment_variation
+from wwc_eval.inference.count_variation import Counts
 
 RECORD = json.loads((REFERENCE / "cluster_summaries.json").read_text())
+LIMITS = json.loads((REFERENCE / "count_variation_coverage.json").read_text())
 DATA = trials()
 
 
@@ -60,8 +65,52 @@ def test_heterogeneity_equals_that_of_base_r(place):
     found = compared(case)
     for name in ("icc", "k"):
         if name in case:
-            row = getattr(found, name)()
+            rates = name == "k" and case["family"] == "poisson"
+            row = moment_variation(found) if rates else getattr(found, name)()
             assert [row.estimate, row.ci_low, row.ci_high] == pytest.approx(case[name], rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("by", [None, "stratum"])
+def test_k_of_rates_solves_the_equation_of_heterogeneity_within_arms(by):
+    options = {"cluster": "cluster", "family": "poisson", "exposure": "exposure", "levels": LEVELS, "by": by}
+    found = we.cluster_summaries("count ~ arm", DATA["two"], **options)
+    k, table = found.k(), found.table.to_frame()
+    assert (k.details["interval"], k.term, k.n_clusters) == ("inverted", "cluster", len(table))
+    groups, total = table.groupby(["arm", *([by] if by else [])]), 0.0
+    for _, group in groups:
+        x, t = group["total"].to_numpy(float), group["size"].to_numpy(float)
+        rate = optimize.brentq(
+            lambda r, x=x, t=t: float(((x - r * t) / (1 + k.estimate**2 * r * t)).sum()), 1e-9, 1e3, xtol=1e-15
+        )
+        total += float(((x - rate * t) ** 2 / (rate * t * (1 + k.estimate**2 * rate * t))).sum())
+    assert total == pytest.approx(len(table) - len(groups), rel=1e-9)
+    # where arms have one rate and exposures are equal, of each arm it is what a pilot says of one
+    alone = Counts.of([14, 31, 9, 22, 40], np.ones(5))
+    twice = Counts.of([14, 31, 9, 22, 40] * 2, np.ones(10), [0] * 5 + [1] * 5)
+    assert twice.estimate() == pytest.approx(alone.estimate(), rel=1e-10)
+    assert alone.limit(0.025) < twice.limit(0.025) < twice.limit(0.975) < alone.limit(0.975)
+    nothing = Counts.of([14, 31, 9, 22, 40, 3, 1, 0], np.ones(8), [0] * 5 + [1, 2, 2])
+    assert nothing.limit(0.975) == pytest.approx(alone.limit(0.975), rel=1e-10)
+
+
+def test_k_of_rates_in_pairs_and_of_fractions_is_by_moments():
+    pair = pairs().assign(years=lambda d: d["people"] / 100)
+    options = {"cluster": "cluster", "family": "poisson", "exposure": "years", "levels": LEVELS}
+    paired = we.cluster_summaries("events ~ arm", pair, by="pair", **options).k()
+    assert paired.details["interval"] == "chi_squared"
+    assert paired.estimate < we.cluster_summaries("events ~ arm", pair, **options).k().estimate
+    halves = we.cluster_summaries("events ~ arm", pair.assign(events=lambda d: d["events"] / 3), **options).k()
+    assert halves.details["interval"] == "chi_squared"
+
+
+@pytest.mark.simulation
+def test_intervals_of_k_hold_where_chi_squared_limits_do_not():
+    record = {(row["clusters"], row["k"], row["events"]): row for row in LIMITS["cases"]}
+    assert min(row["coverage"]["inverted"] for row in record.values()) >= 0.94
+    assert record[60, 0.5, 15]["coverage"]["chi_squared"] < 0.93
+    found = count_variation_study.coverage(60, 0.5, 15, repeats=400, seed=3)
+    assert found["inverted"] >= 0.95 - 3.1 * math.sqrt(0.05 * 0.95 / 400)
 
 
 @pytest.mark.reference

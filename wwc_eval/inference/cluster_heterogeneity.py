@@ -1,7 +1,8 @@
 """How much clusters differ: the intraclass correlation and the coefficient of variation k, from cluster summaries.
 
 Of the variance of the summaries within arms (and strata), what sampling explains is taken away; the rest lies between
-clusters. The interval takes the summaries as normal: chi-squared limits of their variance, less the same sampling part.
+clusters. The interval takes the summaries as normal: chi-squared limits of their variance, less the same sampling part. Rates
+have a better one, which inverts the heterogeneity of their counts; see :mod:`.count_variation`.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from scipy import special
 from wwc_eval.errors import DesignError, check_number
 from wwc_eval.estimate import Estimate
 from wwc_eval.inference.cluster_tests import design_of
+from wwc_eval.inference.count_variation import Counts, variation_of
 
 if TYPE_CHECKING:
     from wwc_eval.inference.cluster_result import ClusterSummaries
 
-__all__ = ["icc", "variation"]
+__all__ = ["icc", "moment_variation", "variation"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,14 +115,36 @@ def variation(result: ClusterSummaries, *, level: float | None = None) -> Estima
     DesignError
         For scores, which have an intraclass correlation.
 
+    Returns
+    -------
+    Estimate
+        ``details["interval"]`` is ``inverted`` for rates, ``chi_squared`` for risks, and for rates where no arm (of a
+        stratum) has several clusters with events, as in pairs, or events are not whole.
+
     Notes
     -----
-    Formula: ``k = sqrt(v) / r`` with r the mean of the clusters' rates and ``v = s^2 - r / m_H``, m_H the harmonic mean
-    of the exposures (risks: ``v = s^2 - r (1 - r) / m_H``). Source: Hayes and Moulton 2017, chapter 2; Hayes and Bennett
-    1999, doi:10.1093/ije/28.2.319.
+    Formula of rates: k solves ``sum (x - r t)^2 / (r t + k^2 r^2 t^2) = clusters - arms`` (less arms of strata, where there are
+    some), each with a rate r of its own, and the limits are the k that this sum does not reject, as in
+    :func:`wwc_eval.pilot.rate_variation`. Of risks ``k = sqrt(v) / r`` with r their mean and ``v = s^2 - r (1 - r) / m_H``, m_H the
+    harmonic mean of the sizes (rates in pairs: ``v = s^2 - r / m_H``). Source: Hayes and Moulton 2017, chapter 2; Hayes and
+    Bennett 1999, doi:10.1093/ije/28.2.319; Viechtbauer 2007, doi:10.1002/sim.2514.
     """
     if result.family == "gaussian":
         raise DesignError("k is for risks and rates, and these are means", fix="use icc()")
+    counts = _counts(result) if result.family == "poisson" else None
+    if counts is not None:
+        coverage = result.level if level is None else check_number("level", level, above=0, below=1)
+        k = variation_of(counts, level=coverage, term="k")
+        details = {"interval": "inverted", **k.details}
+        return k.replace(term=result.cluster, n=result.n, n_clusters=result.n_clusters, details=details)
+    return moment_variation(result, level=level)
+
+
+def moment_variation(result: ClusterSummaries, *, level: float | None = None) -> Estimate:
+    """Variation k from the variance of the clusters' risks or rates given arm and strata, with its chi-squared interval.
+
+    Formula: ``sqrt(s^2 - w / m_H) / r`` with w = r (1 - r) of risks and r of rates; see :func:`variation`.
+    """
     found = _spread(result)
 
     def ratio(variance: float) -> float:
@@ -129,6 +153,16 @@ def variation(result: ClusterSummaries, *, level: float | None = None) -> Estima
     return _estimate(
         result, found, ratio, scale="coefficient_of_variation", units="coefficient of variation k", level=level
     )
+
+
+def _counts(result: ClusterSummaries) -> Counts | None:
+    """Events of the clusters by arm (of a stratum); None where they tell nothing of k, or are no counts."""
+    data = result.table_data
+    group = data.stratum * len(data.arms) + data.arm if data.strata else data.arm
+    if not np.array_equal(data.total, np.floor(data.total)):
+        return None
+    counts = Counts.of(data.total, data.size, group)
+    return counts if counts.reason is None else None
 
 
 def _estimate(

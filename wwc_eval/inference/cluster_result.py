@@ -319,7 +319,10 @@ class ClusterSummaries(Rendered):
         return icc(self, level=level)
 
     def k(self, *, level: float | None = None) -> Estimate:
-        """Coefficient of variation of risks or rates between clusters; see :mod:`.cluster_heterogeneity`."""
+        """Coefficient of variation of risks or rates between clusters, given arm and strata.
+
+        The interval of rates inverts the heterogeneity of their counts; see :mod:`.cluster_heterogeneity`.
+        """
         from wwc_eval.inference.cluster_heterogeneity import variation
 
         return variation(self, level=level)

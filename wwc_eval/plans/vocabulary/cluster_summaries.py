@@ -208,9 +208,11 @@ def _likeness(fit: ClusterSummaries) -> tuple[str, ...]:
     if math.isnan(row.estimate):
         return ()
     name = "coefficient of variation k" if fit.family == "poisson" else "intraclass correlation"
+    inverted = row.details["interval"] == "inverted"
+    source = "the heterogeneity of their counts" if inverted else "the variance of the summaries"
     said = (
         f"Between clusters of an arm the {name} of the outcome is {row.estimate:.3f} ({100 * row.level:g}% interval "
-        f"{row.ci_low:.3f} to {row.ci_high:.3f}), unadjusted, from the variance of the summaries."
+        f"{row.ci_low:.3f} to {row.ci_high:.3f}), unadjusted, from {source}."
     )
     return (said,)
 
