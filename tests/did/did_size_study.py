@@ -137,12 +137,12 @@ def conley_taber(q, n1, draws, rng):
     zero = q[:, n1:] - q[:, n1:].mean(axis=1, keepdims=True)
     effect = q[:, :n1].mean(axis=1) - q[:, n1:].mean(axis=1)
     if n1 == 1:
-        errors, extra = zero, 0
+        errors = zero
     else:
         picks = rng.integers(0, zero.shape[1], (draws, n1))
-        errors, extra = zero[:, picks].mean(axis=2), 1
+        errors = zero[:, picks].mean(axis=2)
     tails = [(errors >= effect[:, None]).sum(axis=1), (errors <= effect[:, None]).sum(axis=1)]
-    return np.minimum(1.0, 2.0 * np.maximum(np.minimum(*tails) + extra, 1) / (errors.shape[1] + extra))
+    return np.minimum(1.0, 2.0 * (np.minimum(*tails) + 1) / (errors.shape[1] + 1))
 
 
 def ferman_pinto(q, pop, n1, draws, rng):

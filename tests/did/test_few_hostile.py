@@ -110,7 +110,7 @@ def test_what_no_method_takes_is_said_to_be_idle():
 @pytest.mark.parametrize(("n", "finite"), [(30, False), (60, True)])
 def test_conley_taber_never_shows_less_than_its_smallest_p(n, finite):
     found = we.did.few_treated(panel(frame(n=n, cohorts={5: 1}, effect=50)), methods=("conley_taber",)).overall
-    assert found.p_value == pytest.approx(2 / (n - 1))
+    assert found.p_value == pytest.approx(2 / n)
     assert found.p_value == found.details["smallest_p_value"]
     assert math.isfinite(found.ci_low) is finite
     assert bool(found.warnings) is not finite
@@ -147,3 +147,12 @@ def test_ratios_of_counts_have_the_permutation_of_their_differences():
     assert [math.isnan(item.se) for item in none.ratios] == [
         math.isnan(item.se) for item in (none.overall, *none.estimates, *none.by_cohort, *none.cells)
     ]
+
+
+def test_the_bootstrap_without_the_null_may_find_no_draw_as_far():
+    few = panel(frame(n=10, cohorts={4: 5}, effect=50))
+    found = we.did.few_treated(few, methods=("wild_bootstrap", "wild_bootstrap_unrestricted"))
+    assert found["wild_bootstrap"].details["smallest_p_value"] == 2 / 2**10
+    assert found["wild_bootstrap"].p_value >= 2 / 2**10
+    assert found["wild_bootstrap_unrestricted"].p_value == 0
+    assert found["wild_bootstrap_unrestricted"].details["smallest_p_value"] == 0

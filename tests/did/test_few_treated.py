@@ -323,9 +323,10 @@ def test_conley_taber_with_one_treated_ranks_it_among_the_residuals():
     mine = x[unit == 3] / (x @ x)
     errors = np.sort([mine @ e[unit == k] for k in range(60) if k != 3])
     tail = min((errors >= beta).sum(), (errors <= beta).sum())
-    assert found.p_value == pytest.approx(min(1.0, 2 * max(tail, 1) / 59))
-    assert found.ci_low == pytest.approx(beta - errors[-2])
-    assert found.ci_high == pytest.approx(beta - errors[1])
+    assert found.p_value == pytest.approx(min(1.0, 2 * (tail + 1) / 60))
+    # 1.5 of 60 are beyond each end, the treated one among them
+    assert found.ci_low == pytest.approx(beta - errors[-1])
+    assert found.ci_high == pytest.approx(beta - errors[0])
 
 
 def test_the_variance_by_population_is_fitted_within_bounds():

@@ -97,8 +97,8 @@ def conley_taber(statistic: Statistic, draws: int, source: np.random.Generator, 
     Formula: with the residuals ``e_j`` of never treated units, the error of the effect has the law of
     ``sum over treated i of a_i' e_j(i)``, j(i) any never treated unit that is seen before and after
     every date; where cells are missing or weights differ, j has weights over its own cells in place of ``a_i``. p is
-    twice the smaller tail beyond the effect, at least 2 / m of m errors; the interval is the effect less the
-    quantiles. It takes treated and never treated to have one law, and treats the period effects as known, which
+    ``2 (1 + errors in the smaller tail beyond the effect) / (m + 1)`` of m errors, which with one treated is exact; the
+    interval is the effect less the quantiles. It takes treated and never treated to have one law, and treats the period effects as known, which
     many never treated units make true.
 
     Parameters
@@ -127,12 +127,10 @@ def conley_taber(statistic: Statistic, draws: int, source: np.random.Generator, 
     slack = 1e-9 * max(abs(at), float(np.abs(errors).max()))
     above = m - int(np.searchsorted(errors, at - slack, side="left"))
     below = int(np.searchsorted(errors, at + slack, side="right"))
-    # draws count the observed one; a full list of residuals holds no place for it
-    extra = 0 if exact else 1
-    # an effect beyond all of them is as far as so many residuals can tell: no p below 2 / m, no quantile below 1 / m
-    p = min(1.0, 2.0 * max(min(above, below) + extra, 1) / (m + extra))
-    k = math.floor(tail * (m + extra) + 1e-9) - extra
-    low, high = (-math.inf, math.inf) if k + extra < 1 else (at - errors[m - 1 - k], at - errors[k])
+    # the effect is one of m + 1 alike, so that with one treated the rank is exact
+    p = min(1.0, 2.0 * (min(above, below) + 1) / (m + 1))
+    k = math.floor(tail * (m + 1) + 1e-9) - 1
+    low, high = (-math.inf, math.inf) if k < 0 else (at - errors[m - 1 - k], at - errors[k])
     return Resampled(
         p_value=p, ci_low=float(low), ci_high=float(high), exact=exact, count=m,
         details={"controls": float(len(controls))},

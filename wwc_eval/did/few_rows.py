@@ -185,8 +185,9 @@ def _wild(asked: Asked, *, imposed: bool) -> Estimate:
         test, drawn, kind = wild_effect(moments, asked.draws, source, asked.level, imposed=imposed)
     except DesignError as error:
         return asked.estimate(method=f"Wild cluster bootstrap, {name}: not available", warnings=(str(error),))
-    # a draw and its mirror image have one |t|
-    smallest = 2.0 / len(drawn.values) if drawn.complete else 1.0 / (len(drawn.values) + 1)
+    # listed, a draw and its mirror image have one |t|; without the null imposed the actual |t| need not be among them
+    listed = 2.0 / len(drawn.values) if imposed else 0.0
+    smallest = listed if drawn.complete else 1.0 / (len(drawn.values) + 1)
     every = f"all {len(drawn.values):,} sign changes" if drawn.complete else f"{len(drawn.values):,} draws"
     warnings = []
     if asked.statistic.n_treated <= 2:
@@ -254,7 +255,7 @@ def _resampled(asked: Asked, method: str) -> Estimate:
         "conley_taber": f"{name}, {every} of the never treated, equal tails",
         "ferman_pinto": f"{name}, {every}, variance by population",
     }[method]
-    smallest = (2.0 if method == "conley_taber" else 1.0) / (found.count + (0 if found.exact else 1))
+    smallest = 2.0 / (found.count + 1) if method == "conley_taber" else 1.0 / (found.count + (not found.exact))
     coarse = f"no result can reach p < {1.0 - asked.level:g}: the smallest p-value of {found.count:,} errors is {smallest:.3f}"
     return asked.estimate(
         p_value=found.p_value,
