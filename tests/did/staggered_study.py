@@ -156,6 +156,30 @@ def cell(units, rho, effects, reps, seed):
     }
 
 
+def table(record):
+    """The record as lines of a table: percents, and ratios of spreads."""
+    heads = (
+        "Neyman",
+        "normal",
+        "adjusted",
+        "beta = 1",
+        "beta = 0",
+        "randomisation",
+        "spread / beta = 1",
+        "/ beta = 0",
+    )
+    names = ("efficient", "normal", "adjusted", "callaway", "difference", "randomisation")
+    lines = [
+        "| units | AR(1) | effects | " + " | ".join(heads) + " |",
+        "| ---: " * 2 + "| --- " + "| ---: " * 8 + "|",
+    ]
+    for row in record["rows"]:
+        shown = [f"{100 * row[name]:.1f}" for name in names]
+        shown += [f"{row[name]:.2f}" for name in ("sd_over_callaway", "sd_over_difference")]
+        lines.append(f"| {row['units']} | {row['rho']:g} | {row['effects']} | " + " | ".join(shown) + " |")
+    return lines
+
+
 def main():
     rows = [cell(n, rho, effects, REPS, SEED) for n in UNITS for rho in RHOS for effects in EFFECTS]
     for row in rows:

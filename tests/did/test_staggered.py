@@ -205,6 +205,9 @@ def test_draws_need_a_seed_and_keep_to_it():
     assert "randomisation_p" not in we.did.staggered(panel).overall.details
     with pytest.raises(we.DesignError, match="needs rng"):
         we.did.staggered(panel, draws=199)
+    many = np.zeros((3_000, 2))
+    with pytest.raises(we.DesignError, match=r"10\^\d+ reassignments"):
+        we.did.staggered(panel_of(many, np.resize([1, 99], 3_000)), draws=199)
     one, two = (we.did.staggered(panel, draws=199, rng=3).overall.details for _ in range(2))
     assert one["randomisation_p"] == two["randomisation_p"] == 1 / 200
     assert we.did.staggered(panel, rng=3).overall.details["randomisation_draws"] == 9_999

@@ -92,7 +92,7 @@ def permutations(statistic: Statistic, draws: int, rng: Seed | None) -> Referenc
         many = f"all {len(drawn):,} permutations" if len(drawn) > 1 else "the one permutation"
         words = f"{many} of treatment over {len(codes):,} clusters"
     else:
-        _need_rng(rng, f"{total:.3g}" if total >= 10**7 else f"{total:,}")
+        _need_rng(rng, total)
         from wwc_eval.data.samples.draws import generator
 
         assert rng is not None
@@ -134,10 +134,14 @@ def _drawn(codes: Codes, draws: int, source: np.random.Generator) -> Codes:
     return drawn
 
 
-def _need_rng(rng: Any, count: str) -> None:
+def _need_rng(rng: Any, count: int) -> None:
     if rng is None:
+        # of thousands of units there are more than a float can hold
+        many = (
+            f"{count:,}" if count < 10**7 else f"{count:.3g}" if count < 10**300 else f"10^{math.log10(count):.0f}"
+        )
         raise DesignError(
-            f"there are {count} reassignments, so they are drawn, which needs rng",
+            f"there are {many} reassignments, so they are drawn, which needs rng",
             fix="give a seed, such as rng=1",
         )
 
@@ -209,7 +213,7 @@ def lottery(statistic: Statistic, allocation: Any, draws: int, rng: Seed | None)
         odds = allocation.reference_probabilities
         weights = np.full(len(found), 1.0 / len(found)) if odds is None else np.asarray(odds)
     else:
-        _need_rng(rng, f"{permitted:.3g}" if permitted >= 10**7 else f"{permitted:,}")
+        _need_rng(rng, permitted)
         found = np.asarray(allocation.reference_set(draws, rng))
         weights = np.full(len(found), 1.0 / (len(found) + 1))
     codes = np.tile(statistic.codes, (len(found), 1))

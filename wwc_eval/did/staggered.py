@@ -267,9 +267,17 @@ def _terms(keys: Sequence[Mapping[str, Any]]) -> list[str]:
 def _cells_table(asked: _Asked, cells: Cells, shared: Mapping[str, Any]) -> EffectEstimates:
     """Effects by cohort and period, with Neyman's errors."""
     values, variances, df = solve_cells(cells, asked.adjustment)
-    keys = cells.keys
-    found = Inference(values=values, vcov=np.diag(variances), df=_df(asked, df), level=asked.level, shared=shared)
-    return _by_cohort(cells.rollout, found.table(range(len(keys)), keys, _terms(keys)), cells.cohort.tolist())
+    keys, law = cells.keys, _df(asked, df)
+    terms, items = _terms(keys), []
+    for cohort in np.unique(cells.cohort):
+        # a cohort at a time: a covariance of all cells would be as large as it is empty
+        here = np.flatnonzero(cells.cohort == cohort)
+        found = Inference(
+            values=values[here], vcov=np.diag(variances[here]), df=law[here], level=asked.level, shared=shared
+        )
+        items += [found.one(k, terms[place]) for k, place in enumerate(here.tolist())]
+    table = EffectEstimates(items, keys, title=str(shared["method"]))
+    return _by_cohort(cells.rollout, table, cells.cohort.tolist())
 
 
 def _by_cohort(rollout: Rollout, table: EffectEstimates, cohorts: Sequence[int]) -> EffectEstimates:
