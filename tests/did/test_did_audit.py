@@ -96,3 +96,37 @@ def test_conley_taber_errors_are_those_of_each_unit_put_in_place_of_the_treated(
     assert found.estimate == pytest.approx(joint[0], rel=1e-10)
     assert found.ci_low == pytest.approx(joint[0] - errors[48 - k], rel=1e-9)
     assert found.ci_high == pytest.approx(joint[0] - errors[k], rel=1e-9)
+
+
+@pytest.mark.property
+@pytest.mark.parametrize(("n", "joined"), [(60, 1), (60, 2), (9, 1), (9, 2)])
+def test_wild_bootstrap_intervals_move_with_the_effect_and_agree_with_p(n, joined):
+    """The one treated leaves no residual: limits lie hundreds of errors away, where they were once called infinite."""
+    rng = np.random.default_rng(4)
+    frame = pd.DataFrame([(unit, t) for unit in range(n) for t in range(8)], columns=["la", "year"])
+    noise = rng.normal(size=len(frame))
+    frame["joined"] = np.where(frame["la"] < joined, 4, 0)
+    after = (frame["joined"] > 0) & (frame["year"] >= 4)
+    ends = {}
+    for effect in (0.0, 2_000.0):
+        panel = we.Panel(
+            frame.assign(rate=noise + effect * after), unit="la", period="year", outcome="rate", cohort="joined"
+        )
+        found = we.did.few_treated(panel, methods=("wild_bootstrap",), draws=999, rng=2).overall
+        assert (found.p_value <= 0.05) == (found.ci_low > 0 or found.ci_high < 0)
+        ends[effect] = np.array([found.ci_low, found.ci_high])
+    assert np.isfinite(ends[0.0]).all()
+    assert ends[2_000.0] - 2_000.0 == pytest.approx(ends[0.0], rel=1e-5)
+
+
+@pytest.mark.property
+def test_wild_bootstrap_intervals_are_unbounded_where_no_p_can_be_small():
+    frame = pd.DataFrame([(unit, t) for unit in range(5) for t in range(6)], columns=["la", "year"])
+    frame["rate"] = np.random.default_rng(1).normal(size=len(frame))
+    frame["joined"] = np.where(frame["la"] < 2, 3, 0)
+    panel = we.Panel(frame, unit="la", period="year", outcome="rate", cohort="joined")
+    # five clusters: no p below 2 / 32
+    found = we.did.few_treated(panel, methods=("wild_bootstrap",)).overall
+    assert (found.ci_low, found.ci_high) == (-np.inf, np.inf)
+    loose = we.did.few_treated(panel, methods=("wild_bootstrap",), level=0.9).overall
+    assert np.isfinite([loose.ci_low, loose.ci_high]).all()

@@ -15,7 +15,8 @@ from wwc_eval.inference.fit import RegressionFit
 __all__ = ["Draws", "Moments", "WildTest", "draw_weights", "regression_moments", "wild_test"]
 
 BISECTIONS = 50
-WIDEST = 64
+WIDEST = 2.0**24
+"""Errors from the estimate at which the search for a limit ends; farther away rounding would break ties."""
 TIE = 1e-10
 ROUNDING = 1e-12
 """Errors this small beside the estimate are sums of residuals that are all zero but for rounding."""
@@ -158,8 +159,13 @@ def wild_test(moments: Moments, null: float, draws: Draws, level: float, *, impo
         gap = (moments.estimate - value) / moments.scale
         return _p_of(moves.far(gap, gap / se), draws)
 
-    low = _limit(p_of, moments.estimate, -se * moments.scale, 1.0 - level)
-    high = _limit(p_of, moments.estimate, se * moments.scale, 1.0 - level)
+    # far from the estimate only draws that move all clusters alike are as far as the observed statistic
+    alike = int((draws.values == draws.values[:, :1]).all(axis=1).sum())
+    steps = (-se * moments.scale, se * moments.scale)
+    if _p_of(alike, draws) > 1.0 - level:
+        low, high = -math.inf, math.inf
+    else:
+        low, high = (_limit(p_of, moments.estimate, step, 1.0 - level) for step in steps)
     return WildTest(
         statistic=observed,
         se=se * moments.scale,
