@@ -130,3 +130,19 @@ def test_wild_bootstrap_intervals_are_unbounded_where_no_p_can_be_small():
     assert (found.ci_low, found.ci_high) == (-np.inf, np.inf)
     loose = we.did.few_treated(panel, methods=("wild_bootstrap",), level=0.9).overall
     assert np.isfinite([loose.ci_low, loose.ci_high]).all()
+
+
+def test_one_very_wide_interval_does_not_flatten_the_figure_of_a_comparison():
+    frame = pd.DataFrame([(unit, t) for unit in range(40) for t in range(8)], columns=["la", "year"])
+    frame["rate"] = np.random.default_rng(6).normal(size=len(frame))
+    frame["joined"] = np.where(frame["la"] == 0, 4, 0)
+    panel = we.Panel(frame, unit="la", period="year", outcome="rate", cohort="joined")
+    found = we.did.compare(panel, rng=1, draws=199, sensitivity=False)
+    wild = found["wild_bootstrap"]
+    rest = [
+        item for key, item in zip(found.estimates.keys, found.estimates) if key["estimator"] != "wild_bootstrap"
+    ]
+    width = max(item.ci_high - item.ci_low for item in rest)
+    low, high = found.plot().get_xlim()
+    assert wild.ci_high - wild.ci_low > 10 * width
+    assert high - low < 2 * width

@@ -17,10 +17,11 @@ __all__ = ["plot_comparison", "plot_events"]
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
 MARKS = ("o", "s", "^", "D", "v")
 QUIET = "#4d5b68"
+WIDE = 10.0
 
 
 def plot_comparison(found: Comparison, ax: Axes | None = None) -> Axes:
-    """One line an estimate; hollow marks and thin lines are the methods for few treated."""
+    """One line an estimate; hollow marks and thin lines are the methods for few treated, arrows ends beyond the figure."""
     from wwc_eval.did.comparison import ESTIMATORS, NAMES
 
     if ax is None:
@@ -30,17 +31,18 @@ def plot_comparison(found: Comparison, ax: Axes | None = None) -> Axes:
         ax = Figure(figsize=(7.0, height), layout="constrained").subplots()
     places = np.arange(len(found.estimates))[::-1]
     labels = []
-    finite = [end for item in found.estimates for end in (item.ci_low, item.ci_high) if math.isfinite(end)]
-    reach = (min(finite), max(finite)) if finite else (-1.0, 1.0)
+    reach = _reach([(item.ci_low, item.ci_high) for item in found.estimates])
     for place, key, item in zip(places.tolist(), found.estimates.keys, found.estimates, strict=True):
         name = str(key["estimator"])
         labels.append(NAMES.get(name, name.replace("_", " ")))
         plain = name in ESTIMATORS
         colour = COLOURS[0] if plain else QUIET
-        # an end at infinity is drawn to the edge of the others
-        low, high = (min(max(end, reach[0]), reach[1]) for end in (item.ci_low, item.ci_high))
+        low, high = max(item.ci_low, reach[0]), min(item.ci_high, reach[1])
         if not math.isnan(item.ci_low):
             ax.hlines(place, low, high, color=colour, linewidth=1.8 if plain else 1.0)
+            for end, shown, mark in ((item.ci_low, low, "<"), (item.ci_high, high, ">")):
+                if end != shown:
+                    ax.plot([shown], [place], mark, color=colour, markersize=5)
         face = colour if plain else "white"
         ax.plot([item.estimate], [place], "o", color=colour, markerfacecolor=face, markersize=6)
     ax.axvline(0.0, color="0.6", linewidth=0.8, zorder=0)
@@ -48,6 +50,17 @@ def plot_comparison(found: Comparison, ax: Axes | None = None) -> Axes:
     ax.set_ylim(-0.6, len(labels) - 0.4)
     ax.set_xlabel(f"effect on {found.panel.measure} ({100 * found.overall.level:g}% interval)")
     return ax
+
+
+def _reach(intervals: list[tuple[float, float]]) -> tuple[float, float]:
+    """Ends of the figure: an interval ten times as wide as any other, or infinite, is drawn to the edge of the others."""
+    ends = np.array(intervals)
+    ends = ends[np.isfinite(ends).all(axis=1)]
+    if not len(ends):
+        return -1.0, 1.0
+    width = ends[:, 1] - ends[:, 0]
+    ends = ends[width <= WIDE * np.sort(width)[-2:][0]]
+    return float(ends.min()), float(ends.max())
 
 
 def plot_events(found: Comparison, ax: Axes | None = None) -> Axes:
