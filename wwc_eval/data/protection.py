@@ -7,7 +7,8 @@ method of Fischetti and Salazar (2001), doi:10.1287/mnsc.47.7.1008.9805, with sl
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +26,8 @@ __all__ = ["Protection", "protect_cells"]
 ROUNDS = 40
 NODES = 5_000
 SLACK = 1e-7
+REMEMBERED = 64
+"""Systems whose protection is kept: a run, its report and its verification ask about the same counts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +77,35 @@ def protect_cells(cells: CellSystem, *, nodes: int = NODES) -> Protection:
     Returns
     -------
     Protection
+        Its arrays are read-only: the same system met again gives the same object.
     """
+    return _protected(_Asked(cells), nodes)
+
+
+class _Asked:
+    """A system as a key: equal to another with the same numbers."""
+
+    def __init__(self, cells: CellSystem) -> None:
+        self.cells = cells
+        parts = (np.asarray(getattr(cells, each.name)) for each in fields(cells))
+        self.content = tuple((part.shape, part.dtype.str, part.tobytes()) for part in parts)
+
+    def __hash__(self) -> int:
+        return hash(self.content)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Asked) and self.content == other.content
+
+
+@functools.lru_cache(maxsize=REMEMBERED)
+def _protected(asked: _Asked, nodes: int) -> Protection:
+    found = _search(asked.cells, nodes)
+    for array in (found.hidden, found.attainable):
+        array.setflags(write=False)
+    return found
+
+
+def _search(cells: CellSystem, nodes: int) -> Protection:
     reader = _Reader(cells)
     cuts = _first_cuts(cells)
     hidden, method = cells.always.copy(), "exact"

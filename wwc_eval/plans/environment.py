@@ -17,13 +17,16 @@ PACKAGES = ("numpy", "scipy", "pandas", "statsmodels", "linearmodels", "pandera"
 
 def environment() -> dict[str, str]:
     """Versions that the figures depend on, by name."""
-    versions = {"python": platform.python_version(), "platform": f"{platform.system()} {platform.machine()}"}
-    for name in PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            versions[name] = "absent"
-    return versions
+    python = {"python": platform.python_version(), "platform": f"{platform.system()} {platform.machine()}"}
+    return python | {name: _installed(name) for name in PACKAGES}
+
+
+@functools.cache
+def _installed(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "absent"
 
 
 @functools.cache
