@@ -89,6 +89,8 @@ def test_what_would_do_nothing_or_overwrite_a_column_is_a_fault(old, new, code, 
     [
         ("date", "2025-05-31garbage", "R11", "the date is not read"),
         ("date", "2025-05-31T25", "R11", "the date is not read"),
+        ("date", "1899-12-30", "R15", "before 1990-01-01"),
+        ("date", "2099-01-01", "R15", "in the future"),
         ("arm", "comparison", "R13", "case C0 is in more than one arm"),
         ("rater", " B", "R14", "'B' and ' B' are the same but for case or blanks"),
         ("rater", "b", "R14", "'B' and 'b' are the same but for case or blanks"),
@@ -104,6 +106,68 @@ def test_a_messy_cell_is_named_with_its_row(spec, column, value, code, word):
 
 def test_a_date_may_have_a_time_of_day(spec):
     assert len(spec.score(with_cell("date", "2025-05-31 09:30:00")).values("composite")) == CASES
+
+
+def test_today_may_be_tomorrow_elsewhere(spec):
+    tomorrow = pd.Timestamp.now().normalize() + pd.Timedelta(days=1)
+    assert len(spec.score(rated(date=tomorrow)).values("composite")) == CASES
+    assert len(spec.score(rated(date=pd.Timestamp("2025-05-31", tz="Europe/London"))).values("composite")) == CASES
+    with pytest.raises(DataError, match="R15"):
+        spec.score(rated(date=tomorrow + pd.Timedelta(days=1)))
+
+
+def later_version(*changes):
+    """Version 1.1.0 of the specification, with changes of its text."""
+    text = TEXT.replace('version: "1.0.0"', 'version: "1.1.0"', 1)
+    for old, new in changes:
+        assert text.count(old) >= 1
+        text = text.replace(old, new, 1)
+    return we.FidelitySpecification.parse(text.encode("utf-8"))
+
+
+def test_ratings_made_under_another_version_are_refused(spec):
+    frame = rated(specification_version="1.0.0")
+    assert len(spec.score(frame).values("composite")) == CASES
+    assert len(spec.score(rated(specification_version=None)).values("composite")) == CASES
+    frame.loc[7:9, "specification_version"] = "1.1.0"
+    (found,) = named(DataError, lambda: spec.score(frame), "R16", "3 ratings made under version 1.1.0")
+    assert (found.place.row, found.place.column) == (9, "specification_version")
+    assert "safety_planning 1.0.0" in found.message
+
+
+def test_waves_under_two_versions_join_only_what_both_define_alike(spec):
+    first, second = rated(), rated(date="2025-05-31")
+    quarter = first["case"].str[1:].astype(int) // 2 % 4
+    first["date"] = quarter.map({0: "2024-02-01", 1: "2024-05-01", 2: "2024-08-01", 3: "2024-11-01"})
+    # another text of one item of planning
+    item = next(item for item in spec.document.items if item.component == "planning")
+    changed = later_version((item.text, item.text + " (in full)"))
+    before, after = spec.score(first), changed.score(second)
+    for of in ("planning", "composite"):
+        with pytest.raises(DesignError, match=r"versions 1\.0\.0 and 1\.1\.0") as caught:
+            after.over_time(of=of, earlier=[before])
+        (problem,) = caught.value.problems
+        assert f"item '{item.id}' changed" in problem.message
+        assert "assessment" in str(problem.fix)
+        assert "planning" not in str(problem.fix).split("both:")[1]
+    joined = after.over_time("team", of="assessment", earlier=[before])
+    alone = spec.score(pd.concat([first, second.assign(case=second["case"] + "b")])).over_time(
+        "team", of="assessment"
+    )
+    assert len(joined.rows) == 10
+    assert [row["mean"] for row in joined.rows] == pytest.approx([row["mean"] for row in alone.rows])
+    # labels are not what is measured; weights are, of the composite
+    relabelled = later_version(("practice: ", "practice: New words for "))
+    assert relabelled.score(second).over_time("team", earlier=[before]).rows
+    lighter = later_version(
+        ("weight: 0.30", "weight: 0.25"),
+        ("essential, weight: 0.25, aggregate: geo", "essential, weight: 0.30, aggregate: geo"),
+    )
+    assert lighter.score(second).over_time("team", of="planning", earlier=[before]).rows
+    with pytest.raises(DesignError, match="component 'assessment', component 'planning' changed"):
+        lighter.score(second).over_time("team", earlier=[before])
+    with pytest.raises(DesignError, match="two practices"):
+        later_version(("id: safety_planning", "id: other")).score(second).over_time("team", earlier=[before])
 
 
 def test_a_whole_authority_spelt_in_two_ways_is_not_two_authorities(spec):

@@ -274,24 +274,48 @@ def _watch(label: str, times: list[str], n: Any, mean: Floats, chart: _Chart) ->
     return rows
 
 
-def changes_of(scores: FidelityScores, unit: str, of: str, method: Literal["ewma", "cusum"]) -> Changes:
+def changes_of(
+    scores: FidelityScores,
+    unit: str,
+    of: str,
+    method: Literal["ewma", "cusum"],
+    earlier: Sequence[FidelityScores] = (),
+) -> Changes:
     """Change over time of the units of fidelity scores; see :meth:`FidelityScores.over_time`."""
-    import pandas as pd
+    from wwc_eval.fidelity.benchmarking.waves import check_alike
 
-    if scores.matrix.dates is None:
-        raise DataError("the ratings have no column 'date'", fix="add the date of each rating")
+    check_alike(scores, earlier, of)
     drift = scores.spec.document.spec.drift
-    dates = pd.Series(pd.to_datetime(scores.matrix.dates))
-    periods = dates.dt.to_period({"month": "M", "quarter": "Q", "year": "Y"}[drift.unit]).astype(str)
-    values = np.where(dates.isna(), np.nan, scores.values(of))
-    labels = scores.matrix.places.labels[unit]
+    units: list[str] = []
+    periods: list[str] = []
+    values = []
+    for wave in (*earlier, scores):
+        codes, labels = (
+            wave.matrix.places.of_case[check_choice("unit", unit, wave.units)],
+            wave.matrix.places.labels[unit],
+        )
+        units += [labels[code] for code in codes]
+        named, dated = _periods(wave, drift.unit)
+        periods += named
+        values.append(np.where(dated, wave.values(of), np.nan))
     return changes(
-        [labels[code] for code in scores.matrix.places.of_case[unit]],
-        periods.tolist(),
-        values,
+        units,
+        periods,
+        np.concatenate(values),
         method=method,
         baseline=drift.baseline,
         smoothing=drift.smoothing,
         limit=float(drift.limit) if method == "ewma" else None,
         name=f"{of} by {unit.replace('_', ' ')}",
     )
+
+
+def _periods(scores: FidelityScores, length: str) -> tuple[list[str], NDArray[np.bool_]]:
+    """Period of each case, and whether it has a date."""
+    import pandas as pd
+
+    if scores.matrix.dates is None:
+        raise DataError("the ratings have no column 'date'", fix="add the date of each rating")
+    dates = pd.Series(pd.to_datetime(scores.matrix.dates))
+    periods = dates.dt.to_period({"month": "M", "quarter": "Q", "year": "Y"}[length]).astype(str)
+    return periods.tolist(), dates.notna().to_numpy(dtype=bool)

@@ -20,6 +20,7 @@ from wwc_eval.fidelity.scoring.ratings_checks import (
     twin_problems,
     unit_problems,
     value_problems,
+    version_problems,
     who_problems,
 )
 from wwc_eval.inference.frames import to_pandas
@@ -121,7 +122,8 @@ def read_ratings(
     DataError
         With every fault: columns (R01), rows (R02), units (R03, R04), items (R05), values (R06, R07), ratings given
         twice (R08), raters (R09), respondents (R10), dates (R11), conditions (R12), arms (R13), names that differ by
-        case or blanks alone (R14).
+        case or blanks alone (R14), dates that cannot be (R15), ratings made under another version of the
+        specification (R16).
     """
     import pandas as pd
 
@@ -146,6 +148,7 @@ def read_ratings(
     who_problems(faults, spec, frame, names)
     duplicate_problems(faults, _keys(frame, columns, names, lowest))
     _dates(faults, frame)
+    version_problems(faults, spec, frame)
     applies, notes = _applies(faults, spec, frame, lowest=next(iter(columns.values())), names=names, kinds=kinds)
     _arms(faults, spec, frame, lowest=next(iter(columns.values())))
     notes += _own(spec, frame, columns, names)
@@ -166,6 +169,8 @@ def read_ratings(
     )
 
 
+OLDEST = "1990-01-01"
+"""First day that a rating may have been made."""
 _MEANINGS = ("not_applicable", "not_recorded", "not_seen")
 
 
@@ -259,7 +264,7 @@ def _keys(frame: pd.DataFrame, columns: dict[str, str], names: list[str | None],
 
 
 def _dates(faults: Faults, frame: pd.DataFrame) -> None:
-    """Dates that are none (R11); they are read as ISO dates and never guessed."""
+    """Dates that are none (R11), or cannot be those of ratings (R15); they are read as ISO dates and never guessed."""
     import pandas as pd
 
     if "date" not in frame.columns:
@@ -273,6 +278,16 @@ def _dates(faults: Faults, frame: pd.DataFrame) -> None:
         for row in faults.rows(read.isna().to_numpy() & ~blank_in(frame["date"])):
             faults.add("R11", "the date is not read", row=row, column="date", value=given[row], rule="YYYY-MM-DD")
         frame["date"] = read
+    day = frame["date"].dt.tz_localize(None) if frame["date"].dt.tz is not None else frame["date"]
+    # somewhere on earth it is a day later already
+    latest = pd.Timestamp.now().normalize() + pd.Timedelta(days=2)
+    for row in faults.rows(((day < OLDEST) | (day >= latest)).to_numpy()):
+        message = f"the date is {'in the future' if day[row] >= latest else f'before {OLDEST}'}"
+        rule = "the day of the rating; 1899, 1900, 1904 and 1970 are where programs begin to count days"
+        value = f"{day[row]:%Y-%m-%d}"
+        faults.add(
+            "R15", message, row=row, column="date", value=value, rule=rule, fix="correct it, or leave it blank"
+        )
 
 
 def _applies(

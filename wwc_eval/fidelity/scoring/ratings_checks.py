@@ -26,11 +26,14 @@ __all__ = [
     "twin_problems",
     "unit_problems",
     "value_problems",
+    "version_problems",
     "who_problems",
 ]
 
 SHOWN_ROWS = 200
 """Rows of one fault that are named one by one."""
+VERSION = "specification_version"
+"""Column that says which version of the specification a rating was made under; nothing is asked where it is missing."""
 LISTED_ROWS = 5
 """Rows of one value that are listed where values contradict each other."""
 
@@ -232,6 +235,26 @@ def duplicate_problems(faults: Faults, keys: pd.DataFrame) -> None:
             row=row,
             rule=f"first in row {int(first[codes[row]]) + 2}",
             fix=fix,
+        )
+
+
+def version_problems(faults: Faults, spec: FidelitySpecification, frame: pd.DataFrame) -> None:
+    """Ratings that say they were made under another version of the specification (R16)."""
+    if VERSION not in frame.columns:
+        return
+    given = frame[VERSION].astype(object).map(str)
+    other = (given != spec.version).to_numpy() & ~blank_in(frame[VERSION])
+    for version in given[other].drop_duplicates():
+        rows = np.flatnonzero(other & (given == version).to_numpy())
+        faults.add(
+            "R16",
+            f"{len(rows):,} rating{'s' if len(rows) > 1 else ''} made under version {version}, and the specification is "
+            f"{spec.id} {spec.version}",
+            row=int(rows[0]),
+            column=VERSION,
+            rule="ratings are scored under the version that they were made with",
+            fix="score each wave under its own version, and join them by scores.over_time(earlier=[...]), which compares what "
+            "both versions define alike",
         )
 
 

@@ -48,7 +48,7 @@ def score(
         What is to be seen, and how it counts.
     ratings : DataFrame
         One row a rating: columns of the units, ``item``, ``value``, and where there are any ``rater``, ``respondent``,
-        ``date``; besides columns that conditions name. Not changed.
+        ``date``, ``specification_version``; besides columns that conditions name. Not changed.
     units : list of str or mapping, optional
         Columns of the units from the lowest to the highest, or unit: column.
 
@@ -275,7 +275,7 @@ class FidelityScores(Rendered):
         raters or more; the items with the least and the median value are shown. Intraclass correlations: of the
         composites of rating sheets (of components, where there is none). ``alpha``, ``omega``: of the items of the composite.
         ``dependability_<unit>``: of the units' means with the cases and raters that they have. Intervals are clustered by the
-        highest unit; those of dependability are by the delta method. ``verdict``: ``reached`` if the whole interval is
+        highest unit; those of dependability are generalised pivots. ``verdict``: ``reached`` if the whole interval is
         at or above the least value, ``not reached`` if it is below, else ``cannot be told``.
         """
         return reliability.reliability_table(self)
@@ -387,12 +387,32 @@ class FidelityScores(Rendered):
         return funnel_of(self, unit or self.units[-1], self._measure(of))
 
     def over_time(
-        self, unit: str | None = None, of: str = "composite", method: Literal["ewma", "cusum"] = "ewma"
+        self,
+        unit: str | None = None,
+        of: str = "composite",
+        method: Literal["ewma", "cusum"] = "ewma",
+        earlier: Sequence[FidelityScores] = (),
     ) -> Changes:
-        """Change of units over time, with alerts, as the specification's ``drift`` says."""
+        """Change of units over time, with alerts, as the specification's ``drift`` says.
+
+        Parameters
+        ----------
+        unit, of : str
+            Level, and measure.
+        method : {"ewma", "cusum"}
+            As in :func:`wwc_eval.fidelity.changes`.
+        earlier : sequence of FidelityScores
+            Waves scored before, which are joined. Under another version of the specification only measures that are defined alike
+            in both may be joined.
+
+        Raises
+        ------
+        DesignError
+            If waves were scored under versions in which the measure is not the same.
+        """
         from wwc_eval.fidelity.benchmarking.change import changes_of
 
-        return changes_of(self, unit or self.units[-1], self._measure(of), method)
+        return changes_of(self, unit or self.units[-1], self._measure(of), method, earlier)
 
     def plot_heatmap(self, unit: str | None = None, ax: Axes | None = None) -> Axes:
         """Units by components as percent of maximum; the highest units where none is named."""
