@@ -228,9 +228,9 @@ def test_the_lottery_that_decided_is_what_is_permuted():
         for la in areas["la"]
         for t in range(1, 7)
     ]
-    panel = we.Panel(
-        pd.DataFrame(rows, columns=["la", "t", "y", "start"]), unit="la", period="t", outcome="y", cohort="start"
-    )
+    data = pd.DataFrame(rows, columns=["la", "t", "y", "start"])
+    columns = {"unit": "la", "period": "t", "outcome": "y", "cohort": "start"}
+    panel = we.Panel(data, **columns)
     found = we.did.staggered(panel, allocation=allocation)
     details = found.overall.details
     assert details["randomisation_draws"] == 90**2 == allocation.n_permitted
@@ -240,6 +240,16 @@ def test_the_lottery_that_decided_is_what_is_permuted():
     assert free.overall.estimate == found.overall.estimate
     with pytest.raises(we.DesignError, match="not in the panel"):
         we.did.staggered(panel.without(["LA 03"]), allocation=allocation)
+    # who was left out for want of outcomes leaves the lottery, too: five are left in the north, 5! / (1! 2! 2!)
+    cells = data[(data["la"] != "LA 03") | (data["t"] != 2)]
+    holed = we.did.staggered(we.Panel(cells, **columns), allocation=allocation)
+    assert holed.overall.details["randomisation_draws"] == 30 * 90
+    assert holed.overall.n_clusters == 11
+    # the lottery says nothing of areas that it did not draw
+    extra = data[data["la"] < "LA 04"].assign(la=lambda d: "X" + d["la"], start=0)
+    wide = we.did.staggered(we.Panel(pd.concat([data, extra]), **columns), allocation=allocation)
+    assert any("4 units took no part in the lottery" in text for text in wide.overall.warnings)
+    assert not any("no part in the lottery" in text for text in found.overall.warnings)
 
 
 def test_a_lottery_that_lets_cohorts_change_size_is_refused():

@@ -8,6 +8,7 @@ import pytest
 import staggered_exact as exact
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import stdtr
 from staggered_panels import drawn, panel_of, reference_panel
 
 import wwc_eval as we
@@ -213,6 +214,17 @@ def test_the_difference_before_treatment_is_shown():
     unfair = we.did.staggered(panel_of(y + 9.0 * (start[:, None] < 99), start))
     assert unfair.overall.details["x_hat_p"] < 1e-6
     assert any(note.startswith("Before treatment those drawn early and late differ by") for note in unfair.notes)
+    assert any("more than a draw would make them" in text for text in unfair.overall.warnings)
+    both = y[start == 2, 1].mean() - y[start > 2, 1].mean()
+    one = we.did.staggered(panel_of(y[:, :3], np.where(start == 2, 2, 99))).overall.details
+    assert one["x_hat"] == pytest.approx(both, rel=1e-12)
+    parts = np.array([y[start == 2, 1].var(ddof=1) / 20, y[start > 2, 1].var(ddof=1) / 40])
+    assert one["x_hat_se"] == pytest.approx(math.sqrt(parts.sum()), rel=1e-12)
+    df = parts.sum() ** 2 / (parts**2 / [19, 39]).sum()
+    assert one["x_hat_p"] == pytest.approx(2 * stdtr(df, -abs(both) / one["x_hat_se"]), rel=1e-10)
+    # difference-in-differences takes them out whole, and rests on parallel trends where timing was not drawn
+    panel = panel_of(y + 9.0 * (start[:, None] < 99), start)
+    assert not we.did.staggered(panel, adjustment="callaway_santanna").overall.warnings
     constant = y.copy()
     constant[:, :4] = 1.0
     flat = we.did.staggered(panel_of(constant, np.where(start < 99, 4, 99))).overall

@@ -41,6 +41,12 @@ THIN = (
     "(errors='neyman' is not)"
 )
 FEW_UNITS = "beta* rests on few units, and its error on fewer: give draws= for the randomisation test, or name a beta with adjustment="
+UNFAIR = (
+    "before treatment those treated early and late differ by more than a draw would make them (X-hat, {}): where "
+    "timing was not drawn this is no estimate of the effect, and callaway_santanna or imputation may be"
+)
+SURPRISE = 0.01
+OUTSIDE = "{:,} units took no part in the lottery, which cannot vouch for comparisons with them: leave them out with panel.without"
 NO_ERROR = "outcomes before treatment explain more than the whole variance, as in cohorts of few units: no adjusted error is given"
 
 
@@ -190,6 +196,11 @@ def _result(asked: _Asked, cells: Cells, targets: Targets, solved: Solved, test:
     warnings = [THIN] if thin and asked.errors == "adjusted" else []
     if asked.adjustment == "efficient" and len(rollout.member) - len(rollout.starts) < FREE:
         warnings.append(FEW_UNITS)
+    start = _details(solved, gains, 0)
+    if FIXED.get(asked.adjustment) != 1.0 and start["x_hat_p"] < SURPRISE:
+        warnings.append(UNFAIR.format(p_words(start["x_hat_p"])))
+    if test is not None and test.outside:
+        warnings.append(OUTSIDE.format(test.outside))
     shared = _shared(asked, rollout, solved, warnings)
     found = Inference(
         values=solved.estimates,
@@ -244,7 +255,7 @@ def _df(asked: _Asked, found: Floats) -> Floats:
 
 def _details(solved: Solved, gains: Floats, k: int) -> dict[str, Any]:
     """What the paper names, of one estimate."""
-    from scipy.special import ndtr
+    from scipy.special import stdtr
 
     x_se = math.sqrt(max(float(solved.x_variance[k]), 0.0))
     left = float(solved.variances[k] - gains[k, k])
@@ -253,7 +264,7 @@ def _details(solved: Solved, gains: Floats, k: int) -> dict[str, Any]:
         "theta_zero": float(solved.theta_zero[k]),
         "x_hat": float(solved.x_hat[k]),
         "x_hat_se": x_se,
-        "x_hat_p": float(2.0 * ndtr(-abs(solved.x_hat[k]) / x_se)) if x_se > 0 else math.nan,
+        "x_hat_p": float(2.0 * stdtr(solved.x_df[k], -abs(solved.x_hat[k]) / x_se)) if x_se > 0 else math.nan,
         "se_neyman": math.sqrt(max(float(solved.variances[k]), 0.0)),
         "se_adjusted": math.sqrt(left) if left > 0 else math.nan,
     }

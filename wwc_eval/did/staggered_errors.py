@@ -33,8 +33,8 @@ class Solved:
         theta-hat of each target.
     beta : ndarray, shape (m,)
         Coefficient of X-hat.
-    theta_zero, x_hat, x_variance : ndarray, shape (m,)
-        The difference in means without adjustment; the difference before treatment, and its variance.
+    theta_zero, x_hat, x_variance, x_df : ndarray, shape (m,)
+        The difference in means without adjustment; the difference before treatment, its variance and df.
     together : ndarray, shape (m, G, T)
         ``A_theta - beta A_0``.
     variances : ndarray, shape (m,)
@@ -48,6 +48,7 @@ class Solved:
     theta_zero: Floats
     x_hat: Floats
     x_variance: Floats
+    x_df: Floats
     together: Floats
     variances: Floats
     df: Floats
@@ -94,11 +95,12 @@ def solve(rollout: Rollout, theta: Floats, zero: Floats, adjustment: str) -> Sol
     """
     sizes = rollout.sizes
     m = len(theta)
-    x_variance, covariance, parts = np.zeros(m), np.zeros(m), np.zeros((m, len(sizes)))
+    covariance, before, parts = np.zeros(m), np.zeros((m, len(sizes))), np.zeros((m, len(sizes)))
     for g, size in enumerate(sizes.tolist()):
         half = zero[:, g] @ rollout.covariances[g] / size
-        x_variance += (half * zero[:, g]).sum(axis=1)
+        before[:, g] = (half * zero[:, g]).sum(axis=1)
         covariance += (half * theta[:, g]).sum(axis=1)
+    x_variance = before.sum(axis=1)
     if adjustment in FIXED:
         beta = np.full(m, FIXED[adjustment])
     else:
@@ -106,7 +108,6 @@ def solve(rollout: Rollout, theta: Floats, zero: Floats, adjustment: str) -> Sol
     together = theta - beta[:, None, None] * zero
     for g, size in enumerate(sizes.tolist()):
         parts[:, g] = ((together[:, g] @ rollout.covariances[g] / size) * together[:, g]).sum(axis=1)
-    variances, square = parts.sum(axis=1), (parts**2 / (sizes - 1.0)).sum(axis=1)
     return Solved(
         estimates=(together * rollout.means).sum(axis=(1, 2)),
         beta=beta,
@@ -114,9 +115,16 @@ def solve(rollout: Rollout, theta: Floats, zero: Floats, adjustment: str) -> Sol
         x_hat=(zero * rollout.means).sum(axis=(1, 2)),
         x_variance=x_variance,
         together=together,
-        variances=variances,
-        df=variances**2 / np.where(square > 0, square, 1.0),
+        x_df=_welch(before, sizes),
+        variances=parts.sum(axis=1),
+        df=_welch(parts, sizes),
     )
+
+
+def _welch(parts: Floats, sizes: Floats) -> Floats:
+    """Degrees of freedom of variances that cohorts of these sizes add up to, shape (m,)."""
+    square = (parts**2 / (sizes - 1.0)).sum(axis=1)
+    return np.asarray(parts.sum(axis=1) ** 2 / np.where(square > 0, square, 1.0))
 
 
 def solve_cells(cells: Cells, adjustment: str) -> tuple[Floats, Floats, Floats]:

@@ -37,11 +37,14 @@ class Fisher:
         Two-sided p of each, and its Monte Carlo error (0 where all are listed).
     reference : Reference
         What the actual roll-out was compared with.
+    outside : int
+        Units that took no part in the lottery.
     """
 
     p_values: Floats
     monte_carlo: Floats
     reference: Reference
+    outside: int
 
     def details(self, index: int) -> dict[str, Any]:
         """What one estimate says of its test."""
@@ -87,10 +90,15 @@ def fisher(
     sample = rollout.sample
     blocks, codes, dates = blocks_of(sample)
     statistic = Statistic(sample=sample, estimator="staggered", blocks=blocks, codes=codes, dates=dates)
+    outside = 0
     if allocation is None:
         reference = permutations(statistic, draws, rng)
     else:
-        reference = lottery(statistic, allocation, draws, rng)
+        gone = set(rollout.left_out)
+        lost = [key for key in allocation.units.keys if str(key) in gone]
+        kept = allocation.without(lost) if lost else allocation
+        outside = len(rollout.member) - len(kept.units.keys)
+        reference = lottery(statistic, kept, draws, rng)
     if not reference.fixed_counts:
         raise DesignError(
             "cohorts change size in the allocations that the lottery permitted",
@@ -104,6 +112,7 @@ def fisher(
         p_values=np.array([one[0] for one in tests]),
         monte_carlo=np.array([one[1] for one in tests]),
         reference=reference,
+        outside=outside,
     )
 
 

@@ -36,12 +36,15 @@ class Rollout:
         Cohort of each unit.
     notes : tuple of str
         What was left out, and why.
+    left_out : tuple of str
+        Names of the units left out.
     """
 
     sample: Sample
     starts: Floats
     member: NDArray[np.intp]
     notes: tuple[str, ...]
+    left_out: tuple[str, ...]
 
     @cached_property
     def sizes(self) -> Floats:
@@ -113,6 +116,7 @@ def rollout_of(panel: Panel) -> Rollout:
             fix="leave weights= out of the panel; callaway_santanna and imputation take weights",
         )
     notes: list[str] = []
+    everyone = {str(unit) for unit in panel.units}
     if panel.exposures is not None:
         notes.append("Each unit's rate counts once, whatever its exposure.")
     always = panel.adopted == 0
@@ -137,7 +141,13 @@ def rollout_of(panel: Panel) -> Rollout:
     first = panel.times[np.minimum(panel.adopted, panel.n_periods - 1)]
     start = np.where(panel.adopted < panel.n_periods, first, np.inf)[sample.rows]
     starts, member = np.unique(start, return_inverse=True)
-    return Rollout(sample=sample, starts=starts, member=member.reshape(-1), notes=(*notes, *sample.notes))
+    return Rollout(
+        sample=sample,
+        starts=starts,
+        member=member.reshape(-1),
+        notes=(*notes, *sample.notes),
+        left_out=tuple(sorted(everyone - {str(unit) for unit in panel.units})),
+    )
 
 
 def _without(panel: Panel, which: NDArray[np.bool_], notes: list[str], why: str) -> Panel:
