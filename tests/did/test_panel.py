@@ -350,3 +350,42 @@ def test_any_label_is_read_or_refused(value):
     scale, places = scale_of([(kind, number)])
     assert places.tolist() == [0]
     assert scale.position(value) == 0.0
+
+
+@pytest.mark.parametrize("made", ["dates", "aware", "numbers", "nullable"])
+def test_labels_of_periods_are_written_as_a_person_would(made):
+    years = pd.Series([2016, 2017, 2018, 2019] * 3)
+    days = pd.to_datetime(years.astype(str) + "-03-31")
+    periods = {
+        "dates": days,
+        "aware": days.dt.tz_localize("Europe/London"),
+        "numbers": years.astype(float),
+        "nullable": years.astype("Float64"),
+    }[made]
+    data = pd.DataFrame({"la": np.repeat(["Bury", "Hull", "Kent"], 4), "at": periods, "y": np.arange(12.0) ** 1.5})
+    data["start"] = periods.where(data["la"] == "Bury")
+    data["start"] = data.groupby("la")["start"].transform("max").where(data["la"] == "Bury")
+    found = we.Panel(data.drop(index=7), unit="la", period="at", outcome="y", cohort="start")
+    first, last = ("2016", "2019") if made in ("numbers", "nullable") else ("2016-03-31", "2019-03-31")
+    assert [str(found.period_label(0)), str(found.period_label(3))] == [first, last]
+    text = str(found)
+    assert f"{first} to {last}" in text
+    assert "00:00" not in text
+    assert ".0" not in text
+    assert found.position(periods[2]) == 2
+
+
+@pytest.mark.parametrize("dtype", [object, "bool[pyarrow]", "boolean", bool])
+def test_true_and_false_say_who_is_treated(dtype):
+    data = pd.DataFrame({"la": np.repeat([1, 2, 3], 4), "t": np.tile(range(4), 3), "y": np.arange(12.0) ** 1.5})
+    data["on"] = pd.Series(
+        [bool(a == 1 and t > 1) for a, t in zip(data["la"], data["t"], strict=True)], dtype=dtype
+    )
+    assert we.Panel(data, unit="la", period="t", outcome="y", treated="on").adopted.tolist() == [2, 4, 4]
+
+
+def test_a_star_is_a_suppressed_figure():
+    data = pd.DataFrame({"la": np.repeat([1, 2, 3], 4), "t": np.tile(range(4), 3), "y": ["*", *"12345678901"]})
+    found = we.Panel(data, unit="la", period="t", outcome="y")
+    assert np.isnan(found.outcomes).sum() == 1
+    assert any("1 x '*' (suppressed)" in problem.message for problem in found.findings)

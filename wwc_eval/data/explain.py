@@ -38,6 +38,7 @@ SYMBOLS = {
     ":": "not available",
     "~": "rounds to 0",
     "..": "not available",
+    "*": "suppressed",
 }
 SPREADSHEET_ERROR = re.compile(
     r"#(?:REF!|N/A|VALUE!|DIV/0!|NAME\?|NUM!|NULL!|SPILL!|CALC!|GETTING_DATA|FIELD!|BLOCKED!|#+)"

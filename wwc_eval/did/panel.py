@@ -249,7 +249,7 @@ class Panel(Rendered):
     def period_label(self, position: int) -> Any:
         """Label of a period as a plain value."""
         label = self.periods[position]
-        return label.item() if isinstance(label, np.generic) and label.dtype.kind != "M" else label
+        return label.item() if isinstance(label, np.generic) else label
 
     @cached_property
     def frame(self) -> pd.DataFrame:

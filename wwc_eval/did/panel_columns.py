@@ -123,6 +123,9 @@ def _from_text(series: pd.Series, column: str, faults: Faults, what: str) -> Flo
     for index, cell in enumerate(cells):
         if is_missing(cell):
             continue
+        if isinstance(cell, bool | np.bool_):
+            values[index] = float(cell)
+            continue
         text = str(cell).strip()
         symbol = text.casefold().strip("[]")
         if symbol in ("", "-"):

@@ -19,7 +19,7 @@ from wwc_eval.table import is_missing
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Column", "PeriodScale", "Unreadable", "group_values", "on_scale", "scale_of"]
+__all__ = ["Column", "PeriodScale", "Unreadable", "group_values", "on_scale", "plain_labels", "scale_of"]
 
 Ints = NDArray[np.int64]
 
@@ -169,6 +169,24 @@ def _text(text: str) -> tuple[str, int]:
     raise Unreadable(
         "no whole number, year (2019, 2019-20, 201920), quarter (2019Q1), month (2019-04) or ISO date"
     )
+
+
+def plain_labels(labels: Any) -> NDArray[Any]:
+    """Readable labels as a person writes them: whole numbers without a point, dates without a time of day."""
+    found = np.asarray(labels)
+    if found.dtype.kind in "iu":
+        return found
+    if found.dtype.kind == "f":
+        return found.astype(np.int64)
+    plain = np.empty(len(labels), dtype=object)
+    plain[:] = [_plain(label) for label in labels]
+    return plain
+
+
+def _plain(label: Any) -> Any:
+    if isinstance(label, np.datetime64 | dt.datetime):
+        return dt.date.fromordinal(read_label(label)[1])
+    return int(label) if isinstance(label, float) else label
 
 
 def scale_of(values: list[tuple[str, int]]) -> tuple[PeriodScale, Ints]:

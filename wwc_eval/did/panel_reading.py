@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from wwc_eval.did.panel_cohorts import note_outside
 from wwc_eval.did.panel_columns import numbers_of
 from wwc_eval.did.panel_faults import Faults, listed
-from wwc_eval.did.panel_periods import PeriodScale, Unreadable, group_values, read_label, scale_of
+from wwc_eval.did.panel_periods import PeriodScale, Unreadable, group_values, plain_labels, read_label, scale_of
 from wwc_eval.did.panel_treatment import Grid, constant_rows, from_cohort, from_treated
 
 if TYPE_CHECKING:
@@ -81,10 +81,7 @@ def read_periods(
     except Unreadable as reason:
         faults.add(f"the periods are not of one kind: {reason}", column=column, fix="write all periods alike")
         return None
-    labels = np.asarray(found.labels)
-    if labels.dtype.kind not in "iufM":
-        labels = np.empty(len(found.labels), dtype=object)
-        labels[:] = list(found.labels)
+    labels = plain_labels(found.labels)
     order = np.argsort(places, kind="stable")
     twins = np.flatnonzero(np.diff(places[order]) == 0)
     if twins.size:
