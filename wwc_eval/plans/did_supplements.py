@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from wwc_eval.plans.vocabulary.base import Context
     from wwc_eval.plans.vocabulary.did import DidAnalysis
 
-__all__ = ["Used", "did_supplements"]
+__all__ = ["Used", "did_supplements", "lottery_of"]
 
 NAMES = {
     "callaway_santanna": "Callaway-Sant'Anna",
@@ -107,7 +107,8 @@ def _measured(context: Context) -> str:
 def _events(analysis: DidAnalysis, panel: Panel, result: Any, context: Context) -> list[Supplement]:
     """Effects by event with their plot."""
     by_event = result
-    if analysis.estimator == "callaway_santanna" and getattr(result, "kind", "") != "event":
+    own = analysis.estimator == "callaway_santanna" and getattr(result, "kind", "") != "event"
+    if own or (analysis.estimator == "staggered" and result.path is None):
         by_event = analysis.estimate(panel, context.level, universal=True)
     if getattr(by_event, "path", None) is None:
         return []
@@ -132,7 +133,7 @@ def _few(analysis: DidAnalysis, panel: Panel, context: Context) -> list[Suppleme
         idle = ("slopes is not used: units are seen again and again.",)
     panel, population = _areas(analysis, panel), _population(analysis, panel)
     try:
-        allocation, told_of_lottery = _lottery(analysis, panel, context)
+        allocation, told_of_lottery = lottery_of(analysis, panel, context)
         few = did.few_treated(
             panel,
             methods=tuple(asked.methods),
@@ -166,7 +167,7 @@ def _few(analysis: DidAnalysis, panel: Panel, context: Context) -> list[Suppleme
     ]
 
 
-def _lottery(analysis: DidAnalysis, panel: Panel, context: Context) -> tuple[Any, tuple[str, ...]]:
+def lottery_of(analysis: DidAnalysis, panel: Panel, context: Context) -> tuple[Any, tuple[str, ...]]:
     """The allocation that the permutation repeats, of the units analysed, and what must be said of it."""
     if not analysis.repeats_allocation or context.assigned is None:
         return None, ()
@@ -220,7 +221,7 @@ def _composition(analysis: DidAnalysis, panel: Panel, context: Context) -> list[
             names,
             control=analysis.control or "never",
             anticipation=analysis.anticipation,
-            allocation=_lottery(analysis, panel, context)[0],
+            allocation=lottery_of(analysis, panel, context)[0],
             level=context.level,
             **({} if few is None else {"draws": few.draws, "rng": few.seed}),
         )
@@ -292,7 +293,7 @@ def _comparison(analysis: DidAnalysis, panel: Panel, context: Context) -> Any:
         anticipation=analysis.anticipation,
         draws=few.draws,
         rng=few.seed,
-        allocation=_lottery(analysis, areas, context)[0],
+        allocation=lottery_of(analysis, areas, context)[0],
         population=_population(analysis, panel),
         level=context.level,
     )

@@ -44,6 +44,7 @@ __all__ = [
     "of_changes",
     "outcome_of",
     "raw_sentence",
+    "rests_on_draw",
     "smallest_worthwhile",
     "status_words",
     "without_estimate",
@@ -98,6 +99,13 @@ def drawn_by_lot(record: RunRecord) -> bool:
     """Whether an analysis of changes over time repeats the lottery that decided who began when."""
     analyses = pick(record.plan, "analyses", ())
     return any(isinstance(one, Mapping) and pick(one, "few_treated.allocation") for one in analyses)
+
+
+def rests_on_draw(record: RunRecord) -> bool:
+    """Whether the first analysis of changes over time rests on timing that was drawn, and not on parallel trends."""
+    analyses = pick(record.plan, "analyses", ())
+    first = next(iter(analyses), None)
+    return isinstance(first, Mapping) and pick(first, "estimator") == "staggered"
 
 
 def smallest_worthwhile(record: RunRecord, result: AnalysisResult) -> float | None:

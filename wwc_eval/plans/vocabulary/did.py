@@ -9,6 +9,7 @@ from pydantic import Field
 
 from wwc_eval.errors import DesignError
 from wwc_eval.estimate import Estimate
+from wwc_eval.plans.did_drawn import ADJUSTMENTS, drawn_effect, drawn_findings, tested_effect
 from wwc_eval.plans.document import Outcome
 from wwc_eval.plans.effects import one_sided, sample_by_arm
 from wwc_eval.plans.fields import Block, ColumnName, Number, Text
@@ -23,6 +24,8 @@ __all__ = ["ANALYSES", "DidAnalysis"]
 
 OWN_ERRORS = frozenset({"callaway_santanna", "imputation", "two_stage"})
 """Estimators whose errors come from their own influence functions."""
+AVERAGED = frozenset({"callaway_santanna", "staggered"})
+"""Estimators that report the average asked for, allow anticipation, and draw."""
 WITH_COVARIATES = frozenset(
     {"callaway_santanna", "two_way_fixed_effects", "sun_abraham", "imputation", "two_stage", "extended_twfe"}
 )
@@ -39,7 +42,8 @@ class DidInference(Block):
     draws: int | None = Field(
         None,
         ge=99,
-        description="Multiplier bootstrap of Callaway-Sant'Anna with so many draws, bands for all events",
+        description="Multiplier bootstrap of Callaway-Sant'Anna with so many draws, bands for all events; permutations of "
+        "the randomisation test of staggered",
     )
     seed: int | None = Field(None, ge=0, description="Seed of the draws")
 
@@ -100,9 +104,10 @@ class DidAnalysis(AnalysisFields):
         "two_stage",
         "extended_twfe",
         "stacked",
+        "staggered",
     ] = "callaway_santanna"
     aggregate: Literal["simple", "event", "cohort", "calendar"] | None = Field(
-        None, description="Average reported by callaway_santanna; simple where missing"
+        None, description="Average reported by callaway_santanna and staggered; simple where missing"
     )
     control: Literal["never", "not_yet"] | None = Field(
         None, description="Compared with the never treated, or with those not treated yet; never where missing"
@@ -112,8 +117,11 @@ class DidAnalysis(AnalysisFields):
     covariates_: list[ColumnName] = Field(
         default_factory=list, alias="covariates", description="Baseline columns that trends may depend on"
     )
-    adjustment: Literal["dr", "ipw", "or"] | None = Field(
-        None, description="How callaway_santanna uses covariates"
+    adjustment: (
+        Literal["dr", "ipw", "or", "efficient", "callaway_santanna", "sun_abraham", "difference_in_means"] | None
+    ) = Field(
+        None,
+        description="How callaway_santanna uses covariates (dr, ipw, or), or staggered the outcomes before treatment (the others)",
     )
     family: Literal["gaussian", "poisson"] = "gaussian"
     exposure: ColumnName | None = Field(None, description="Exposure of a count, such as the child population")
@@ -163,8 +171,9 @@ class DidAnalysis(AnalysisFields):
 
     @property
     def small_sample(self) -> bool:
-        """With the block few_treated, or CR2 or CR3."""
-        return self.few_treated is not None or self.inference.vcov in ROBUST
+        """With the block few_treated, CR2 or CR3, or the randomisation test of a drawn roll-out."""
+        drawn = self.estimator == "staggered" and self.inference.draws is not None
+        return drawn or self.few_treated is not None or self.inference.vcov in ROBUST
 
     @property
     def repeats_allocation(self) -> bool:
@@ -209,13 +218,13 @@ class DidAnalysis(AnalysisFields):
             )
         own = self.estimator == "callaway_santanna"
         wrong = {
-            "aggregate": self.aggregate is not None and not own,
+            "aggregate": self.aggregate is not None and self.estimator not in AVERAGED,
             "base": self.base is not None and not own,
-            "adjustment": self.adjustment is not None and (not own or not self.covariates_),
+            "adjustment": self.adjustment is not None and not self._adjusts(),
             "covariates": bool(self.covariates_) and self.estimator not in WITH_COVARIATES,
             "control": self.control is not None
             and self.estimator not in {"callaway_santanna", "extended_twfe", "stacked"},
-            "anticipation": self.anticipation > 0 and not own,
+            "anticipation": self.anticipation > 0 and self.estimator not in AVERAGED,
             "family": self.family == "poisson"
             and self.estimator not in {"extended_twfe", "two_way_fixed_effects"},
         }
@@ -235,9 +244,17 @@ class DidAnalysis(AnalysisFields):
                 message="per is for rates, and no exposure is named",
                 fix="name the exposure:, or remove per",
             )
-        yield from self._inference_findings(own=own)
+        yield from self._inference_findings()
 
-    def _inference_findings(self, *, own: bool) -> Iterator[Finding]:
+    def _adjusts(self) -> bool:
+        """Whether the adjustment is one of the estimator."""
+        if self.estimator == "staggered":
+            return self.adjustment in ADJUSTMENTS
+        return (
+            self.estimator == "callaway_santanna" and self.adjustment not in ADJUSTMENTS and bool(self.covariates_)
+        )
+
+    def _inference_findings(self) -> Iterator[Finding]:
         asked = self.inference
         if asked.vcov is not None and self.estimator in OWN_ERRORS:
             yield Finding(
@@ -246,11 +263,13 @@ class DidAnalysis(AnalysisFields):
                 message=f"errors of {self.estimator} come from its influence functions",
                 fix="remove vcov; few_treated: {methods: [CR2], seed: ...} shows CR2 beside it",
             )
-        if (asked.draws is not None or asked.seed is not None) and not own:
+        if self.estimator == "staggered":
+            yield from drawn_findings(self)
+        if (asked.draws is not None or asked.seed is not None) and self.estimator not in AVERAGED:
             yield Finding(
                 code="P14",
                 path=("inference", "draws"),
-                message="the multiplier bootstrap is of callaway_santanna",
+                message="draws are of the bootstrap of callaway_santanna and the randomisation test of staggered",
                 fix="remove draws and seed, or write few_treated:",
             )
         elif (asked.draws is None) != (asked.seed is None):
@@ -287,7 +306,8 @@ class DidAnalysis(AnalysisFields):
         from wwc_eval.report.record import AnalysisResult
 
         panel = self._panel(context)
-        result = self.estimate(panel, context.level)
+        drawn = self.estimator == "staggered"
+        result = tested_effect(self, panel, context) if drawn else self.estimate(panel, context.level)
         effect = self._effect(result, context)
         used = Used.of(context, panel)
         return AnalysisResult(
@@ -357,6 +377,8 @@ class DidAnalysis(AnalysisFields):
             if self.inference.draws is not None and not universal:
                 found = found.bootstrap(draws=self.inference.draws, rng=self.inference.seed)
             return found.aggregate("event" if universal else self.aggregate or "simple")
+        if self.estimator == "staggered":
+            return drawn_effect(self, panel, level, universal=universal)
         verb: Any = getattr(did, self.estimator)
         given: dict[str, Any] = {"level": level}
         if self.estimator in WITH_COVARIATES and covariates:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wwc_eval.report.blocks import Block, Section, Text
 from wwc_eval.report.figures.love import love_figure
-from wwc_eval.report.reading import drawn_by_lot, of_changes
+from wwc_eval.report.reading import drawn_by_lot, of_changes, rests_on_draw
 from wwc_eval.report.record import RunRecord
 from wwc_eval.report.tables import table_block
 from wwc_eval.table import Table
@@ -23,9 +23,11 @@ def build(record: RunRecord) -> Section | None:
     origin = "Arms were not formed at random, so they may differ"
     if drawn_by_lot(record):
         origin = "Who began when was drawn by lot among those that took part, and arms may differ in who did"
+    rests = "their trends would have been parallel"
+    if rests_on_draw(record):
+        rests = "who began when was drawn by lot, or as good as"
     words = (
-        f"{origin}: what the effect rests on is that their trends would have "
-        "been parallel. They are compared by standardised differences, without tests."
+        f"{origin}: what the effect rests on is that {rests}. They are compared by standardised differences, without tests."
         if of_changes(record)
         else "Arms are compared by standardised differences. No tests of baseline differences are made: when arms are "
         "formed at random, a test answers no question."
