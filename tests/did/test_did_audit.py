@@ -144,3 +144,44 @@ def test_one_very_wide_interval_does_not_flatten_the_figure_of_a_comparison():
     low, high = found.plot().get_xlim()
     assert wild.ci_high - wild.ci_low > 10 * width
     assert high - low < 2 * width
+
+
+def few_joined(joined=3, n=40):
+    rng = np.random.default_rng(12)
+    frame = pd.DataFrame([(f"Île {unit:02}", t) for unit in range(n) for t in range(8)], columns=["la", "year"])
+    unit = frame["la"].str[-2:].astype(int)
+    frame["rate"] = 50 + unit + rng.normal(size=len(frame))
+    frame["joined"] = np.where(unit < joined, 4, 0)
+    frame["fidelity"] = np.where(unit < joined, 0.3 + 0.1 * unit, 0.0)
+    return we.Panel(frame, unit="la", period="year", outcome="rate", cohort="joined")
+
+
+@pytest.mark.parametrize("name", ["bacon", "dose", "jackknife", "few_treated"])
+def test_no_conventional_error_of_three_treated_is_printed_without_a_permutation(name):
+    panel = few_joined()
+    verbs = {
+        "bacon": we.did.bacon_decomposition,
+        "dose": lambda p: we.did.dose(p, "fidelity"),
+        "jackknife": lambda p: we.did.synthetic_did(p, inference="jackknife"),
+        "few_treated": lambda p: we.did.few_treated(p, methods=("CR1S", "CR2")),
+    }
+    printed = str(verbs[name](panel))
+    p = we.did.two_way_fixed_effects(panel).overall.details["permutation_p"]
+    assert f"permutation of the two-way effect over clusters: p = {p:.3f}" in printed
+    assert "permutation" not in str(verbs[name](few_joined(6)))
+
+
+def test_doses_of_few_treated_have_no_error_of_the_slope():
+    found = we.did.dose(few_joined(), "fidelity")
+    assert found.overall.se > 0
+    assert np.isnan(found.slope.se)
+    assert np.isnan(found.by_dose.column("ci_low")).all()
+    assert "none is given" in str(found)
+    assert len(found.plot().collections) == 0
+    many = we.did.dose(few_joined(6), "fidelity", groups=2)
+    assert many.slope.se > 0
+    assert many.overall.warnings == ()
+    # three units a group: each beside the permutation of its own effect
+    p_values = [row.details["permutation_p"] for row in many.by_group]
+    assert len(set(p_values)) == 2
+    assert all(0 < p <= 1 for p in p_values)

@@ -81,6 +81,7 @@ class BaconDecomposition(Rendered):
         return (
             f"Two-way fixed effects: {one.shown_estimate} ({one.shown_interval}); {count} comparison{'s' * (count != 1)}.",
             f"{100 * self.forbidden_weight:.1f}% of the weight rests on controls that are treated already.",
+            *one.warnings,
             CITATION,
         )
 

@@ -7,6 +7,7 @@ otherwise authorities that chose a higher dose may simply gain more from any.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wwc_eval.did.few_counts import FEW, treated_clusters
+from wwc_eval.did.guard import guard_of, guarded, withheld
 from wwc_eval.did.panel import Panel
 from wwc_eval.did.sample import need_panel
 from wwc_eval.errors import DataError, DesignError, check_number, shown
@@ -78,7 +79,8 @@ class DoseResponse(Rendered):
         return self.overall.method
 
     def _notes(self) -> tuple[str, ...]:
-        return (*self.notes, *self.overall.warnings, CITATION)
+        slope = (f"Slope: {text}" for text in self.slope.warnings)
+        return (*self.notes, *self.overall.warnings, *slope, CITATION)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Change of each treated unit less that of untreated units, by dose, with the line and its interval."""
@@ -107,7 +109,8 @@ def dose(
     groups : int, optional
         Also the effect in so many groups of rising dose, which shows whether a line fits.
     vcov : {"CR2", "CR3", "CR1", "CR0"}
-        Errors, clustered by the panel's clusters, with Satterthwaite's degrees of freedom for CR2.
+        Errors, clustered by the panel's clusters, with Satterthwaite's degrees of freedom for CR2. With fewer than five
+        treated clusters the level has a permutation beside it, and slope and line have no error.
     level : float
         Coverage.
 
@@ -154,27 +157,21 @@ def dose(
     at = np.where(rows.treated, doses[rows.unit] - mean, 0.0)
     fit = _fit(panel, rows, {"treated": rows.treated.astype(float), "dose": at}, vcov, level)
     method = f"Changes against never-treated units by {name}, least squares, {vcov} clustered errors"
-    count = len(np.unique(panel.clusters[rows.mine]))
-    warned = (
-        (f"{treated_clusters(count)}: errors with so few are rough; see we.did.few_treated for the level.",)
-        if count < FEW
-        else ()
-    )
     shared = {"method": method, "citation": CITATION, "n": len(rows.unit), "n_clusters": panel.n_clusters}
     overall = fit.estimates["treated"].replace(
         term=f"effect at mean {name} {mean:.3g}",
         units=panel.measure,
         scale="mean_difference",
-        warnings=warned,
         **shared,
     )
     slope = fit.estimates["dose"].replace(
         term=f"slope of the effect by {name}",
         units=f"{panel.measure} for one unit of {name}",
         scale="slope",
-        warnings=warned,
         **shared,
     )
+    # a permutation of who was treated judges the level, and not how effects differ by dose
+    overall, slope = guarded(overall, panel), withheld(slope, panel)
     grouped = (
         _by_group(panel, rows, doses, groups=groups, vcov=vcov, level=level, name=name)
         if groups is not None
@@ -184,7 +181,7 @@ def dose(
         overall=overall,
         estimates=Estimates([overall, slope], title=method),
         by_group=Estimates(grouped),
-        by_dose=_along(fit, doses[rows.mine], mean, name),
+        by_dose=_along(fit, doses[rows.mine], mean, name, few=guard_of(panel) is not None),
         units=_units(panel, rows, doses),
         panel=panel,
         notes=_notes(panel, rows, name),
@@ -299,26 +296,27 @@ def _by_group(
     found = []
     for k in range(groups):
         mine = doses[rows.unit][rows.treated & (place == k)]
-        found.append(
-            fit.estimates[f"group{k}"].replace(
-                term=f"{name} {mine.min():.3g} to {mine.max():.3g} ({len(mine)} units)",
-                units=panel.measure,
-                scale="mean_difference",
-                method=f"Changes against never-treated units in groups of {name}, {vcov} clustered errors",
-                citation=CITATION,
-            )
+        others = panel.units[rows.unit[rows.treated & (place != k)]].tolist()
+        estimate = fit.estimates[f"group{k}"].replace(
+            term=f"{name} {mine.min():.3g} to {mine.max():.3g} ({len(mine)} units)",
+            units=panel.measure,
+            scale="mean_difference",
+            method=f"Changes against never-treated units in groups of {name}, {vcov} clustered errors",
+            citation=CITATION,
         )
+        found.append(guarded(estimate, panel.without(others)))
     return found
 
 
-def _along(fit: RegressionFit, mine: Floats, mean: float, name: str) -> Table:
-    """The line with its interval at eleven doses."""
+def _along(fit: RegressionFit, mine: Floats, mean: float, name: str, *, few: bool) -> Table:
+    """The line with its interval at eleven doses; without intervals where few are treated."""
     rows = []
     for value in np.linspace(mine.min(), mine.max(), 11):
         gradient = np.array([{"treated": 1.0, "dose": value - mean}.get(term, 0.0) for term in fit.terms])
         effect = fit.coefficients["treated"] + (value - mean) * fit.coefficients["dose"]
         one = fit.estimate_of("effect", effect, gradient, scale="mean_difference")
-        rows.append({"dose": float(value), "effect": one.estimate, "ci_low": one.ci_low, "ci_high": one.ci_high})
+        low, high = (math.nan, math.nan) if few else (one.ci_low, one.ci_high)
+        rows.append({"dose": float(value), "effect": one.estimate, "ci_low": low, "ci_high": high})
     columns = [Column(name="dose", label=name, kind="number"), Column(name="effect", kind="number")]
     columns += [Column(name=side, kind="number") for side in ("ci_low", "ci_high")]
     return Table(rows, columns, title=f"Effect by {name}, along the line")

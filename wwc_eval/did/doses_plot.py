@@ -28,7 +28,10 @@ def plot_doses(result: DoseResponse, ax: Axes | None = None) -> Axes:
     line, low, high = (np.array(result.by_dose.column(name)) for name in ("effect", "ci_low", "ci_high"))
     level = f"{100 * result.overall.level:g}%"
     ax.axhline(0.0, color=QUIET, linewidth=0.9, zorder=0)
-    ax.fill_between(values, low, high, color=BLUE, alpha=0.18, linewidth=0, label=f"{level} interval of the line")
+    if np.isfinite(low).any():
+        ax.fill_between(
+            values, low, high, color=BLUE, alpha=0.18, linewidth=0, label=f"{level} interval of the line"
+        )
     ax.plot(values, line, color=BLUE, linewidth=1.8, label="effect by dose")
     ax.plot(
         result.units.column("dose"),

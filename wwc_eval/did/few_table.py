@@ -12,8 +12,9 @@ import numpy as np
 from wwc_eval.did.decimals import decimals_of, ends
 from wwc_eval.did.effects import EffectEstimates
 from wwc_eval.did.few_counts import treated_clusters
-from wwc_eval.did.few_rows import METHODS, PERMUTED, Asked, few_rows
+from wwc_eval.did.few_rows import METHODS, PERMUTED, ROBUST, Asked, few_rows
 from wwc_eval.did.few_statistic import ESTIMATORS, Statistic
+from wwc_eval.did.guard import guard_warnings
 from wwc_eval.did.panel import Panel
 from wwc_eval.did.sample import need_panel
 from wwc_eval.errors import DesignError, check_choice, check_number, shown
@@ -213,8 +214,15 @@ def few_treated(
         n_treated=statistic.n_treated,
         n_clusters=len(statistic.codes),
         values=values,
-        notes=(*statistic.sample.notes, *_unused(wanted, allocation, population)),
+        notes=(*statistic.sample.notes, *_unused(wanted, allocation, population), *_beside(panel, wanted)),
     )
+
+
+def _beside(panel: Panel, methods: Sequence[str]) -> tuple[str, ...]:
+    """The permutation of the guard, where conventional errors are asked for and no permutation."""
+    if any(name in PERMUTED for name in methods) or not any(name in ROBUST for name in methods):
+        return ()
+    return guard_warnings(panel)
 
 
 def _unused(methods: Sequence[str], allocation: Any, population: Any) -> tuple[str, ...]:

@@ -6,10 +6,12 @@ With one treated local authority that is every placebo there is, so p-value and 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from wwc_eval.did.guard import guarded
 from wwc_eval.did.masks import whole_again
 from wwc_eval.did.panel import Panel
 from wwc_eval.did.sample import need_panel
@@ -262,6 +264,7 @@ def _synthetic(
     placebos: list[list[Block]] = []
     if inference == "jackknife":
         judged = judge_jackknife(blocks, shares, se=_jackknife(at, blocks), **common)
+        judged = replace(judged, overall=guarded(judged.overall, panel))
     else:
         groups, said = _groups(at, draws, rng)
         notes.append(said)
