@@ -1,8 +1,12 @@
-"""What holds for every test: an order that keeps both workers busy, and no search for garbage among the tests."""
+"""What holds for every test: the order, no search for garbage among the tests, and the command to call."""
 
 from __future__ import annotations
 
 import gc
+import os
+
+import pytest
+from forking import Forks, call_anew
 
 LONG = ("test_notebooks.py", "test_cli.py")
 """Modules with tests of many seconds each: begun first, so that no worker ends on one while the other waits."""
@@ -20,3 +24,13 @@ def pytest_collection_modifyitems(items):
 def pytest_collection_finish():
     gc.freeze()
     gc.enable()
+
+
+@pytest.fixture(scope="session")
+def call():
+    """Run wwc-eval in a process of its own, without waiting for the libraries each time."""
+    if not hasattr(os, "fork"):
+        yield call_anew
+        return
+    with Forks() as forks:
+        yield forks.call

@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from forking import call_anew
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "analysis_plans" / "family_conferencing_trial.yaml"
 
 
-def call(*arguments, cwd=None):
-    """Run wwc-eval in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "wwc_eval", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        check=False,
-    )
-
-
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
-    return folder, call("demo", "--into", folder)
+    return folder, call_anew("demo", "--into", folder)
 
 
 def test_demo_goes_all_the_way_and_ends_with_the_report(demo):
@@ -41,22 +29,22 @@ def test_demo_goes_all_the_way_and_ends_with_the_report(demo):
 
 def test_a_second_demo_is_a_second_run(demo):
     folder, _ = demo
-    result = call("demo", "--into", folder)
+    result = call_anew("demo", "--into", folder)
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines()[-1].endswith("002/report.html")
 
 
-def test_check_lock_run_verify(demo):
+def test_check_lock_run_verify(demo, call):
     folder, _ = demo
     plan = folder / "analysis_plans" / "family_conferencing_trial.yaml"
-    checked = call("plan", "check", plan)
+    checked = call_anew("plan", "check", plan)
     assert (checked.returncode, checked.stderr) == (0, "")
     assert "no problem" in checked.stdout
     locked = call("plan", "lock", plan)
     assert locked.returncode == 0
     assert "Already locked" in locked.stdout
     out = folder / "out"
-    run = call("run", plan, "--out", out)
+    run = call_anew("run", plan, "--out", out)
     assert run.returncode == 0, run.stderr
     assert {"results.json", "estimates.csv", "report.html", "run.json", "figures"} <= {
         p.name for p in out.iterdir()
@@ -68,7 +56,7 @@ def test_check_lock_run_verify(demo):
     assert "estimates.csv was changed" in verified.stdout
 
 
-def test_check_prints_file_line_and_column(tmp_path):
+def test_check_prints_file_line_and_column(tmp_path, call):
     plan = tmp_path / "plan.yaml"
     plan.write_text(
         SAMPLE.read_text(encoding="utf-8").replace("role: primary", "role: secondary"), encoding="utf-8"
@@ -80,7 +68,7 @@ def test_check_prints_file_line_and_column(tmp_path):
     assert "Traceback" not in result.stderr
 
 
-def test_schema_is_json(tmp_path):
+def test_schema_is_json(tmp_path, call):
     result = call("plan", "schema")
     assert result.returncode == 0
     assert json.loads(result.stdout)["title"] == "wwc_eval analysis plan"
@@ -88,7 +76,7 @@ def test_schema_is_json(tmp_path):
     assert json.loads((tmp_path / "s.json").read_text(encoding="utf-8")) == json.loads(result.stdout)
 
 
-def test_show_says_what_will_be_run():
+def test_show_says_what_will_be_run(call):
     result = call("plan", "show", SAMPLE)
     assert result.returncode == 0
     assert "linear_probability (sensitivity of primary)" in result.stdout
@@ -109,13 +97,13 @@ def test_show_says_what_will_be_run():
     ],
 )
 def test_wrong_usage_is_status_2(arguments, status, tmp_path):
-    result = call(*arguments, cwd=tmp_path)
+    result = call_anew(*arguments, cwd=tmp_path)
     assert result.returncode == status
     assert "Traceback" not in result.stderr
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "words"),
+    "fault",
     [
         ("empty.yaml", b"", "empty"),
         ("binary.yaml", bytes(range(256)), "Y0"),
@@ -125,7 +113,8 @@ def test_wrong_usage_is_status_2(arguments, status, tmp_path):
     ],
 )
 @pytest.mark.parametrize("verb", [("plan", "check"), ("plan", "lock"), ("plan", "show"), ("run",)])
-def test_a_users_mistake_is_status_1_and_no_traceback(verb, name, content, words, tmp_path):
+def test_a_users_mistake_is_status_1_and_no_traceback(verb, fault, tmp_path, call):
+    name, content, words = fault
     path = tmp_path / name
     path.write_bytes(content)
     more = ("--out", tmp_path / "out") if verb == ("run",) else ()
@@ -136,7 +125,7 @@ def test_a_users_mistake_is_status_1_and_no_traceback(verb, name, content, words
     assert "problem" in result.stderr
 
 
-def test_missing_data_and_unwritable_folders_are_said(tmp_path):
+def test_missing_data_and_unwritable_folders_are_said(tmp_path, call):
     plan = tmp_path / "plan.yaml"
     text = SAMPLE.read_text(encoding="utf-8").replace("../sample_data/family_conferencing_trial.csv", "none.csv")
     plan.write_text(text, encoding="utf-8")

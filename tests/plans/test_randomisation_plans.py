@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -285,18 +282,7 @@ def test_what_stops_an_allocation_writes_nothing(tmp_path):
         randomise_plan(words, tmp_path / "units.csv", out, by="A. N.", seed="a long seed")
 
 
-def call(*arguments, given=None):
-    """Run wwc-eval in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "wwc_eval", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        input=given,
-        check=False,
-    )
-
-
-def test_the_command(tmp_path):
+def test_the_command(tmp_path, call):
     project(tmp_path).lock()
     arguments = ["randomise", tmp_path / "trial.yaml", "--units", tmp_path / "units.csv", "--by", "A. N."]
     seed = tmp_path / "seed.txt"
