@@ -152,6 +152,8 @@ def test_what_is_refused():
     refused(panel_of(holes, start), "no unit has an outcome in every period")
     masked = we.did.mask_periods(panel_of(y, start), [], transition=1)
     refused(masked, "no treated unit has an outcome in every period")
+    with pytest.raises(we.DesignError, match="before mask_periods"):
+        we.did.staggered(masked)
     rows = pd.DataFrame({"t": np.tile(np.arange(6), 20), "y": np.arange(120.0), "s": np.repeat([3, 0], 60)})
     refused(we.Panel(rows, unit=None, period="t", outcome="y", cohort="s"), "repeated cross-sections")
     for options, words in (
@@ -246,6 +248,33 @@ def test_results_print_and_draw():
         key = {"simple": "event", "calendar": "period"}.get(estimand, estimand)
         assert list(result.estimates.to_frame().columns)[:2] == [key, "term"]
         assert (result.path is None) == (estimand in ("cohort", "calendar"))
+
+
+def test_it_stands_in_comparisons_where_it_is_asked_for():
+    y, start = drawn(n=30)
+    panel = panel_of(y, start)
+    asked = ("callaway_santanna", "staggered")
+    found = we.did.compare(panel, asked, anticipation=1, methods=(), sensitivity=False)
+    assert [key["estimator"] for key in found.estimates.keys] == list(asked)
+    assert found["staggered"].estimate == we.did.staggered(panel, anticipation=1).overall.estimate
+    assert "drawn timing (Roth-Sant'Anna)" in str(found)
+    assert found.plot().get_yticklabels()[1].get_text() == "drawn timing (Roth-Sant'Anna)"
+    assert "staggered" not in we.did.compare(panel, methods=(), sensitivity=False).results
+    # where it cannot be had the others stand, and the notes say why
+    alone = panel_of(y[:8], [2, 3, 99, 99, 99, 99, 99, 99])
+    other = we.did.compare(alone, asked, methods=(), sensitivity=False)
+    assert [key["estimator"] for key in other.estimates.keys] == ["callaway_santanna"]
+    assert any("drawn timing" in note and "one unit have no variance" in note for note in other.notes)
+
+
+def test_one_authority_left_out_at_a_time():
+    y, start = drawn(n=30)
+    found = we.did.leave_one_out(panel_of(y, start), estimator=lambda part: we.did.staggered(part).overall)
+    treated = np.flatnonzero(start < 99)
+    assert len(found.estimates) == len(treated)
+    kept = np.delete(np.arange(30), treated[0])
+    wanted = we.did.staggered(panel_of(y[kept], start[kept])).overall.estimate
+    assert any(item.estimate == pytest.approx(wanted, rel=1e-12) for item in found.estimates)
 
 
 # --- invariances

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["ESTIMATORS", "Comparison", "compare", "frozen_sample"]
 
 ESTIMATORS = ("callaway_santanna", "sun_abraham", "imputation", "extended_twfe", "two_way_fixed_effects")
+ASKED = (*ESTIMATORS, "staggered")
+"""Estimators that may be asked for: that of drawn roll-outs rests on something else, and is not there unasked."""
 METHODS = ("permutation", "wild_bootstrap", "ferman_pinto")
 NAMES = {
     "callaway_santanna": "Callaway-Sant'Anna",
@@ -34,6 +36,7 @@ NAMES = {
     "imputation": "imputation",
     "extended_twfe": "extended TWFE",
     "two_way_fixed_effects": "two-way fixed effects",
+    "staggered": "drawn timing (Roth-Sant'Anna)",
     "conley_taber": "Conley-Taber",
     "ferman_pinto": "Ferman-Pinto",
 }
@@ -206,11 +209,12 @@ def compare(
     panel : Panel
         The panel; see :func:`frozen_sample` for what is left out.
     estimators : sequence of str
-        Any of ``callaway_santanna``, ``sun_abraham``, ``imputation``, ``extended_twfe``, ``two_way_fixed_effects``.
+        Any of ``callaway_santanna``, ``sun_abraham``, ``imputation``, ``extended_twfe``, ``two_way_fixed_effects``, and,
+        where a draw decided who began when, ``staggered``.
     control : {"never", "not_yet"}
         Comparison of Callaway-Sant'Anna.
     anticipation : int
-        Periods before treatment in which an effect is allowed (Callaway-Sant'Anna and what is made from it, and
+        Periods before treatment in which an effect is allowed (Callaway-Sant'Anna and what is made from it, staggered, and
         Sun-Abraham by its reference); the other estimators take panels of :func:`mask_periods` as well.
     methods, draws, rng, allocation, population
         As in :func:`few_treated`; permutation, wild bootstrap and, where populations are known, Ferman-Pinto if
@@ -247,7 +251,7 @@ def compare(
     panel.need_units("compare")
     check_number("level", level, above=0, below=1)
     for name in estimators:
-        check_choice("estimators", name, ESTIMATORS)
+        check_choice("estimators", name, ASKED)
     frozen, left_out = frozen_sample(panel)
     notes = list(left_out)
     rows: list[tuple[str, Estimate]] = []
@@ -255,6 +259,7 @@ def compare(
     own_options: dict[str, dict[str, Any]] = {
         "callaway_santanna": {"control": control, "anticipation": anticipation},
         "sun_abraham": {"reference": -1 - anticipation},
+        "staggered": {"anticipation": anticipation},
     }
     for name in dict.fromkeys(estimators):
         found = _tried(
@@ -290,7 +295,7 @@ def compare(
     honest, power = (
         _sensitivity(frozen, (control, anticipation), window, level, notes) if sensitivity else (None, None)
     )
-    if anticipation and set(results) - {"callaway_santanna", "sun_abraham"}:
+    if anticipation and set(results) - {"callaway_santanna", "sun_abraham", "staggered"}:
         notes.append(
             f"Anticipation of {anticipation} period{'s' * (anticipation != 1)} is allowed by Callaway-Sant'Anna, Sun-Abraham and "
             "the sensitivity analysis; the other rows allow it on a panel of mask_periods(panel, anticipation=...)."

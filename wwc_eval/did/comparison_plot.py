@@ -22,7 +22,7 @@ WIDE = 10.0
 
 def plot_comparison(found: Comparison, ax: Axes | None = None) -> Axes:
     """One line an estimate; hollow marks and thin lines are the methods for few treated, arrows ends beyond the figure."""
-    from wwc_eval.did.comparison import ESTIMATORS, NAMES
+    from wwc_eval.did.comparison import ASKED, NAMES
 
     if ax is None:
         from matplotlib.figure import Figure
@@ -35,7 +35,7 @@ def plot_comparison(found: Comparison, ax: Axes | None = None) -> Axes:
     for place, key, item in zip(places.tolist(), found.estimates.keys, found.estimates, strict=True):
         name = str(key["estimator"])
         labels.append(NAMES.get(name, name.replace("_", " ")))
-        plain = name in ESTIMATORS
+        plain = name in ASKED
         colour = COLOURS[0] if plain else QUIET
         low, high = max(item.ci_low, reach[0]), min(item.ci_high, reach[1])
         if not math.isnan(item.ci_low):

@@ -39,7 +39,8 @@ def mask_periods(
         With a finding for what was taken out. Two-way fixed effects, imputation, two-stage, extended two-way fixed effects,
         :func:`few_treated` and interrupted time series take it as it is. With k periods of anticipation the base moves k
         periods back: ``callaway_santanna(masked, anticipation=k)``, and ``reference=-1 - k`` in event_study,
-        sun_abraham and stacked; ``compare(masked, anticipation=k)`` does both. Goodman-Bacon's decomposition, synthetic
+        sun_abraham and stacked; ``compare(masked, anticipation=k)`` does both. ``staggered(panel, anticipation=k)`` takes the
+        plain panel, or one without whole periods. Goodman-Bacon's decomposition, synthetic
         DiD and synthetic control need every cell and refuse: there, dates of treatment brought forward by
         ``panel.with_adopted`` count the anticipation as treated.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -107,7 +106,7 @@ def fisher(
         )
     compared = studentised(rollout, theta, zero, adjustment, reference.codes[:, blocks])
     actual = studentised(rollout, theta, zero, adjustment, codes[None, blocks])[0]
-    tests = [_share(compared[:, k], float(actual[k]), reference) for k in range(len(theta))]
+    tests = [p_value(compared[:, k], float(actual[k]), reference, 0) for k in range(len(theta))]
     return Fisher(
         p_values=np.array([one[0] for one in tests]),
         monte_carlo=np.array([one[1] for one in tests]),
@@ -157,11 +156,3 @@ def studentised(rollout: Rollout, theta: Floats, zero: Floats, adjustment: str, 
         exact = np.where(np.abs(top) > ROUNDING * scale, np.copysign(np.inf, top), 0.0)
         found[start : start + step] = np.where(free, top / np.sqrt(np.where(free, square, 1.0)), exact)
     return found
-
-
-def _share(values: Floats, actual: float, reference: Reference) -> tuple[float, float]:
-    """Share of assignments at least as extreme as the actual one, and its Monte Carlo error."""
-    if math.isfinite(actual):
-        return p_value(values, actual, reference, 0)
-    share = min(float(reference.weights[np.isinf(values)].sum()) + reference.own, 1.0)
-    return share, 0.0 if reference.exact else math.sqrt(share * (1.0 - share) / len(values))

@@ -126,14 +126,14 @@ def rollout_of(panel: Panel) -> Rollout:
     if gaps.all():
         raise DesignError(
             "no unit has an outcome in every period, as staggered needs",
-            fix=whole_again(panel, "take out periods with gaps: mask_periods, panel.between(...)"),
+            fix=_whole(panel),
         )
     if gaps.any():
         whole = _without(panel, gaps, notes, "without an outcome in some period left out")
         if not (whole.adopted < whole.n_periods).any() and (panel.adopted < panel.n_periods).any():
             raise DesignError(
                 "no treated unit has an outcome in every period, as staggered needs",
-                fix=whole_again(panel, "take out periods with gaps: mask_periods, panel.between(...)"),
+                fix=_whole(panel),
             )
         panel = whole
     panel = _without_singles(panel, notes)
@@ -156,6 +156,14 @@ def _without(panel: Panel, which: NDArray[np.bool_], notes: list[str], why: str)
     names = [str(unit) for unit in panel.units[which][:NAMED]] + (["..."] if count > NAMED else [])
     notes.append(f"{count:,} unit{'s' * (count > 1)} ({', '.join(names)}) {why}.")
     return panel.without(panel.units[which].tolist()) if count < panel.n_units else _nothing_left()
+
+
+def _whole(panel: Panel) -> str:
+    """How to have units with every cell."""
+    usual = "take out periods with gaps: mask_periods, panel.between(...)"
+    if whole_again(panel, usual) == usual:
+        return usual
+    return "take the panel before mask_periods, and staggered(panel, anticipation=k)"
 
 
 def _nothing_left() -> Panel:

@@ -53,7 +53,8 @@ def p_value(values: Floats, observed: float, reference: Weighted, side: int) -> 
         Both sides (absolute values), or large or small values alone.
     """
     known = np.abs(values[np.isfinite(values)])
-    slack = TIE * max(float(known.max(initial=0.0)), abs(observed))
+    # an infinite observed one has its like alone beside it
+    slack = TIE * max(float(known.max(initial=0.0)), abs(observed) if np.isfinite(observed) else 0.0)
     compared = np.abs(values) if side == 0 else side * values
     extreme: NDArray[np.bool_] = ~(compared < (abs(observed) if side == 0 else side * observed) - slack)
     share = min(float(reference.weights[extreme].sum()) + reference.own, 1.0)
