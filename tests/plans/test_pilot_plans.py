@@ -164,3 +164,112 @@ def test_a_rate_in_clusters_decides_as_python_does(tmp_path):
     assert (found.tier, found.estimate.n_clusters) == (direct.tier, rows.team.nunique())
     assert found.exact_p_value == pytest.approx(direct.exact_p_value)
     assert found.effective_n < len(rows)
+
+
+MAIN = """  - id: main_trial
+    outcome: on_plan_6m
+    model: main_trial
+    among: on_plan_start == 1
+    inference: {cluster: team}
+    trial:
+      levels: [{name: family, n: 12, attrition: 0.1}, {name: team, n: 60, icc: 0.05}]
+      assigned: team
+    effect: -0.12
+    seed: 7
+"""
+
+
+def with_main(tmp_path, *edits, frame=None):
+    text = MAIN
+    for old, new in edits:
+        assert old in text, old
+        text = text.replace(old, new, 1)
+    return planned(tmp_path, ("decision_rules: {stop", text + "\ndecision_rules: {stop"), frame=frame)
+
+
+def test_the_report_shows_what_the_pilot_implies_for_the_main_trial(tmp_path):
+    plan = with_main(tmp_path)
+    assert plan.check() == []
+    results = plan.run(out=tmp_path / "out", draft=True)
+    frame = families()
+    frame = frame[(frame.on_plan_start == 1) & frame.on_plan_6m.notna()]
+    figures = we.pilot.main_trial(frame.on_plan_6m.astype(float), frame.team.tolist(), kind="binary")
+    design = we.Trial(
+        levels=[we.Level("family", 12, attrition=0.1), we.Level("team", 60, icc=0.05)],
+        assigned="team",
+        outcome=we.Binary(control=figures["risk"].estimate),
+    )
+    found = results.analyses["main_trial"]
+    assert [each.term for each in found.estimates] == ["risk", "ICC"]
+    assert found.estimates[1].ci_high == pytest.approx(figures["ICC"].ci_high)
+    shown = {item.key: item for item in found.supplements}
+    direct, sizes = figures.assurance(design, -0.12, rng=7), figures.required(design, -0.12)
+    assert shown["sizes"].table.to_dicts() == sizes.to_dicts()
+    needed = [row["required"] for row in sizes.to_dicts()]
+    assert needed == sorted(needed)
+    assert needed[1] == int(design.replace(levels=[design.levels[0], we.Level("team", 60, icc=max(figures["ICC"].estimate, 0))]).required("team", -0.12))  # fmt: skip
+    words = shown["assurance"].sentences[0]
+    assert f"{100 * float(direct):.0f}% on average" in words
+    assert f"chance of {100 * direct.short:.0f}%" in words
+    ready = next(item for item in results.record.decision if item.key == "readiness_for_trial")
+    assert any("on average (assurance)" in text for text in ready.sentences)
+    assert not any(column.name == "n" for column in shown["figures"].table.columns)
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "The main trial: power over what the pilot leaves open" in page
+    assert "Teams for 80% power" in page
+    assert (tmp_path / "out" / "figures" / "main_trial_assurance.svg").exists()
+    again = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
+    assert "sizes" in json.dumps(again["analyses"]["main_trial"])
+
+
+@pytest.mark.parametrize(
+    ("edit", "code", "words"),
+    [
+        (("assigned: team", "assigned: school"), "P07", "school"),
+        (("    seed: 7\n", "    seed: 7\n    level: school\n"), "P07", "no level 'school'"),
+        (("    inference: {cluster: team}\n", ""), "P07", "without clusters"),
+        (("effect: -0.12", "effect: -1.2"), "P07", "effect"),
+        (("assigned: team", "assigned: team\n      sd: 2"), "P14", "sd is not of a share"),
+        (("assigned: team", "assigned: team\n      control: 1.5"), "P07", "control"),
+        (("    seed: 7\n", "    seed: 7\n    exposure: sessions\n"), "P14", "exposure is of a rate"),
+        (("among: on_plan_start", "among: on_plan_begin"), "P02", "not declared"),
+    ],
+)
+def test_findings_of_a_main_trial(tmp_path, edit, code, words):
+    found = with_main(tmp_path, edit).check()
+    assert any(problem.code == code and words in f"{problem.message} {problem.fix}" for problem in found), found
+
+
+def test_figures_of_few_are_withheld_with_all_that_rests_on_them(tmp_path):
+    frame = families()
+    start = frame.on_plan_start == 1
+    frame.loc[start & frame.on_plan_6m.notna(), "on_plan_6m"] = 1
+    frame.loc[frame.index[start][:3], "on_plan_6m"] = 0
+    found = with_main(tmp_path, frame=frame).run(draft=True).analyses["main_trial"]
+    assert (found.status, found.estimates, found.supplements) == ("withheld", (), ())
+
+
+@pytest.mark.parametrize(
+    ("outcome", "trial", "effect", "terms"),
+    [
+        ("acceptability", "", "0.4", ["mean", "SD", "ICC"]),
+        ("sessions", "control: 9", "0.8", ["rate", "k"]),
+    ],
+)
+def test_means_and_rates_are_planned_for_too(tmp_path, outcome, trial, effect, terms):
+    edits = [
+        ("outcome: on_plan_6m", f"outcome: {outcome}"),
+        ("    among: on_plan_start == 1\n", ""),
+        ("effect: -0.12", f"effect: {effect}"),
+        ("icc: 0.05}]", f"icc: 0.05}}]\n      {trial}" if trial else "icc: 0.05}]"),
+    ]
+    plan = with_main(tmp_path, *edits)
+    if outcome == "sessions":
+        path = tmp_path / "pilot.yaml"
+        text = path.read_text(encoding="utf-8")
+        added = "  - {name: sessions, role: exploratory, type: count, better: higher}\n\nanalyses:"
+        path.write_text(text.replace("\nanalyses:", added, 1), encoding="utf-8")
+        plan = Plan.load(path)
+    found = plan.run(draft=True).analyses["main_trial"]
+    assert [each.term for each in found.estimates] == terms
+    assert found.supplements[1].table.to_dicts()[0]["where"].startswith(f"{terms[-1]} at its")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from wwc_eval.power.assurance import Assurance
 
 __all__ = ["MainTrial", "main_trial"]
+
+HIGHEST = {"icc": 0.999, "k": 20.0}
+"""Limits beyond these are taken as these."""
 
 
 # --- from the pilot's data
@@ -70,7 +74,9 @@ class MainTrial(Rendered):
         names = ("term", "estimate", "se", "ci_low", "ci_high", "n")
         return [{name: getattr(each, name) for name in names} for each in self.figures]
 
-    def _grid(self) -> Grid:
+    @property
+    def table(self) -> Table:
+        """The figures with their intervals."""
         columns = [
             Column(name="term", label="what"),
             Column(name="estimate", kind="number"),
@@ -78,7 +84,11 @@ class MainTrial(Rendered):
             Column(name="ci_high", label="high", kind="number"),
             Column(name="n", kind="count"),
         ]
-        return Table([{c.name: row[c.name] for c in columns} for row in self.to_dicts()], columns)._grid()
+        rows = [{column.name: row[column.name] for column in columns} for row in self.to_dicts()]
+        return Table(rows, columns, title=self._title(), notes=self.notes)
+
+    def _grid(self) -> Grid:
+        return self.table._grid()
 
     def _title(self) -> str:
         return f"{self.outcome}: figures for the main trial"
@@ -139,7 +149,7 @@ class MainTrial(Rendered):
         """
         from wwc_eval.power.assurance import assurance
 
-        name = level if level is not None else design.levels[1].name if len(design.levels) > 1 else None
+        name = _level_of(design, level)
         beliefs = dict(uncertain or {})
         given = name is None or f"{name}.icc" in beliefs or f"{name}.k" in beliefs
         if not given and self.kind == "rate":
@@ -147,6 +157,73 @@ class MainTrial(Rendered):
         elif not given:
             beliefs[f"{name}.icc"] = self.icc_belief()
         return assurance(design, effect, beliefs, rng=rng, target=target)
+
+    def required(self, design: Trial, effect: float, *, level: str | None = None, target: float = 0.8) -> Table:
+        """Units that the main trial needs if the ICC (k of rates) is at the pilot's lower limit, its estimate, its upper limit.
+
+        Parameters
+        ----------
+        design : Trial
+            The main trial; units of the randomised level are sought.
+        effect : float
+            Its effect.
+        level : str, optional
+            Level of the design whose ICC (k) the pilot estimated; the second lowest where missing.
+        target : float
+            Power that the design should have.
+
+        Returns
+        -------
+        Table
+            ``where, value, required, power``: the ICC or k, the number (None where no number reaches the power, or the pilot
+            has no such limit), and the power of the design as it is.
+
+        Raises
+        ------
+        DesignError
+            If the design has one level, or the pilot had no clusters.
+        """
+        from wwc_eval.power.assurance import changed
+        from wwc_eval.power.checks import plural
+
+        name = _level_of(design, level)
+        if name is None:
+            raise DesignError("the design has one level, which no ICC belongs to", fix="use design.required()")
+        term, part = ("k", "k") if self.kind == "rate" else ("ICC", "icc")
+        figure = self[term]
+        rows: list[dict[str, Any]] = []
+        for where, value in (
+            ("lower limit", figure.ci_low),
+            ("estimate", figure.estimate),
+            ("upper limit", figure.ci_high),
+        ):
+            row: dict[str, Any] = {
+                "where": f"{term} at its {where}",
+                "value": value,
+                "required": None,
+                "power": None,
+            }
+            if math.isfinite(value):
+                held = changed(design, {f"{name}.{part}": np.asarray(min(max(value, 0.0), HIGHEST[part]))})
+                row["power"] = float(held.power(effect))
+                with suppress(DesignError):  # no number reaches the power
+                    row["required"] = int(held.required(held.assigned, effect, target))
+            rows.append(row)
+        above = [each.name for each in design.levels[design.at + 1 :]]
+        units = f"{plural(design.assigned)}{f' in each {above[0]}' if above else ''}"
+        columns = [
+            Column(name="where", label=""),
+            Column(name="value", label=term, kind="number"),
+            Column(name="required", label=f"{units} for {100 * target:g}% power", kind="count"),
+            Column(name="power", label="power of the design as it is", kind="percent", digits=0),
+        ]
+        notes = ("An ICC below 0 is taken as 0.",) if any(row["value"] < 0 for row in rows) else ()
+        return Table(rows, columns, title=f"{self.outcome}: what the pilot leaves open", notes=notes)
+
+
+def _level_of(design: Trial, level: str | None) -> str | None:
+    """Level whose ICC or k the pilot estimated."""
+    return level if level is not None else design.levels[1].name if len(design.levels) > 1 else None
 
 
 def main_trial(

@@ -156,6 +156,12 @@ def _table(judgement: Judgement, heading: str, hidden: set[int], rule: Disclosur
     return Table(rows, columns) if rows else None
 
 
+def _main_trial_words(result: AnalysisResult) -> str:
+    """What the pilot says of the main trial's power; empty for another analysis."""
+    told = [item.sentences[0].rstrip(".") for item in result.supplements if item.key == "assurance"]
+    return told[0] if result.model == "main_trial" and told else ""
+
+
 def _findings(facts: Facts, results: Any, scores: FidelityScores | None) -> list[Finding]:
     """Early outcomes and scores with their intervals, and costs."""
     from wwc_eval.pilot.judgement import Finding
@@ -164,7 +170,7 @@ def _findings(facts: Facts, results: Any, scores: FidelityScores | None) -> list
         Finding(
             heading="evidence_of_promise" if result.compares else "readiness_for_trial",
             what=result.title,
-            figure=result.estimates[0],
+            figure=_main_trial_words(result) or result.estimates[0],
         )
         for result in results
         if result.verdict is None and result.estimates

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from wwc_eval.pilot.decision import Decision
     from wwc_eval.report.record import AnalysisResult
 
-__all__ = ["ANALYSES", "PilotAnalysis"]
+__all__ = ["ANALYSES", "KINDS", "PilotAnalysis", "PilotRows", "group_counts"]
 
 KINDS: Mapping[str, str] = {"binary": "share", "count": "rate", "continuous": "mean"}
 """Kind of criterion of each type of outcome."""
@@ -50,28 +50,14 @@ class _Used:
     reference_levels: Mapping[str, Any]
 
 
-class PilotAnalysis(AnalysisFields):
-    """A progression criterion: a share, a rate or a mean with its limits of red and green."""
+class PilotRows(AnalysisFields):
+    """What a pilot's analyses have in common: one figure of one outcome, of some rows, in clusters or not."""
 
-    model: Literal["pilot"]
-    red: Number = Field(description="Upper limit of red (lower limit where green lies below it)")
-    green: Number = Field(description="Lower limit of green")
-    heading: Literal["feasibility", "evidence_of_promise", "readiness_for_trial"] = "feasibility"
-    essential: bool = Field(True, description="Whether a red here stops by itself")
-    rule: Literal["estimate", "test", "posterior"] = Field(
-        "estimate",
-        description="What decides the tier: the estimate, the estimate and a test against red, or P(tier)",
-    )
-    confidence: Number = Field(0.8, gt=0.5, lt=1, description="Posterior probability that rule: posterior needs")
     among: Text | None = Field(None, description="Condition for the rows counted; all where missing")
     inference: PilotInference = PilotInference()
     exposure: ColumnName | None = Field(
         None, description="Exposure of a rate, such as months that a site recruited"
     )
-    unit: Text = Field("unit of exposure", description="Word for one unit of exposure")
-    icc: Number = Field(0, ge=0, lt=1, description="Intraclass correlation planned for")
-    cluster_size: int = Field(1, ge=1, description="Participants a cluster planned for")
-    planned: PlannedSize | None = Field(None, description="What it was sized for (P07)")
 
     tests_effect: ClassVar[bool] = False
 
@@ -105,6 +91,66 @@ class PilotAnalysis(AnalysisFields):
     def small_sample(self) -> bool:
         """Always: intervals are exact, or t with few degrees of freedom."""
         return True
+
+    def asked(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Rows of which the analysis asks."""
+        from wwc_eval.formula import parse_condition
+
+        if self.among is None:
+            return frame
+        return frame.loc[parse_condition(self.among).evaluate(frame).fillna(value=False).to_numpy(dtype=bool)]
+
+    def rows(self, context: Context) -> tuple[NDArray[np.int64], dict[str, int]]:
+        """Positions of the rows counted, and how many lack a value by column."""
+        import numpy as np
+
+        frame = context.frame
+        needed = [context.outcome.name, *(name for name in (self.cluster, self.exposure) if name is not None)]
+        absent = {name: frame[name].isna().to_numpy(dtype=bool) for name in needed}
+        dropped = {name: int(mask.sum()) for name, mask in absent.items() if mask.any()}
+        holds = ~np.logical_or.reduce(list(absent.values()))
+        if not holds.any():
+            raise DataError(f"no row to count for '{self.id}'", fix="correct among:, or say why there are none")
+        return np.flatnonzero(holds), dropped
+
+    def sample(
+        self, context: Context, rows: NDArray[np.int64], dropped: Mapping[str, int], n_clusters: int | None
+    ) -> dict[str, Any]:
+        """What a result says of its sample."""
+        used = _Used(rows=rows, dropped=dropped, reference_levels={})
+        return {
+            **sample_by_arm(context, used, cluster=self.cluster, n_clusters=n_clusters),
+            "completed": {},
+            "saturated": KINDS[context.outcome.type] == "share",
+        }
+
+
+def group_counts(context: Context, rows: NDArray[np.int64]) -> list[int]:
+    """Groups that a figure gives away: rows, and of a share those with and without."""
+    counts = [len(rows)]
+    if context.outcome.type == "binary":
+        events = int(context.frame[context.outcome.name].iloc[rows].astype(float).sum())
+        counts += [events, len(rows) - events]
+    return counts
+
+
+class PilotAnalysis(PilotRows):
+    """A progression criterion: a share, a rate or a mean with its limits of red and green."""
+
+    model: Literal["pilot"]
+    red: Number = Field(description="Upper limit of red (lower limit where green lies below it)")
+    green: Number = Field(description="Lower limit of green")
+    heading: Literal["feasibility", "evidence_of_promise", "readiness_for_trial"] = "feasibility"
+    essential: bool = Field(True, description="Whether a red here stops by itself")
+    rule: Literal["estimate", "test", "posterior"] = Field(
+        "estimate",
+        description="What decides the tier: the estimate, the estimate and a test against red, or P(tier)",
+    )
+    confidence: Number = Field(0.8, gt=0.5, lt=1, description="Posterior probability that rule: posterior needs")
+    unit: Text = Field("unit of exposure", description="Word for one unit of exposure")
+    icc: Number = Field(0, ge=0, lt=1, description="Intraclass correlation planned for")
+    cluster_size: int = Field(1, ge=1, description="Participants a cluster planned for")
+    planned: PlannedSize | None = Field(None, description="What it was sized for (P07)")
 
     def criterion(self, outcome: Outcome, label: str) -> Criterion:
         """The criterion in Python.
@@ -221,8 +267,8 @@ class PilotAnalysis(AnalysisFields):
 
         criterion = self.criterion(context.outcome, self.title or context.label)
         # who is not among those asked for is neither counted nor lost
-        context = replace(context, frame=self._asked(context.frame))
-        rows, dropped = self._rows(context)
+        context = replace(context, frame=self.asked(context.frame))
+        rows, dropped = self.rows(context)
         decision = self._decide(criterion, context, rows)
         result = AnalysisResult(
             id=self.id,
@@ -235,46 +281,12 @@ class PilotAnalysis(AnalysisFields):
             method=decision.estimate.method,
             formula=f"{context.outcome.name}{f' among {self.among}' if self.among else ''}",
             estimates=(decision.estimate,),
-            sample={
-                **sample_by_arm(
-                    context,
-                    _Used(rows=rows, dropped=dropped, reference_levels={}),
-                    cluster=self.cluster,
-                    n_clusters=decision.estimate.n_clusters,
-                ),
-                "completed": {},
-                "saturated": KINDS[context.outcome.type] == "share",
-            },
+            sample=self.sample(context, rows, dropped, decision.estimate.n_clusters),
             notes=(criterion.words(), *decision.notes),
             compares=False,
             verdict=decision,
         )
-        counts = [len(rows)]
-        if context.outcome.type == "binary":
-            events = int(context.frame[context.outcome.name].iloc[rows].astype(float).sum())
-            counts += [events, len(rows) - events]
-        return withheld(result, counts, context, "the criterion counts groups of")
-
-    def _asked(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Rows of which the criterion asks."""
-        from wwc_eval.formula import parse_condition
-
-        if self.among is None:
-            return frame
-        return frame.loc[parse_condition(self.among).evaluate(frame).fillna(value=False).to_numpy(dtype=bool)]
-
-    def _rows(self, context: Context) -> tuple[NDArray[np.int64], dict[str, int]]:
-        """Positions of the rows counted, and how many lack a value by column."""
-        import numpy as np
-
-        frame = context.frame
-        needed = [context.outcome.name, *(name for name in (self.cluster, self.exposure) if name is not None)]
-        absent = {name: frame[name].isna().to_numpy(dtype=bool) for name in needed}
-        dropped = {name: int(mask.sum()) for name, mask in absent.items() if mask.any()}
-        holds = ~np.logical_or.reduce(list(absent.values()))
-        if not holds.any():
-            raise DataError(f"no row to count for '{self.id}'", fix="correct among:, or say why there are none")
-        return np.flatnonzero(holds), dropped
+        return withheld(result, group_counts(context, rows), context, "the criterion counts groups of")
 
     def _decide(self, criterion: Criterion, context: Context, rows: NDArray[np.int64]) -> Decision:
         frame = context.frame.iloc[rows.tolist()]
