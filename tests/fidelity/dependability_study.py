@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from wwc_eval.fidelity.reliability.d_study import design_of, ratio_interval
+from wwc_eval.fidelity.reliability.d_study import design_of
+from wwc_eval.fidelity.reliability.errors import quantile_t
 from wwc_eval.fidelity.reliability.generalisability import GStudy, g_study
 
 DESIGNS = {
@@ -57,6 +58,33 @@ def _authorities(
     y += math.sqrt((0.5 - share) * error * CASES * raters) * rng.normal(size=len(la))
     frame = pd.DataFrame({"la": la, "case": case, "rater": rater, "score": y})
     return frame[rng.random(len(frame)) >= missing].reset_index(drop=True)
+
+
+def ratio_interval(
+    values: np.ndarray,
+    covariance: np.ndarray,
+    universe: np.ndarray,
+    error: np.ndarray,
+    *,
+    objects: int,
+    level: float,
+) -> tuple[float, float]:
+    """Interval of ``true / (true + error)``: delta method on ``log(true / error)``, Student's t of the number of objects.
+
+    ``universe`` and ``error`` are what multiplies the components of variance in the two.
+    """
+    true, wrong = float(universe @ values), float(error @ values)
+    if not (true > 0 and wrong > 0):
+        return math.nan, math.nan
+    slope = universe / true - error / wrong
+    se = math.sqrt(max(float(slope @ covariance @ slope), 0.0))
+    reach = quantile_t(max(objects - 1.0, 1.0), level) * se
+    middle = math.log(true / wrong)
+    return _expit(middle - reach), _expit(middle + reach)
+
+
+def _expit(z: float) -> float:
+    return 1.0 / (1.0 + math.exp(-z)) if z > -700 else 0.0
 
 
 def limits(study: GStudy, raters: int) -> dict[tuple[str, str], tuple[float, float]]:

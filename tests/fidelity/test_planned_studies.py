@@ -1,15 +1,21 @@
 """What a specification plans is done: reliability beside its least values, differentiation, the declared analyses."""
 
+import json
+import math
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import unit_scores_study
 from fidelity_faults import named
 
 import wwc_eval as we
 from wwc_eval.errors import DataError, DesignError
+from wwc_eval.fidelity.reliability.pivotal import interval
+from wwc_eval.fidelity.scoring.dependability import limits
+from wwc_eval.fidelity.scoring.levels import fit_levels
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "sample_data" / "specifications" / "safety_planning.yaml").read_text(encoding="utf-8")
@@ -134,7 +140,37 @@ def test_dependability_of_units_is_that_of_their_own_cases_and_raters():
     error = own["authority:worker"] / 3 + own["authority:worker:case"] / 12 + own["rater"] * by_rater
     error += own["residual"] * residual
     assert row["estimate"] == pytest.approx(own["authority"] / (own["authority"] + error), rel=1e-4)
-    assert row["ci_low"] < row["estimate"] < row["ci_high"]
+    # the interval is that of a G-study of the same sheets: generalised pivots
+    share = {"authority:worker": 1 / 3, "authority:worker:case": 1 / 12, "rater": by_rater, "residual": residual}
+    universe = np.array([float(name == "authority") for name in own])
+    expected = interval(study.pivots, universe, np.array([share.get(name, 0.0) for name in own]), 0.95)
+    assert (row["ci_low"], row["ci_high"]) == pytest.approx(expected, abs=2e-3)
+
+
+@pytest.mark.simulation
+def test_intervals_of_dependability_as_rated_cover():
+    record = json.loads((Path(__file__).parents[1] / "reference" / "unit_scores_coverage.json").read_text())[
+        "cases"
+    ]
+    for case in record:
+        least = 0.95 - 3.2 * math.sqrt(0.95 * 0.05 / case["repeats"])
+        assert case["coverage"]["pivotal"] >= least, case
+    assert min(case["coverage"]["delta"] for case in record) < 0.9
+    found = unit_scores_study.coverage(6, 3, 0.5, repeats=8, seed=4)
+    assert found["pivotal"] >= 0.95 - 3.2 * math.sqrt(0.95 * 0.05 / 8)
+
+
+def test_a_variance_at_0_has_an_interval_of_dependability():
+    rng = np.random.default_rng(6)
+    at = unit_scores_study.sheets(rng, 8, 4)
+    y = rng.normal(size=len(at["case"]))
+    y -= np.array([y[at["authority"] == a].mean() for a in range(8)])[at["authority"]]
+    model = fit_levels(y, {name: at[name] for name in unit_scores_study.UNITS}, at["rater"])
+    assert model.variances["authority"] == 0
+    over = unit_scores_study.shares(at)
+    universe = np.array([float(name == "authority") for name in model.variances])
+    low, high = limits(model, universe, np.array([over.get(name, 0.0) for name in model.variances]), 0.95)
+    assert low == 0 < high < 0.9
 
 
 def test_verdicts_rest_on_whole_intervals_and_the_notes_say_what_falls_short():

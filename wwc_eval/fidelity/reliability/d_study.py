@@ -12,7 +12,6 @@ import numpy as np
 
 from wwc_eval.errors import DesignError, check_number, did_you_mean
 from wwc_eval.fidelity.reliability.effects import nested_in
-from wwc_eval.fidelity.reliability.errors import quantile_t
 from wwc_eval.fidelity.reliability.reading import Floats
 from wwc_eval.table import Column, Grid, Rendered, Table
 
@@ -236,24 +235,3 @@ def _interval(study: GStudy, universe: Floats, error: Floats, level: float) -> t
     from wwc_eval.fidelity.reliability.pivotal import interval
 
     return interval(study.pivots, universe, error, level)
-
-
-def ratio_interval(
-    values: Floats, covariance: Floats, universe: Floats, error: Floats, *, objects: int, level: float
-) -> tuple[float, float]:
-    """Interval of ``true / (true + error)``: delta method on ``log(true / error)``, Student's t of the number of objects.
-
-    ``universe`` and ``error`` are what multiplies the components of variance in the two.
-    """
-    true, wrong = float(universe @ values), float(error @ values)
-    if not (true > 0 and wrong > 0):
-        return math.nan, math.nan
-    slope = universe / true - error / wrong
-    se = math.sqrt(max(float(slope @ covariance @ slope), 0.0))
-    reach = quantile_t(max(objects - 1.0, 1.0), level) * se
-    middle = math.log(true / wrong)
-    return _expit(middle - reach), _expit(middle + reach)
-
-
-def _expit(z: float) -> float:
-    return 1.0 / (1.0 + math.exp(-z)) if z > -700 else 0.0

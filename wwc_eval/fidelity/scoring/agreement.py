@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
 
-__all__ = ["Coefficient", "coefficients", "raters_by_case"]
+__all__ = ["Coefficient", "coefficients", "raters_by_case", "without"]
 
 SINGLE, AVERAGE = "icc_single", "icc_average"
 DEPENDABILITY = "dependability_"
@@ -55,7 +55,7 @@ class Coefficient:
 
     name: str
     of: str
-    detail: str
+    detail: str = ""
     n: int | None = None
     raters: int | None = None
     estimate: float = math.nan
@@ -67,7 +67,10 @@ class Coefficient:
 def coefficients(scores: FidelityScores, name: str) -> list[Coefficient]:
     """A coefficient of everything that it can be computed of: see :attr:`FidelityScores.reliability`."""
     if name.startswith(DEPENDABILITY):
-        return [_dependability(scores, name, of) for of in _wholes(scores)]
+        from wwc_eval.fidelity.scoring.dependability import dependability
+
+        unit = name.removeprefix(DEPENDABILITY)
+        return [dependability(scores, unit, Coefficient(name=name, of=of)) for of in _wholes(scores)]
     if name in {"alpha", "omega"}:
         return [_consistency(scores, name)]
     if name in {SINGLE, AVERAGE} or name.startswith("ICC("):
@@ -129,7 +132,7 @@ def _items(scores: FidelityScores, name: str) -> Iterator[Coefficient]:
             name=name, of=item.id, detail=f"{weights} weights", n=len(cases), raters=table.shape[1]
         )
         if not len(cases):
-            yield _without(found, "no case has two raters of it")
+            yield without(found, "no case has two raters of it")
             continue
         try:
             value = agreement(
@@ -141,7 +144,7 @@ def _items(scores: FidelityScores, name: str) -> Iterator[Coefficient]:
                 level=scores.level,
             )
         except WwcError as error:
-            yield _without(found, error.problems[0].message)
+            yield without(found, error.problems[0].message)
             continue
         yield _from(found, value)
 
@@ -209,13 +212,13 @@ def _intraclass(scores: FidelityScores, name: str, of: str) -> Coefficient:
     detail = kind.replace("k)", f"{k})") + " of rating sheets"
     found = Coefficient(name=name, of=of, detail=detail, n=len(cases), raters=table.shape[1])
     if not len(cases):
-        return _without(found, "no case has two raters")
+        return without(found, "no case has two raters")
     averaged = {"k": k} if "k" in kind else {}
     clusters: Any = _clusters(scores, cases)
     try:
         return _from(found, intraclass_correlation(table, kind, cluster=clusters, level=scores.level, **averaged))
     except WwcError as error:
-        return _without(found, error.problems[0].message)
+        return without(found, error.problems[0].message)
 
 
 def _consistency(scores: FidelityScores, name: str) -> Coefficient:
@@ -234,60 +237,7 @@ def _consistency(scores: FidelityScores, name: str) -> Coefficient:
     try:
         return _from(found, verb(shares[whole], cluster=_clusters(scores, whole), level=scores.level))
     except WwcError as error:
-        return _without(found, error.problems[0].message)
-
-
-def _dependability(scores: FidelityScores, name: str, of: str) -> Coefficient:
-    """Phi of the units' means over the cases and raters that they have, from the variances of the model."""
-    from wwc_eval.fidelity.reliability.d_study import ratio_interval
-
-    unit = name.removeprefix(DEPENDABILITY)
-    found = Coefficient(name=name, of=of, detail=f"means of {unit}, with the cases and raters that they have")
-    if unit not in scores.units:
-        return _without(found, f"there is no column of {unit} in the ratings")
-    places, model = scores.matrix.places, scores.model(of)
-    objects = len(places.labels[unit])
-    found = Coefficient(**{**vars(found), "n": objects, "raters": len(scores.matrix.raters) or None})
-    if unit not in model.variances:
-        told = [note for note in model.notes if unit in note] or list(model.notes)
-        return _without(found, told[0].rstrip(".") if told else f"no variance between units ({unit}) can be told")
-    values = np.array(list(model.variances.values()))
-    inside = {unit, *places.above(unit)}
-    universe = np.array([float(each in inside) for each in model.variances])
-    error = np.array([0.0 if each in inside else _share(scores, of, unit, each) for each in model.variances])
-    true, wrong = float(universe @ values), float(error @ values)
-    if true + wrong <= 0:
-        return _without(found, "nothing varies")
-    covariance = model.covariance
-    low, high = (math.nan, math.nan)
-    if covariance is not None:
-        low, high = ratio_interval(values, covariance, universe, error, objects=objects, level=scores.level)
-    reason = "" if math.isfinite(low) else "no interval: a variance stands at 0, or no model gave it"
-    return Coefficient(
-        **{**vars(found), "estimate": true / (true + wrong), "low": low, "high": high, "reason": reason}
-    )
-
-
-def _share(scores: FidelityScores, of: str, unit: str, effect: str) -> float:
-    """What a component of variance is divided by in a unit's mean: mean over units of the squared shares of its levels.
-
-    Cases count alike within a unit, and sheets within a case.
-    """
-    matrix = scores.matrix
-    fine = ~np.isnan(scores.values(of, sheets=True))
-    case, rater = matrix.sheet_case[fine], matrix.sheet_rater[fine]
-    own = matrix.places.of_case[unit][case]
-    alone = np.arange(len(case))
-    if effect == "rater":
-        codes = np.where(rater >= 0, rater, len(matrix.raters) + alone)
-    else:
-        codes = alone if effect == "residual" else matrix.places.of_case[effect][case]
-    by_case = 1.0 / np.bincount(case, minlength=int(case.max()) + 1)[case]
-    weight = by_case / np.bincount(own, by_case)[own]
-    pairs = np.unique(np.column_stack([own, codes]), axis=0, return_inverse=True)
-    sums = np.bincount(pairs[1].ravel(), weight)
-    squares = np.bincount(pairs[0][:, 0], sums**2)
-    return float(squares[np.unique(own)].mean())
+        return without(found, error.problems[0].message)
 
 
 def _from(found: Coefficient, value: Estimate) -> Coefficient:
@@ -299,5 +249,6 @@ def _from(found: Coefficient, value: Estimate) -> Coefficient:
     )
 
 
-def _without(found: Coefficient, reason: str) -> Coefficient:
+def without(found: Coefficient, reason: str) -> Coefficient:
+    """No value, and why."""
     return Coefficient(**{**vars(found), "reason": reason})

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -82,18 +83,43 @@ class Levels:
     fit: LinearFit | None = None
     random: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def covariance(self) -> Floats | None:
-        """Covariance of the estimated variances, in their order; None where no model gave them."""
+        """Covariance of the estimated variances, in their order; None where no model gave them.
+
+        From REML's expected information, in which a variance at 0 has one too. Where it cannot be had (units that stand for
+        themselves in the model, more than 2,000 levels) it is from the curvature of the criterion, in which it has none.
+        """
+        from wwc_eval.fidelity.reliability.pivotal import component_covariance
         from wwc_eval.multilevel.small_sample.satterthwaite import variance_covariance
 
         if self.fit is None:
             return None
-        core: Any = self.fit.core
-        _, found = variance_covariance(core.solution, core.sensitivity)
-        inner = [_unit(each.name, self.random) for each in core.solution.problem.prepared.groupings]
+        named = {_unit(each.name, self.random): each.codes for each in self.fit.data.groupings}
+        effects = [name for name in self.variances if name != "residual"]
+        values = np.array([self.variances[name] for name in (*effects, "residual")])
+        found = None
+        if len(self.fit.terms) == 1:
+            found, inner = component_covariance([named[name] for name in effects], values), effects
+        if found is None:
+            core: Any = self.fit.core
+            _, found = variance_covariance(core.solution, core.sensitivity)
+            inner = [_unit(each.name, self.random) for each in core.solution.problem.prepared.groupings]
         places = [len(inner) if name == "residual" else inner.index(name) for name in self.variances]
         return np.asarray(found[np.ix_(places, places)])
+
+    @cached_property
+    def pivots(self) -> Floats | None:
+        """Variances (points, variances) that may have made the scores, for intervals; None where there are none."""
+        from wwc_eval.fidelity.reliability.pivotal import pivots
+
+        if self.covariance is None:
+            return None
+        units = list(self.scores)
+        inside = {name: frozenset(units[units.index(name) :]) for name in units}
+        inside |= {"rater": frozenset(["rater"]), "residual": frozenset([*units, "rater"])}
+        sets = [inside[name] for name in self.variances]
+        return pivots(np.array(list(self.variances.values())), self.covariance, sets)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
