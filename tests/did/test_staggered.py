@@ -181,22 +181,27 @@ def test_welch_degrees_of_freedom_with_one_cohort():
     assert found.df == pytest.approx(parts.sum() ** 2 / (parts**2 / (sizes - 1)).sum(), rel=1e-12)
 
 
-def test_the_randomisation_test_is_the_one_that_refits_every_arrangement():
-    y, _ = drawn(n=7, T=5)
-    start = np.array([2, 3, 99, 2, 3, 2, 99])
-    found = we.did.staggered(panel_of(y, start), draws=99)
-    arrangements = exact.assignments(start.tolist())
-    refits = [we.did.staggered(panel_of(y, one)) for one in arrangements]
-    assert len(arrangements) == 210 == found.overall.details["randomisation_draws"]
-    assert found.overall.details["randomisation_exact"]
-    for item, others in (
-        (found.overall, [one.overall for one in refits]),
-        *((found.estimates.items[k], [one.estimates.items[k] for one in refits]) for k in (0, 3)),
-    ):
-        ratios = np.array([abs(one.estimate / one.details["se_neyman"]) for one in others])
-        share = np.mean(ratios >= abs(item.estimate / item.details["se_neyman"]) * (1 - 1e-9))
-        assert item.details["randomisation_p"] == pytest.approx(share, abs=1e-12)
-    assert any("all 210 permutations" in note for note in found.notes)
+@pytest.mark.parametrize("estimand", ["simple", "event"])
+def test_the_randomisation_test_is_the_one_that_refits_every_arrangement(estimand):
+    y, start = small()
+    y = np.round(10 * y).astype(int)
+    found = we.did.staggered(panel_of(y, start), estimand=estimand, draws=99).overall
+    arrangements = exact.assignments(start)
+    assert len(arrangements) == 210 == found.details["randomisation_draws"]
+    assert found.details["randomisation_exact"]
+    squares = []
+    for one in arrangements:
+        value, variance, _ = exact.estimated(y.tolist(), list(one), estimand=estimand)
+        squares.append(value**2 / variance)
+    value, variance, _ = exact.estimated(y.tolist(), start, estimand=estimand)
+    share = Fraction(sum(square >= value**2 / variance for square in squares), 210)
+    assert found.details["randomisation_p"] == pytest.approx(float(share), abs=1e-12)
+    assert 0.01 < share < 1
+
+
+def small():
+    """Seven units, five of them treated at two dates."""
+    return drawn(n=7, T=5)[0], [2, 3, 99, 2, 3, 2, 99]
 
 
 def test_draws_need_a_seed_and_keep_to_it():
@@ -208,6 +213,7 @@ def test_draws_need_a_seed_and_keep_to_it():
     many = np.zeros((3_000, 2))
     with pytest.raises(we.DesignError, match=r"10\^\d+ reassignments"):
         we.did.staggered(panel_of(many, np.resize([1, 99], 3_000)), draws=199)
+    assert any("all 210 permutations" in note for note in we.did.staggered(panel_of(*small()), draws=99).notes)
     one, two = (we.did.staggered(panel, draws=199, rng=3).overall.details for _ in range(2))
     assert one["randomisation_p"] == two["randomisation_p"] == 1 / 200
     assert we.did.staggered(panel, rng=3).overall.details["randomisation_draws"] == 9_999

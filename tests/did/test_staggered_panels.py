@@ -281,7 +281,7 @@ def test_one_authority_left_out_at_a_time():
 
 
 @pytest.mark.property
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=15)
 @given(
     seed=st.integers(0, 10_000),
     scale=st.floats(0.01, 100.0),
@@ -308,7 +308,7 @@ def test_order_labels_units_and_common_shocks_change_nothing(seed, scale, adjust
 
 
 @pytest.mark.property
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=15)
 @given(seed=st.integers(0, 10_000))
 def test_the_test_compares_the_actual_roll_out_with_itself(seed):
     y, start = drawn(n=13, T=6, seed=seed, starts=(2, 3, 99))

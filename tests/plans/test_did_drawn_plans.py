@@ -1,10 +1,13 @@
 """Plans of roll-outs whose order was drawn, by the efficient estimator: its options, its faults, and its lottery."""
 
+from types import SimpleNamespace
+
 import pandas as pd
 import pytest
 from test_did_lottery_plans import NAMES, PLAN, rates, read, starts, written
 
 import wwc_eval as we
+from wwc_eval.plans.did_supplements import did_supplements
 from wwc_eval.plans.vocabulary.did import DidAnalysis
 
 ESTIMATOR = """    estimator: imputation
@@ -60,23 +63,30 @@ def test_a_plan_reports_what_the_verb_finds_and_tests_by_the_lottery(tmp_path):
     assert "their trends would have been parallel" not in page
 
 
-def test_the_average_and_its_adjustment_are_the_plans(tmp_path):
-    analysis = """    estimator: staggered
-    aggregate: calendar
-    adjustment: callaway_santanna
-    anticipation: 1
-    few_treated: {methods: [permutation], draws: 199, seed: 20250203}
-    sensitivity: {honest: relative_magnitudes, values: [0, 1]}
-"""
-    _, data, plan = planned(tmp_path, analysis=analysis)
-    assert plan.check() == []
-    results = plan.run(out=tmp_path / "out", draft=True)
-    direct = we.did.staggered(read(data), estimand="calendar", adjustment="callaway_santanna", anticipation=1)
-    found = results.analyses["primary"]
-    assert found.estimates[0].estimate == pytest.approx(direct.overall.estimate, rel=1e-9)
+def test_the_average_and_its_adjustment_are_the_plans():
+    fields = {
+        "id": "primary", "outcome": "rate", "model": "did", "estimator": "staggered", "aggregate": "calendar",
+        "adjustment": "callaway_santanna", "anticipation": 1,
+        "sensitivity": {"honest": "relative_magnitudes", "values": [0, 1]},
+    }  # fmt: skip
+    analysis = DidAnalysis.model_validate(fields)
+    assert not list(analysis.findings(None))
+    _, data = all_drawn()
+    panel = read(data)
+    context = SimpleNamespace(
+        changed=False, level=0.95, label="Rate", units="per 10,000", unit_column="la", frame=data
+    )
+    direct = we.did.staggered(panel, estimand="calendar", adjustment="callaway_santanna", anticipation=1)
+    found = analysis.estimate(panel, 0.95)
+    assert found.overall.estimate == direct.overall.estimate
     # effects by event stand beside averages that have none, and difference-in-differences has its honest intervals
-    assert [item.key for item in found.supplements] == ["trends", "timing", "events", "few_treated", "honest"]
-    assert found.supplements[-1].table is not None
+    shown = {item.key: item for item in did_supplements(analysis, panel, found, context)}
+    assert list(shown) == ["trends", "timing", "events", "honest"]
+    by_event = we.did.staggered(panel, estimand="event", adjustment="callaway_santanna", anticipation=1)
+    assert [row["estimate"] for row in shown["events"].table.to_dicts()] == [
+        item.estimate for item in by_event.estimates
+    ]
+    assert shown["honest"].table.to_dicts() == we.did.honest(by_event, values=[0.0, 1.0]).estimates.to_dicts()
 
 
 @pytest.mark.parametrize(
