@@ -185,3 +185,22 @@ def test_doses_of_few_treated_have_no_error_of_the_slope():
     p_values = [row.details["permutation_p"] for row in many.by_group]
     assert len(set(p_values)) == 2
     assert all(0 < p <= 1 for p in p_values)
+
+
+@pytest.mark.property
+def test_weights_of_regression_to_the_mean_are_so_many_units():
+    rng = np.random.default_rng(21)
+    frame = pd.DataFrame([(f"u{unit:02}", t) for unit in range(30) for t in range(9)], columns=["la", "year"])
+    unit = frame["la"].str[1:].astype(int)
+    frame["rate"] = rng.normal(size=len(frame)).cumsum() * 0.2 + rng.normal(size=len(frame))
+    frame["joined"] = np.where(unit < 4, 5, np.where(unit < 7, 6, 0))
+    frame["w"] = unit.map(dict(enumerate(rng.integers(1, 4, 30).tolist())))
+    copies = pd.concat([frame.assign(la=frame["la"] + f"/{k}")[frame["w"] > k] for k in range(3)])
+    given = {"unit": "la", "period": "year", "outcome": "rate", "cohort": "joined"}
+    weighted = we.did.regression_to_mean(we.Panel(frame, weights="w", **given), draws=99, rng=1)
+    repeated = we.did.regression_to_mean(we.Panel(copies, **given), draws=99, rng=1)
+    plain = we.did.regression_to_mean(we.Panel(frame, **given), draws=99, rng=1)
+    for name in ("overall", "reversion"):
+        mine, other = getattr(weighted, name).estimate, getattr(repeated, name).estimate
+        assert mine == pytest.approx(other, rel=1e-10), name
+        assert mine != pytest.approx(getattr(plain, name).estimate, rel=1e-3), name

@@ -118,7 +118,9 @@ class RegressionToMean(Rendered):
         for event, gap in zip(events, gaps, strict=True):
             ax.plot(event, gap, color="#9db7d1", linewidth=0.9, zorder=1)
         every = np.unique(events)
-        means = _mean(np.stack([np.where(events == at, gaps, np.nan).ravel() for at in every.tolist()]))
+        size = np.broadcast_to(self.panel.weights[joins][:, None], gaps.shape)
+        seen = [(events == at) & np.isfinite(gaps) for at in every.tolist()]
+        means = [float(np.average(gaps[here], weights=size[here])) if here.any() else math.nan for here in seen]
         ax.plot(every, means, "o-", color="#D55E00", markersize=3.5, label="mean of joiners", zorder=2)
         ax.set_xlabel("periods since joining (shaded: the window)")
         ax.set_ylabel(f"{self.panel.measure} less national trend\nand own mean before")
@@ -138,7 +140,8 @@ def regression_to_mean(
     """Whether joiners were rising against the national trend before they joined, and what was to be expected anyway.
 
     Local authorities often join because a rate is rising; part of what follows is then a return to where they
-    were. The national trend is the weighted mean of all units not yet treated.
+    were. The national trend is the weighted mean of all units not yet treated; weights of the panel (those of a matching,
+    say) weigh joiners and never treated, too.
 
     Parameters
     ----------
@@ -196,7 +199,8 @@ def regression_to_mean(
     reference = (
         permutations(statistic, draws, rng) if allocation is None else lottery(statistic, allocation, draws, rng)
     )
-    tested = _permuted(slopes, statistic, reference)
+    size = panel.weights[sample.rows]
+    tested = _permuted(slopes, size, statistic, reference)
     shared: dict[str, Any] = {
         "level": level,
         "n": sample.n_cells,
@@ -212,7 +216,7 @@ def regression_to_mean(
     full[np.ix_(sample.rows, sample.columns)] = gaps
     return RegressionToMean(
         overall=overall,
-        reversion=_reversion(gaps, slopes, statistic, level, shared),
+        reversion=_reversion(gaps, slopes, size, statistic, level=level, shared=shared),
         estimates=_by_joiner(mine, slopes, before, statistic, shared),
         gaps=full,
         panel=panel,
@@ -265,14 +269,14 @@ def _slopes(gaps: Floats, statistic: Statistic, window: int) -> tuple[Floats, Fl
     return found, before
 
 
-def _permuted(slopes: Floats, statistic: Statistic, reference: Reference) -> Permuted:
-    """Mean slope of joiners under each reassignment; slopes of a block are averaged over its units."""
+def _permuted(slopes: Floats, size: Floats, statistic: Statistic, reference: Reference) -> Permuted:
+    """Mean slope of joiners under each reassignment, weighted by ``size``; slopes of a block are averaged over its units."""
     blocks = statistic.blocks
     known = np.isfinite(slopes)
-    size = len(statistic.codes)
-    sums, counts = np.zeros((size, slopes.shape[1])), np.zeros((size, slopes.shape[1]))
-    np.add.at(sums, blocks, np.where(known, slopes, 0.0))
-    np.add.at(counts, blocks, known.astype(float))
+    shape = (len(statistic.codes), slopes.shape[1])
+    sums, counts = np.zeros(shape), np.zeros(shape)
+    np.add.at(sums, blocks, np.where(known, size[:, None] * slopes, 0.0))
+    np.add.at(counts, blocks, size[:, None] * known)
 
     def mean(codes: Any) -> Floats:
         top, bottom = np.zeros(len(codes)), np.zeros(len(codes))
@@ -296,11 +300,12 @@ def _permuted(slopes: Floats, statistic: Statistic, reference: Reference) -> Per
 
 
 def _reversion(
-    gaps: Floats, slopes: Floats, statistic: Statistic, level: float, shared: dict[str, Any]
+    gaps: Floats, slopes: Floats, size: Floats, statistic: Statistic, *, level: float, shared: dict[str, Any]
 ) -> Estimate:
-    """Change that others had after such slopes, averaged over joiners."""
+    """Change that others had after such slopes, averaged over joiners; units weigh by ``size``."""
     codes = statistic.codes[statistic.blocks]
-    x_all, y_all, at = [], [], []
+    others: list[Floats] = []
+    joiners: list[Floats] = []
     for code, date in enumerate(statistic.dates.tolist(), start=1):
         after, before = gaps[:, date:], gaps[:, :date]
         with np.errstate(invalid="ignore"):
@@ -309,17 +314,18 @@ def _reversion(
         joined = (codes == code) & np.isfinite(slopes[:, code])
         if not joined.any() or controls.sum() < 3:
             continue
-        centre = slopes[controls, code].mean()
-        x_all.append(slopes[controls, code] - centre)
-        y_all.append(change[controls] - change[controls].mean())
-        at.append(slopes[joined, code] - centre)
-    if not x_all:
+        w, x, y = size[controls], slopes[controls, code], change[controls]
+        centre = float(np.average(x, weights=w))
+        others.append(np.stack([w, x - centre, y - np.average(y, weights=w)]))
+        joiners.append(np.stack([size[joined], slopes[joined, code] - centre]))
+    if not others:
         raise DesignError("fewer than three units are never treated, so nothing says what would have happened")
-    x, y, mean = np.concatenate(x_all), np.concatenate(y_all), float(np.concatenate(at).mean())
-    size = float(x @ x)
-    slope = float(x @ y) / size
-    n = len(x) // len(x_all)
-    se = math.sqrt(float(((x * (y - slope * x)) ** 2).sum()) * n / max(n - 2, 1)) / size
+    (w, x, y), (mine, at) = np.concatenate(others, axis=1), np.concatenate(joiners, axis=1)
+    mean = float(np.average(at, weights=mine))
+    square = float(w @ x**2)
+    slope = float(w @ (x * y)) / square
+    n = len(x) // len(others)
+    se = math.sqrt(float(((w * x * (y - slope * x)) ** 2).sum()) * n / max(n - 2, 1)) / square
     return Estimate.from_normal(
         term="expected change", estimate=slope * mean, se=abs(mean) * se, df=float(max(n - 2, 1)),
         method="Change of never treated units after such a rise, put to the joiners", details={"slope": slope},

@@ -75,7 +75,8 @@ def serial_correlation(panel: Panel, *, level: float = 0.95) -> SerialCorrelatio
     Parameters
     ----------
     panel : Panel
-        The panel; pairs of periods with a gap between them are not used.
+        The panel; pairs of periods with a gap between them are not used. Weights of the panel enter the fit whose errors
+        Born and Breitung's test takes, and no other sum: the question is of each unit's errors, not of a population.
     level : float
         Coverage of the interval of the autocorrelation.
 
