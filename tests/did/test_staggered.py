@@ -283,3 +283,26 @@ def test_infinite_ratios_do_not_stop_the_test():
     assert result.overall.estimate == 1.0
     assert math.isnan(result.overall.se)
     assert result.overall.details["randomisation_p"] == pytest.approx(1 / 15)
+
+
+def test_a_wave_that_began_with_the_panel_leaves_the_lottery():
+    areas = pd.DataFrame({"la": [f"LA {k:02d}" for k in range(9)]})
+    method = we.SteppedWedgeSequences(sequences=[1, 4, 9], capacity=[2, 3, 4])
+    allocation = we.randomise(areas, unit="la", method=method, arms=("before", "after"), seed="waves")
+    start = dict(zip(allocation.table["la"], allocation.table["crossover"], strict=True))
+    rows = [
+        (la, t, hash_of(la, t) - 30.0 * (start[la] <= t), start[la]) for la in areas["la"] for t in range(1, 7)
+    ]
+    data = pd.DataFrame(rows, columns=["la", "t", "y", "s"])
+    found = we.did.staggered(we.Panel(data, unit="la", period="t", outcome="y", cohort="s"), allocation=allocation)
+    # the seven others could have changed places: 7! / (3! 4!)
+    assert found.overall.details["randomisation_draws"] == 35
+    assert found.overall.details["randomisation_p"] == pytest.approx(1 / 35)
+    assert any("treated in every period" in note for note in found.notes)
+
+
+def test_more_cohorts_than_a_code_tells_apart_have_no_test():
+    y = np.random.default_rng(3).normal(size=(260, 131))
+    panel = panel_of(y, np.repeat(np.r_[np.arange(1, 130), 999], 2))
+    with pytest.raises(we.DesignError, match="130 cohorts"):
+        we.did.staggered(panel, draws=99, rng=1)

@@ -45,6 +45,18 @@ def test_without_never_treated_the_last_cohort_is_the_comparison():
     assert max(key["period"] for key in found.cells.keys) == 5
 
 
+def test_one_unit_never_treated_is_no_comparison():
+    y, start = drawn(n=19, T=7, starts=(2, 4, 5))
+    start[11] = 99
+    found = we.did.staggered(panel_of(y, start))
+    kept = np.delete(np.arange(19), 11)
+    assert found.overall.estimate == pytest.approx(
+        we.did.staggered(panel_of(y[kept], start[kept])).overall.estimate, rel=1e-12
+    )
+    assert any("1 unit (11) alone" in note for note in found.notes)
+    assert any("the cohort of 6 is the control" in note for note in found.notes)
+
+
 def test_units_treated_throughout_are_left_out():
     y, start = drawn(n=18)
     start[:3] = 0

@@ -15,7 +15,7 @@ from wwc_eval.did.guard import guarded
 from wwc_eval.did.panel import Panel
 from wwc_eval.did.reporting import shared_fields
 from wwc_eval.did.staggered_errors import FIXED, Solved, gains_of, solve, solve_cells
-from wwc_eval.did.staggered_fisher import Fisher, fisher
+from wwc_eval.did.staggered_fisher import Fisher, fisher, need_few_cohorts
 from wwc_eval.did.staggered_rollout import Rollout, rollout_of
 from wwc_eval.did.staggered_targets import ADJUSTMENTS, ESTIMANDS, Cells, Targets, cells_of, targets_of
 from wwc_eval.errors import DesignError, check_choice, check_number, shown
@@ -81,7 +81,8 @@ def staggered(
 ) -> DidResult:
     """Effect of a programme whose roll-out was drawn by lot, with the smallest variance that earlier outcomes allow.
 
-    Where chance decides who begins when, those not treated yet are a fair comparison without parallel trends, and
+    Where chance decides who begins when, those not treated yet are a fair comparison without parallel trends (where nobody is
+    affected before its own start, nor by the start of another), and
     differences before treatment are chance alone: they are taken out as far as they foretell the differences after it.
     Formula: ``theta-hat = theta-hat_0 - beta X-hat``; theta-hat_0 averages ``mean(Y_t | g) - mean(Y_t | not treated at t)``
     over cohorts g and periods t, X-hat the same differences in the last period before g, and
@@ -156,6 +157,8 @@ def staggered(
         )
     )  # fmt: skip
     rollout = rollout_of(panel)
+    if asked.tested:
+        need_few_cohorts(rollout)
     cells = cells_of(rollout, adjustment, anticipation)
     targets = targets_of(cells, estimand)
     solved = solve(rollout, targets.theta, targets.zero, adjustment)

@@ -20,8 +20,10 @@ from wwc_eval.inference.inversion import p_value
 if TYPE_CHECKING:
     from wwc_eval.data.samples.draws import Seed
 
-__all__ = ["Fisher", "fisher", "studentised"]
+__all__ = ["Fisher", "fisher", "need_few_cohorts", "studentised"]
 
+MOST = 127
+"""Cohorts that codes of one byte tell apart."""
 HELD = 4_000_000
 """Numbers of a membership matrix held at once."""
 
@@ -54,6 +56,26 @@ class Fisher:
             "smallest_p_value": self.reference.smallest,
             "monte_carlo_se": float(self.monte_carlo[index]),
         }
+
+
+def need_few_cohorts(rollout: Rollout) -> None:
+    """Refuse to test a roll-out of too many cohorts.
+
+    Parameters
+    ----------
+    rollout : Rollout
+        The units.
+
+    Raises
+    ------
+    DesignError
+        If there are more than codes of one byte tell apart.
+    """
+    if len(rollout.starts) > MOST:
+        raise DesignError(
+            f"{len(rollout.starts):,} cohorts are more than the randomisation test takes, {MOST}",
+            fix="leave out draws=, rng= and allocation=, or bring periods together",
+        )
 
 
 def fisher(
