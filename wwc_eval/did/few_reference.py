@@ -204,8 +204,6 @@ def lottery(statistic: Statistic, allocation: Any, draws: int, rng: Seed | None)
                 fix="give the cohort of the allocation, not of the actual start",
             )
         received[arm] = here[0] if len(here) else -1
-    if (received < 0).any():
-        raise DesignError("an arm of the allocation has no unit, so its adoption is not known")
     permitted = int(allocation.n_permitted)
     exact = permitted <= COUNTABLE
     if exact:
@@ -216,6 +214,9 @@ def lottery(statistic: Statistic, allocation: Any, draws: int, rng: Seed | None)
         _need_rng(rng, permitted)
         found = np.asarray(allocation.reference_set(draws, rng))
         weights = np.full(len(found), 1.0 / (len(found) + 1))
+    # an arm whose units all left is not among what the others could have had
+    if (received[np.unique(found)] < 0).any():
+        raise DesignError("an arm of the allocation has no unit, so its adoption is not known")
     codes = np.tile(statistic.codes, (len(found), 1))
     codes[:, positions] = received[found].astype(np.int8)
     width = len(statistic.dates) + 1
