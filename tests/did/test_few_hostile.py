@@ -156,3 +156,22 @@ def test_the_bootstrap_without_the_null_may_find_no_draw_as_far():
     assert found["wild_bootstrap"].p_value >= 2 / 2**10
     assert found["wild_bootstrap_unrestricted"].p_value == 0
     assert found["wild_bootstrap_unrestricted"].details["smallest_p_value"] == 0
+
+
+def test_clusters_that_adopt_in_part_have_errors_and_a_bootstrap_but_no_permutation():
+    data = frame(n=48, cohorts={4: 8, 6: 4})
+    region = {name: f"R{k % 16:02d}" for k, name in enumerate(data["la"].unique())}
+    source = panel(data.assign(region=data["la"].map(region)), cluster="region")
+    methods = ("permutation", "wild_bootstrap", "conley_taber", "CR2", "CR3")
+    for estimator in ("two_way_fixed_effects", "imputation"):
+        found = we.did.few_treated(source, methods, estimator=estimator, draws=199, rng=1)
+        assert "not available" in found["permutation"].method
+        assert "adopted at different times" in found["permutation"].warnings[0]
+        assert "not available" in found["conley_taber"].method
+        assert 0 < found["wild_bootstrap"].p_value <= 1
+        direct = getattr(we.did, estimator)(source).overall
+        assert found["CR2"].estimate == pytest.approx(direct.estimate, rel=1e-9)
+    two_way = we.did.two_way_fixed_effects(source, vcov="CR2").overall
+    found = we.did.few_treated(source, ("CR2",))
+    assert found["CR2"].se == pytest.approx(two_way.se, rel=1e-9)
+    assert found["CR2"].df == pytest.approx(two_way.df, rel=1e-6)

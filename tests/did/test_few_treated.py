@@ -115,8 +115,9 @@ def test_clusters_above_the_unit_are_permuted_whole():
         assert found.estimates[k] == pytest.approx(beta, rel=1e-9)
         square = (np.bincount(panel.clusters[unit], x * e) ** 2).sum() / (x @ x) ** 2
         assert found.squares[k, 0] == pytest.approx(square, rel=1e-9)
+    parts = Statistic.of(panel_of(la_frame(n=20, treated=((4, 4),)), cluster="region"), "two_way_fixed_effects")
     with pytest.raises(DesignError, match="units of one cluster"):
-        Statistic.of(panel_of(la_frame(n=20, treated=((4, 4),)), cluster="region"), "two_way_fixed_effects")
+        permutations(parts, 99, None)
 
 
 def test_the_imputation_effect_and_its_permutations_equal_refits():

@@ -76,8 +76,9 @@ def permutations(statistic: Statistic, draws: int, rng: Seed | None) -> Referenc
     Raises
     ------
     DesignError
-        If permutations are drawn and ``rng`` is missing.
+        If units of one cluster adopted at different times, or permutations are drawn and ``rng`` is missing.
     """
+    statistic.need_whole()
     pool = np.flatnonzero(statistic.eligible)
     codes = statistic.codes[pool]
     if not (codes > 0).any():
@@ -182,6 +183,7 @@ def lottery(statistic: Statistic, allocation: Any, draws: int, rng: Seed | None)
         If units of one arm adopted at different times, a unit allocated is not in the panel, or permitted allocations
         are drawn and ``rng`` is missing.
     """
+    statistic.need_whole()
     sample = statistic.sample
     labels = sample.panel.cluster_labels if sample.panel.clustered else sample.panel.units
     codes_of = np.unique(sample.clusters)

@@ -135,15 +135,25 @@ def few_rows(asked: Asked, methods: Sequence[str]) -> tuple[list[tuple[str, Esti
     return rows, values
 
 
+def _no_permutation(asked: Asked, error: DesignError) -> tuple[Estimate, Floats]:
+    """The row of a permutation that there is none of."""
+    citation = CITATIONS["permutation"]
+    return asked.estimate(
+        method="Permutation: not available", warnings=(str(error),), citation=citation
+    ), np.empty(0)
+
+
 def _permutation(asked: Asked, *, studentised: bool) -> tuple[Estimate, Floats]:
+    try:
+        asked.statistic.need_whole()
+    except DesignError as error:
+        return _no_permutation(asked, error)
+    # a lottery that does not fit the panel, or draws without rng, are faults of the call and stop it
     reference = asked.reference
     try:
         found = permuted(asked.statistic, reference, asked.level, studentised=studentised)
     except DesignError as error:
-        row = asked.estimate(
-            method="Permutation: not available", warnings=(str(error),), citation=CITATIONS["permutation"]
-        )
-        return row, np.empty(0)
+        return _no_permutation(asked, error)
     warnings = []
     if reference.smallest > 1.0 - asked.level:
         warnings.append(

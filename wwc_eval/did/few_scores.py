@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 
 from wwc_eval.did.absorb import Absorber
 from wwc_eval.did.sample import Sample
-from wwc_eval.errors import DesignError
 from wwc_eval.inference.families import Floats
 
-__all__ = ["FixedScores", "Reassigned", "TwoWayScores", "blocks_of", "imputation_weights"]
+__all__ = ["FixedScores", "Reassigned", "TwoWayScores", "blocks_of", "imputation_weights", "unit_codes"]
 
 Codes = NDArray[np.int8]
 CELLS = 2_000_000
@@ -173,26 +172,22 @@ def _summed(values: Floats, blocks: NDArray[np.intp]) -> Floats:
 def blocks_of(sample: Sample) -> tuple[NDArray[np.intp], Codes, NDArray[np.int64]]:
     """What is reassigned whole: block of each unit, code of each block, and the positions that codes stand for.
 
-    Codes are 0 for never treated, then the cohorts.
-
-    Raises
-    ------
-    DesignError
-        If units of one cluster adopted at different times.
+    Codes are 0 for never treated, then the cohorts. A block whose units adopted at different times has the last of their
+    codes: :attr:`Statistic.mixed`.
     """
     dates = sample.cohorts
-    table = np.zeros(sample.n_periods + 1, dtype=np.int8)
-    table[dates] = np.arange(1, len(dates) + 1)
-    codes = table[sample.adopted]
+    codes = unit_codes(sample)
     blocks = np.unique(sample.clusters, return_inverse=True)[1].reshape(-1)
-    first = np.zeros(int(blocks.max()) + 1, dtype=np.int8)
-    first[blocks] = codes
-    if not np.array_equal(first[blocks], codes):
-        raise DesignError(
-            "units of one cluster adopted at different times, so clusters cannot be reassigned whole",
-            fix="leave out cluster= of the panel, so that units are reassigned",
-        )
-    return blocks, first, dates
+    last = np.zeros(int(blocks.max()) + 1, dtype=np.int8)
+    np.maximum.at(last, blocks, codes)
+    return blocks, last, dates
+
+
+def unit_codes(sample: Sample) -> Codes:
+    """Code of each unit: 0 for never treated, then the cohorts."""
+    table = np.zeros(sample.n_periods + 1, dtype=np.int8)
+    table[sample.cohorts] = np.arange(1, len(sample.cohorts) + 1)
+    return table[sample.adopted]
 
 
 def imputation_weights(sample: Sample) -> Floats:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wwc_eval.did.absorb import Absorber
-from wwc_eval.did.few_scores import FixedScores, TwoWayScores, blocks_of, imputation_weights
+from wwc_eval.did.few_scores import FixedScores, TwoWayScores, blocks_of, imputation_weights, unit_codes
 from wwc_eval.did.panel import Panel
 from wwc_eval.did.sample import Sample, sample_of
 from wwc_eval.errors import DesignError
@@ -52,7 +52,7 @@ class Statistic:
         Raises
         ------
         DesignError
-            If nobody becomes treated, or clusters are treated in part.
+            If nobody becomes treated.
         """
         sample = sample_of(panel, "few_treated", until_last=estimator == "imputation")
         blocks, codes, dates = blocks_of(sample)
@@ -63,6 +63,25 @@ class Statistic:
                 fix="add units that are treated later or never, or periods before treatment",
             )
         return found
+
+    @cached_property
+    def mixed(self) -> bool:
+        """Whether units of one cluster adopted at different times, so that clusters cannot be reassigned whole."""
+        return not np.array_equal(self.codes[self.blocks], unit_codes(self.sample))
+
+    def need_whole(self) -> None:
+        """Refuse to reassign clusters whose units adopted at different times.
+
+        Raises
+        ------
+        DesignError
+            If there is one.
+        """
+        if self.mixed:
+            raise DesignError(
+                "units of one cluster adopted at different times, so clusters cannot be reassigned whole",
+                fix="leave out cluster= of the panel, so that units are reassigned",
+            )
 
     @property
     def n_treated(self) -> int:
