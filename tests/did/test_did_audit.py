@@ -204,3 +204,19 @@ def test_weights_of_regression_to_the_mean_are_so_many_units():
         mine, other = getattr(weighted, name).estimate, getattr(repeated, name).estimate
         assert mine == pytest.approx(other, rel=1e-10), name
         assert mine != pytest.approx(getattr(plain, name).estimate, rel=1e-3), name
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        we.did.event_study,
+        we.did.sun_abraham,
+        we.did.stacked,
+        lambda panel, reference: we.did.extended_twfe(panel, control="never", reference=reference),
+    ],
+)
+def test_a_reference_at_which_units_are_treated_is_said(verb):
+    panel = few_joined(8)
+    after, before = verb(panel, reference=1), verb(panel, reference=-1)
+    assert "Units are treated at event 1, the reference" in str(after)
+    assert "the reference:" not in str(before)

@@ -13,7 +13,7 @@ from wwc_eval.did.effects import DidResult, EffectEstimates, Inference
 from wwc_eval.did.guard import guarded, withheld
 from wwc_eval.did.guard_events import Bases, fixed_bases, guarded_cells
 from wwc_eval.did.least_squares import Grouped
-from wwc_eval.did.sample import Sample, latest
+from wwc_eval.did.sample import Sample, latest, treated_reference
 from wwc_eval.errors import DesignError
 from wwc_eval.inference.families import Floats
 
@@ -125,7 +125,7 @@ class CohortCells:
             ),
             cells=self._guarded_cells(found.table(cells, self.keys, self.terms), bases, permuted=permuted),
             influence=None if influence is None else influence[:, : len(events) + 1],
-            notes=(*sample.notes, *notes),
+            notes=(*sample.notes, *notes, *treated_reference(reference)),
             permuted=permuted,
         )
 

@@ -12,7 +12,7 @@ from wwc_eval.did.least_squares import fit_linear
 from wwc_eval.did.panel import Panel
 from wwc_eval.did.reporting import contrasted, influence_of, shared_fields
 from wwc_eval.did.robust import robust_of
-from wwc_eval.did.sample import Sample, latest, sample_of
+from wwc_eval.did.sample import Sample, latest, sample_of, treated_reference
 from wwc_eval.errors import DesignError, check_number, shown
 
 __all__ = ["event_study"]
@@ -104,7 +104,7 @@ def event_study(
         path=found.path(order, [int(event) for event in kept], reference),
         panel=panel,
         influence=influence_of(robust, contrasts),
-        notes=sample.notes,
+        notes=(*sample.notes, *treated_reference(reference)),
         bins=(None if leads is None else -leads, lags),
     )
 

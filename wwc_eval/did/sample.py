@@ -249,6 +249,23 @@ def _last_as_control(
     return columns[:last], np.minimum(adopted, last), note
 
 
+def treated_reference(reference: int | None) -> tuple[str, ...]:
+    """What must be said of a reference event at which units are treated already.
+
+    Examples
+    --------
+    >>> treated_reference(-2)
+    ()
+    """
+    if reference is None or reference < 0:
+        return ()
+    words = (
+        f"Units are treated at event {reference}, the reference: what stands here are differences from the effect there, "
+        "and the mean leaves that event out. For effects take an event before treatment."
+    )
+    return (words,)
+
+
 def latest(events: NDArray[np.int64]) -> int:
     """The last event before treatment among events that are seen, or the first of all: what a fix names as reference."""
     before = events[events < 0]

@@ -12,7 +12,7 @@ from wwc_eval.did.least_squares import Grouped, fit_linear
 from wwc_eval.did.panel import Panel
 from wwc_eval.did.reporting import contrasted, influence_of, shared_fields
 from wwc_eval.did.robust import robust_of
-from wwc_eval.did.sample import Sample, latest, sample_of
+from wwc_eval.did.sample import Sample, latest, sample_of, treated_reference
 from wwc_eval.errors import DesignError, check_choice, check_number, shown
 from wwc_eval.inference.families import Floats
 
@@ -134,7 +134,7 @@ def stacked(
         path=found.path(order, kept.tolist(), reference),
         panel=panel,
         influence=influence_of(robust, contrasts),
-        notes=(*sample.notes, *stacks.notes),
+        notes=(*sample.notes, *stacks.notes, *treated_reference(reference)),
     )
 
 
