@@ -167,8 +167,7 @@ def check_frame(data: object) -> pd.DataFrame:
             f"data must be a pandas data frame, not {type(data).__name__}",
             fix="convert it, for example with narwhals.from_native(data).to_pandas()",
         )
-    twice = data.columns[data.columns.duplicated()]
-    if len(twice):
+    if not data.columns.is_unique:
         raise DataError(
             problems=[
                 Problem(
@@ -176,7 +175,7 @@ def check_frame(data: object) -> pd.DataFrame:
                     place=Place(column=str(name)),
                     fix="rename one of them",
                 )
-                for name in dict.fromkeys(twice)
+                for name in dict.fromkeys(data.columns[data.columns.duplicated()])
             ]
         )
     return data

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from wwc_eval.multilevel.engine.structure import Array
 from wwc_eval.multilevel.generalised.elimination import Factorisation, elimination_of
-from wwc_eval.multilevel.generalised.layout import Effects, Layout
+from wwc_eval.multilevel.generalised.layout import Effects, Layout, row_sums
 from wwc_eval.multilevel.generalised.outcomes import Outcome
 
 __all__ = ["Laplace", "Moment", "Roots"]
@@ -122,7 +122,7 @@ class Laplace:
         layout = self.layout
         total = -layout.unit_sum(layout.cell_sum(self.outcome.density(eta, phi)))
         for each, unit in zip(effects, layout.units, strict=True):
-            total = total + 0.5 * np.bincount(unit, weights=(each**2).sum(1), minlength=layout.n_units)
+            total = total + 0.5 * np.bincount(unit, weights=row_sums(each**2), minlength=layout.n_units)
         return total
 
     def _newton(self, eta: Array, effects: Effects, root: Array, phi: float, *, exact: bool) -> Effects | None:

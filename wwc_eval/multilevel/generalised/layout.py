@@ -16,7 +16,7 @@ import numpy as np
 
 from wwc_eval.multilevel.engine.structure import Array, Grouping, Index
 
-__all__ = ["Layout", "cells_of"]
+__all__ = ["Layout", "cells_of", "row_sums"]
 
 Effects = list[Array]
 
@@ -120,8 +120,8 @@ class Layout:
         """Contribution of random effects (C, m) to the linear predictor of rows."""
         ones = list(self.ones)
         if len(ones) == self.m:
-            return self.to_rows(cells[:, 0] if self.m == 1 else cells.sum(1))
-        total = self.to_rows(cells[:, ones].sum(1)) if ones else np.zeros(self.n)
+            return self.to_rows(row_sums(cells))
+        total = self.to_rows(row_sums(cells[:, ones])) if ones else np.zeros(self.n)
         for k, z in enumerate(self.Z):
             if z is not None:
                 total = total + z * self.to_rows(cells[:, k])
@@ -157,11 +157,12 @@ class Layout:
     def quadratic(self, cells: Array) -> Array:
         """``z_i' V z_i`` of rows for matrices V of cells (C, m, m)."""
         ones = list(self.ones)
-        total = self.to_rows(cells[:, ones][:, :, ones].sum((1, 2))) if ones else np.zeros(self.n)
+        block = cells[:, ones][:, :, ones].reshape(len(cells), -1)
+        total = self.to_rows(row_sums(block)) if ones else np.zeros(self.n)
         for k, z in enumerate(self.Z):
             if z is None:
                 continue
-            inner = 2.0 * cells[:, k, ones].sum(1) if ones else np.zeros(len(cells))
+            inner = 2.0 * row_sums(cells[:, k, ones]) if ones else np.zeros(len(cells))
             other = self.to_rows(inner) + z * self.to_rows(cells[:, k, k])
             for j in range(k):
                 left = self.Z[j]
@@ -169,6 +170,14 @@ class Layout:
                     other = other + 2.0 * left * self.to_rows(cells[:, j, k])
             total = total + z * other
         return total
+
+
+def row_sums(values: Array) -> Array:
+    """Sums over the few columns of an array (n, m), several times as fast as ``sum(1)``."""
+    found = values[:, 0]
+    for column in values.T[1:]:
+        found = found + column
+    return found
 
 
 def cells_of(groupings: Sequence[Grouping]) -> Index:
