@@ -189,31 +189,46 @@ def baseline_table(
                       m          20 (33.3%)  20 (33.3%)
     Standardised difference: difference in means or shares over the pooled standard deviation, b minus a; for ...
     """
-    from wwc_eval.data.coding import codes_of, table_with
+    from wwc_eval.data.coding import codes_of, refuse_repeated, table_with
 
     if not arms:
         raise DataError("arms == [], must be one or more")
-    repeated = sorted({name for name in variables if list(variables).count(name) > 1})
-    if repeated:
-        raise DataError(f"the variable '{repeated[0]}' is listed twice")
+    refuse_repeated(variables)
     table = table_with(frame, [arm, *variables])
     codes = codes_of(table[arm], arms)
-    found = []
-    for name in variables:
-        kind = _kind(table[name], (kinds or {}).get(name))
-        levels = _levels(table[name], kind)
-        found.append(
-            BaselineVariable(
-                name=name,
-                label=(labels or {}).get(name) or name.replace("_", " "),
-                units=(units or {}).get(name) or "",
-                kind=kind,
-                levels=levels,
-                arms={one: _summary(table[name][codes == code], kind, levels) for code, one in enumerate(arms)},
-            )
+    found = [
+        _variable(
+            table[name],
+            [table[name][codes == code] for code in range(len(arms))],
+            arms,
+            kind=(kinds or {}).get(name),
+            words=((labels or {}).get(name) or name.replace("_", " "), (units or {}).get(name) or ""),
         )
+        for name in variables
+    ]
     sizes = {one: int((codes == code).sum()) for code, one in enumerate(arms)}
     return Baseline(arms=tuple(arms), n=sizes, variables=tuple(found), row_words=row_words)
+
+
+def _variable(
+    column: pd.Series[Any],
+    by_arm: Sequence[pd.Series[Any]],
+    arms: Sequence[str],
+    *,
+    kind: Kind | None,
+    words: tuple[str, str],
+) -> BaselineVariable:
+    """One variable over the arms; ``words`` are its label and units."""
+    known = _kind(column, kind)
+    levels = _levels(column, known)
+    return BaselineVariable(
+        name=str(column.name),
+        label=words[0],
+        units=words[1],
+        kind=known,
+        levels=levels,
+        arms={one: _summary(own, known, levels) for one, own in zip(arms, by_arm, strict=True)},
+    )
 
 
 def largest_between(arms: Sequence[str], between: Callable[[str, str], float]) -> tuple[float, tuple[str, str]]:

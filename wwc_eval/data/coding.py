@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-__all__ = ["codes_of", "mask_of", "table_with"]
+__all__ = ["codes_of", "mask_of", "refuse_repeated", "table_with"]
 
 
 def table_with(frame: Any, columns: Sequence[str]) -> pd.DataFrame:
@@ -80,3 +80,10 @@ def mask_of(mask: Any, n: int, what: str) -> tuple[NDArray[np.bool_], bool]:
         )
     unknown = bool(values.isna().any())
     return np.asarray(values.fillna(value=False), dtype=bool), unknown
+
+
+def refuse_repeated(variables: Sequence[str]) -> None:
+    """Refuse a variable that is listed twice."""
+    repeated = sorted({name for name in variables if list(variables).count(name) > 1})
+    if repeated:
+        raise DataError(f"the variable '{repeated[0]}' is listed twice")

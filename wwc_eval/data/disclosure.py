@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from wwc_eval.errors import DataError, DesignError, check_choice, shown
 
 if TYPE_CHECKING:
-    from wwc_eval.data.counts import Protected
+    import numpy as np
+
+    from wwc_eval.data.counts import Counts, Protected
     from wwc_eval.table import Table
 
 __all__ = [
@@ -275,7 +277,7 @@ def suppress_counts(
     """
     import numpy as np
 
-    from wwc_eval.data.counts import Cell, Counts, protect
+    from wwc_eval.data.counts import protect
 
     counts = np.asarray(matrix)
     flat = counts.ndim == 1
@@ -284,23 +286,9 @@ def suppress_counts(
         raise DataError("matrix must be one or two dimensions of whole counts")
     n_rows, n_columns = counts.shape
     with_columns = column_totals and not flat
-    cells = [Cell(key=(i, j), value=int(counts[i, j])) for i in range(n_rows) for j in range(n_columns)]
-    sums: list[tuple[Any, list[Any]]] = []
-
-    def add(key: Any, parts: list[Any], value: int) -> None:
-        cells.append(Cell(key=key, value=value, fixed=known_totals, weight=3.0))
-        sums.append((key, parts))
-
-    if row_totals:
-        for i in range(n_rows):
-            add((i, None), [(i, j) for j in range(n_columns)], int(counts[i].sum()))
-    if with_columns:
-        for j in range(n_columns):
-            add((None, j), [(i, j) for i in range(n_rows)], int(counts[:, j].sum()))
-    if row_totals and with_columns:
-        add((None, None), [(i, None) for i in range(n_rows)], int(counts.sum()))
-        sums.append(((None, None), [(None, j) for j in range(n_columns)]))
-    protected = protect(rule, Counts(cells, sums), exposed="error")
+    protected = protect(
+        rule, _counts_of(counts, rows=row_totals, columns=with_columns, fixed=known_totals), exposed="error"
+    )
     return SuppressedCounts(
         rows=tuple(tuple(protected[i, j] for j in range(n_columns)) for i in range(n_rows)),
         row_totals=tuple(protected[i, None] for i in range(n_rows)) if row_totals else None,
@@ -308,6 +296,30 @@ def suppress_counts(
         total=protected[None, None] if row_totals and with_columns else None,
         protected=protected,
     )
+
+
+def _counts_of(matrix: np.ndarray, *, rows: bool, columns: bool, fixed: bool) -> Counts:
+    """Cells of a matrix with the totals that are shown, and what adds up to them."""
+    from wwc_eval.data.counts import Cell, Counts
+
+    n_rows, n_columns = matrix.shape
+    cells = [Cell(key=(i, j), value=int(matrix[i, j])) for i in range(n_rows) for j in range(n_columns)]
+    sums: list[tuple[Any, list[Any]]] = []
+
+    def add(key: Any, parts: list[Any], value: int) -> None:
+        cells.append(Cell(key=key, value=value, fixed=fixed, weight=3.0))
+        sums.append((key, parts))
+
+    if rows:
+        for i in range(n_rows):
+            add((i, None), [(i, j) for j in range(n_columns)], int(matrix[i].sum()))
+    if columns:
+        for j in range(n_columns):
+            add((None, j), [(i, j) for i in range(n_rows)], int(matrix[:, j].sum()))
+    if rows and columns:
+        add((None, None), [(i, None) for i in range(n_rows)], int(matrix.sum()))
+        sums.append(((None, None), [(None, j) for j in range(n_columns)]))
+    return Counts(cells, sums)
 
 
 def suppress_table(
@@ -356,25 +368,14 @@ def suppress_table(
     >>> suppress_table(table, DisclosureRule(), counts=["lost"], shares={"share": "lost"}).to_dicts()[0]
     {'arm': 'usual', 'lost': '<10', 'share': 'c'}
     """
-    from wwc_eval.data.counts import Cell, Counts, protect
+    from wwc_eval.data.counts import protect
     from wwc_eval.table import Table as NewTable
 
     columns = {name: table.column(name) for name in [*counts, *([total_column] if total_column else [])]}
     for name in shares or {}:
         table.column(name)
-    places = list(range(len(table)))
-    last = None if total_row is None else places[total_row]
-    cells = [
-        Cell(key=(i, name), value=int(values[i]), weight=3.0 if i == last or name == total_column else 1.0)
-        for name, values in columns.items()
-        for i in places
-    ]
-    sums: list[tuple[Any, list[Any]]] = []
-    if total_column is not None:
-        sums += [((i, total_column), [(i, name) for name in counts]) for i in places]
-    if last is not None:
-        sums += [((last, name), [(i, name) for i in places if i != last]) for name in columns]
-    protected = protect(rule, Counts(cells, sums), exposed="error")
+    found = _counts_in(columns, len(table), counts, total_column=total_column, total_row=total_row)
+    protected = protect(rule, found, exposed="error")
     rows = []
     for i, row in enumerate(table):
         new = {**row, **{name: protected[i, name] for name in columns}}
@@ -383,3 +384,29 @@ def suppress_table(
                 new[share] = rule.hidden_label
         rows.append(new)
     return NewTable(rows, table.columns, title=table.title, notes=(*table.notes, *protected.notes))
+
+
+def _counts_in(
+    columns: Mapping[str, Sequence[Any]],
+    length: int,
+    parts: Sequence[str],
+    *,
+    total_column: str | None,
+    total_row: int | None,
+) -> Counts:
+    """Cells of a table's columns, the column ``total_column`` adding up its ``parts`` and one row all others."""
+    from wwc_eval.data.counts import Cell, Counts
+
+    places = list(range(length))
+    last = None if total_row is None else places[total_row]
+    cells = [
+        Cell(key=(i, name), value=int(values[i]), weight=3.0 if i == last or name == total_column else 1.0)
+        for name, values in columns.items()
+        for i in places
+    ]
+    sums: list[tuple[Any, list[Any]]] = []
+    if total_column is not None:
+        sums += [((i, total_column), [(i, name) for name in parts]) for i in places]
+    if last is not None:
+        sums += [((last, name), [(i, name) for i in places if i != last]) for name in columns]
+    return Counts(cells, sums)

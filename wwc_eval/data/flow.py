@@ -140,28 +140,51 @@ def participant_flow(
     codes = codes_of(table[arm], arms)
     count = _Counter(table, codes, tuple(arms), unit, (unit_words, row_words))
     steps, notes = _steps(table, excluded, lost, outcome_missing)
-    everyone = np.ones(len(table), dtype=bool)
-    out, included = _remove(count, everyone, steps[: len(excluded)])
+    boxes = _boxes(count, codes, (steps[: len(excluded)], steps[len(excluded) :]), arms, heads)
+    flow = Flow(arms=tuple(arms), boxes=tuple(boxes), notes=notes)
+    flow_counts(flow)  # the sums are checked where the equations are made
+    return flow
+
+
+def _boxes(
+    count: _Counter,
+    codes: NDArray[np.int64],
+    steps: tuple[Sequence[Any], Sequence[Any]],
+    arms: Sequence[str],
+    heads: Mapping[str, str],
+) -> list[FlowBox]:
+    """Boxes from those received to those analysed; ``steps`` exclude, then lose."""
+    everyone = np.ones(len(codes), dtype=bool)
+    out, included = _remove(count, everyone, steps[0])
     boxes = [
         FlowBox(kind="received", label=heads["received"], counts=count(everyone)),
         FlowBox(
             kind="excluded", label=heads["excluded"], counts=count.between(everyone, included), reasons=out[None]
         ),
     ]
-    gone, analysed = _remove(count, included, steps[len(excluded) :])
+    gone, analysed = _remove(count, included, steps[1])
     for code, name in enumerate(arms):
-        here = included & (codes == code)
-        stayed = analysed & (codes == code)
-        boxes += [
-            FlowBox(kind="allocated", label=heads["allocated"].format(arm=name), counts=count(here), arm=name),
-            FlowBox(
-                kind="lost", label=heads["lost"], counts=count.between(here, stayed), arm=name, reasons=gone[name]
-            ),
-            FlowBox(kind="analysed", label=heads["analysed"], counts=count(stayed), arm=name),
-        ]
-    flow = Flow(arms=tuple(arms), boxes=tuple(boxes), notes=notes)
-    flow_counts(flow)  # the sums are checked where the equations are made
-    return flow
+        here, stayed = included & (codes == code), analysed & (codes == code)
+        boxes += _of_arm(count, name, here, stayed, heads=heads, reasons=gone[name])
+    return boxes
+
+
+def _of_arm(
+    count: _Counter,
+    name: str,
+    here: Bools,
+    stayed: Bools,
+    *,
+    heads: Mapping[str, str],
+    reasons: Any,
+) -> list[FlowBox]:
+    """Boxes of one arm: who was allocated, lost and analysed."""
+    lost = count.between(here, stayed)
+    return [
+        FlowBox(kind="allocated", label=heads["allocated"].format(arm=name), counts=count(here), arm=name),
+        FlowBox(kind="lost", label=heads["lost"], counts=lost, arm=name, reasons=reasons),
+        FlowBox(kind="analysed", label=heads["analysed"], counts=count(stayed), arm=name),
+    ]
 
 
 class _Counter:

@@ -73,21 +73,17 @@ def join_tables(
     ['East Midlands', 'East Midlands']
     """
     check_choice("how", how, ("many_to_one", "one_to_one"), error=DataError)
-    check_choice("unmatched_left", unmatched_left, ("error", "report"), error=DataError)
-    check_choice("unmatched_right", unmatched_right, ("error", "report"), error=DataError)
+    for side, unmatched in (("left", unmatched_left), ("right", unmatched_right)):
+        check_choice(f"unmatched_{side}", unmatched, ("error", "report"), error=DataError)
     keys = _key_pairs(on)
     own = _Side("left", left_name, as_pandas(left, f"the {left_name} table"), tuple(pair[0] for pair in keys))
     other = _Side(
         "right", right_name, as_pandas(right, f"the {right_name} table"), tuple(pair[1] for pair in keys)
     )
-    findings = Findings(None)
-    _check_columns(own, other, findings)
-    findings.raise_if_any()
-    _check_keys(own, findings, unique=how == "one_to_one")
-    _check_keys(other, findings, unique=True)
-    findings.raise_if_any()
+    _check_sides(own, other, unique=how == "one_to_one")
     positions, right_only = _match(own, other)
     left_only = (positions < 0).nonzero()[0]
+    findings = Findings(None)
     if unmatched_left == "error":
         _note_unmatched(own, other, left_only, findings)
     if unmatched_right == "error":
@@ -95,16 +91,29 @@ def join_tables(
     findings.raise_if_any()
     joined = _assemble(own, other, positions)
     joined.attrs = dict(own.frame.attrs)
-    joined.attrs["join"] = {
-        "on": dict(keys),
-        "how": how,
-        "matched": len(positions) - len(left_only),
+    joined.attrs["join"] = {"on": dict(keys), "how": how, **_counted(own, other, left_only, right_only)}
+    return joined
+
+
+def _check_sides(own: _Side, other: _Side, *, unique: bool) -> None:
+    """Refuse key columns that are missing or unlike, then keys that are missing or repeated."""
+    findings = Findings(None)
+    _check_columns(own, other, findings)
+    findings.raise_if_any()
+    _check_keys(own, findings, unique=unique)
+    _check_keys(other, findings, unique=True)
+    findings.raise_if_any()
+
+
+def _counted(own: _Side, other: _Side, left_only: np.ndarray, right_only: np.ndarray) -> dict[str, Any]:
+    """How many rows were matched, and whose were not."""
+    return {
+        "matched": len(own.frame) - len(left_only),
         "left_only": len(left_only),
         "right_only": len(right_only),
         "left_only_keys": sorted({own.texts[position] for position in left_only}),
         "right_only_keys": sorted({other.texts[position] for position in right_only}),
     }
-    return joined
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,9 @@ from wwc_eval.errors import DataError, Place
 from wwc_eval.table import Column, Table, format_count, format_percent
 
 if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
     from wwc_eval.data.counts import Cell, Counts, Key, Protected
     from wwc_eval.data.disclosure import DisclosureRule
 
@@ -201,26 +204,13 @@ def missingness_table(
     --------------------------------------------
     sex       15 (25.0%)  15 (25.0%)  30 (25.0%)
     """
-    from wwc_eval.data.coding import codes_of, table_with
+    from wwc_eval.data.coding import codes_of, refuse_repeated, table_with
 
-    repeated = sorted({name for name in variables if list(variables).count(name) > 1})
-    if repeated:
-        raise DataError(f"the variable '{repeated[0]}' is listed twice")
+    refuse_repeated(variables)
     table = table_with(frame, [arm, *variables, *([by] if by else [])])
     codes = codes_of(table[arm], arms)
-    places: dict[str, int] = {}
     gone = {name: table[name].isna().to_numpy() for name in variables}
-    by_place: dict[str, dict[str, int]] = {name: {} for name in variables}
-    if by is not None:
-        if table[by].isna().any():
-            row = int(table[by].isna().to_numpy().argmax())
-            raise DataError(
-                f"{int(table[by].isna().sum())} rows have no '{by}'", place=Place(row=row + 2, column=by)
-            )
-        texts = table[by].astype(object).map(str)
-        places = {str(place): int(n) for place, n in texts.value_counts().sort_index().items()}
-        for name, mask in gone.items():
-            by_place[name] = {place: int(mask[(texts == place).to_numpy()].sum()) for place in places}
+    places, by_place = _by_place(table, by, gone)
     return Missingness(
         arms=tuple(arms),
         n={one: int((codes == code).sum()) for code, one in enumerate(arms)},
@@ -234,6 +224,21 @@ def missingness_table(
         by_place=by_place,
         row_words=row_words,
     )
+
+
+def _by_place(
+    table: pd.DataFrame, by: str | None, gone: Mapping[str, np.ndarray]
+) -> tuple[dict[str, int], dict[str, dict[str, int]]]:
+    """Rows of each place, and how many of them lack each variable; nothing where there are no places."""
+    if by is None:
+        return {}, {name: {} for name in gone}
+    if table[by].isna().any():
+        row = int(table[by].isna().to_numpy().argmax())
+        raise DataError(f"{int(table[by].isna().sum())} rows have no '{by}'", place=Place(row=row + 2, column=by))
+    texts = table[by].astype(object).map(str)
+    places = {str(place): int(n) for place, n in texts.value_counts().sort_index().items()}
+    here = {place: (texts == place).to_numpy() for place in places}
+    return places, {name: {place: int(mask[here[place]].sum()) for place in places} for name, mask in gone.items()}
 
 
 def _text(count: int | str) -> str:

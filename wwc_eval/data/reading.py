@@ -128,6 +128,21 @@ def read_table(
     place = Path(path) if isinstance(path, str | os.PathLike) else None
     findings = Findings(name or (place.name if place is not None else None))
     content = _bytes_of(place, path, findings)
+    source = _source(content, place, findings, specs, encoding=encoding, delimiter=delimiter, sheet=sheet)
+    return build_frame(source, specs, findings, key=keys, extra=extra)
+
+
+def _source(
+    content: bytes,
+    place: Path | None,
+    findings: Findings,
+    specs: Mapping[str, ColumnSpec] | None,
+    *,
+    encoding: str,
+    delimiter: str,
+    sheet: str | None,
+) -> Source:
+    """Cells of a file, by its kind."""
     kind = _kind_of(place, findings) if place is not None else "csv"
     _check_options(kind, encoding, delimiter, sheet, findings)
     sha256 = hashlib.sha256(content).hexdigest()
@@ -141,7 +156,7 @@ def read_table(
         "parquet": lambda: read_parquet_source(content, findings, sha256=sha256),
         "stata": lambda: read_stata_source(content, findings, sha256=sha256, specs=specs),
     }
-    return build_frame(readers[kind](), specs, findings, key=keys, extra=extra)
+    return readers[kind]()
 
 
 def check_table(

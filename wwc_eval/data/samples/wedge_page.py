@@ -102,10 +102,6 @@ WEDGE_COLUMNS: tuple[Entry, ...] = (
 
 def wedge_page(wedge: pd.DataFrame, truth: WedgeTruth, *, seed: int, sha256: str) -> str:
     """Markdown data dictionary of the committed stepped wedge."""
-    gone_live = (
-        wedge[wedge["arm"] == "programme"].astype({"period": int}).groupby("local_authority")["period"].min()
-    )
-    steps = "\n".join(f"| {name} | {period} |" for name, period in gone_live.sort_values().items())
     return f"""# no_wrong_door_wedge.csv
 
 Synthetic data: no child or local authority in it exists. A stepped wedge in which five local authorities went over to
@@ -122,18 +118,7 @@ No Wrong Door in turn. Children aged 10 to 17 count for the arm of their authori
 
 ## The wedge
 
-| Period | From | Months |
-| :--- | :--- | ---: |
-| 1 | 2020-10-01 | 6 |
-| 2 | 2021-04-01 | 12 |
-| 3 | 2022-04-01 | 2 |
-| 4 | 2022-06-01 | 3 |
-| 5 | 2022-09-01 | 7 |
-| 6 | 2023-04-01 | 6 (to 2023-09-30) |
-
-| Local authority | First period of No Wrong Door |
-| :--- | ---: |
-{steps}
+{_schedule(wedge)}
 
 Go-live is the first day of the period. Greymoor and Coldstow were ready first and took the first two steps in random
 order, the other three the later ones: 2! x 3! = 12 orders were possible, and no randomisation test can give p < 0.08.
@@ -148,13 +133,7 @@ go-live, 0.5 in the 60 days after it and 1 later.
 
 ## The truth
 
-| Quantity | Value |
-| :--- | ---: |
-| Odds ratio of the settled programme, given covariates, authority and period | {truth.odds_ratio:.2f} |
-| Risk of all children under services as usual | {100 * truth.risk_usual:.1f}% |
-| Risk of all children under the settled programme | {100 * truth.risk_programme:.1f}% |
-| Risk difference | {100 * truth.risk_difference:.1f} percentage points |
-| Average effect on those referred after go-live, half effects included | {100 * truth.as_delivered:.1f} percentage points |
+{_truth(truth)}
 
 Of those referred after go-live, {100 * truth.in_transition:.0f}% came in the 60 days of half effects. The risk under services
 as usual holds exactly in every draw of the generator, the other risks are those of the 27,000 children of this file.
@@ -172,3 +151,34 @@ rows to leave out are assumptions, of the size that public analysis code of that
 The effect does not change after the first 60 days and is the same in every authority. Nobody is reached by the programme
 who was referred before go-live, although 18-month windows go on past it. Siblings are independent of each other.
 """
+
+
+def _schedule(wedge: pd.DataFrame) -> str:
+    """Periods with their lengths, and when each authority goes live."""
+    gone_live = (
+        wedge[wedge["arm"] == "programme"].astype({"period": int}).groupby("local_authority")["period"].min()
+    )
+    steps = "\n".join(f"| {name} | {period} |" for name, period in gone_live.sort_values().items())
+    return f"""| Period | From | Months |
+| :--- | :--- | ---: |
+| 1 | 2020-10-01 | 6 |
+| 2 | 2021-04-01 | 12 |
+| 3 | 2022-04-01 | 2 |
+| 4 | 2022-06-01 | 3 |
+| 5 | 2022-09-01 | 7 |
+| 6 | 2023-04-01 | 6 (to 2023-09-30) |
+
+| Local authority | First period of No Wrong Door |
+| :--- | ---: |
+{steps}"""
+
+
+def _truth(truth: WedgeTruth) -> str:
+    """What the analyses should find."""
+    return f"""| Quantity | Value |
+| :--- | ---: |
+| Odds ratio of the settled programme, given covariates, authority and period | {truth.odds_ratio:.2f} |
+| Risk of all children under services as usual | {100 * truth.risk_usual:.1f}% |
+| Risk of all children under the settled programme | {100 * truth.risk_programme:.1f}% |
+| Risk difference | {100 * truth.risk_difference:.1f} percentage points |
+| Average effect on those referred after go-live, half effects included | {100 * truth.as_delivered:.1f} percentage points |"""
