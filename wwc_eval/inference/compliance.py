@@ -306,33 +306,13 @@ def _result(
     y, D, Z = arrays
     words, warned, clusters = said
     se, df = error
-    first, warnings = forms.first, list(warned)
-    found = anderson_rubin(forms, level)
-    if first.F < STRONG:
-        warnings.append(
-            f"Weak instrument (first-stage F = {first.F:.1f}): trust the Anderson-Rubin set, not the interval."
-        )
-    if found.kind == "empty":
-        warnings.append("The Anderson-Rubin set is empty: no effect fits all instruments.")
-    elif not found.bounded:
-        warnings.append("The Anderson-Rubin set has no end: the instrument is too weak for an interval.")
+    first, found = forms.first, anderson_rubin(forms, level)
+    warnings = [*warned, *_doubts(first.F, found)]
     binary = bool(np.all((D == 0) | (D == 1)))
     share = bool(np.all((y == 0) | (y == 1)))
     instrument = " and ".join(names.instruments)
     claims = (CLAIMS + ("" if binary else DOSE)).format(uptake=names.uptake, instrument=instrument)
-    itt = None
-    if Z.shape[1] == 1:
-        itt = Estimate.from_normal(
-            term=labels[0],
-            estimate=float(forms.on_outcome[0]),
-            se=math.sqrt(float(forms.outcome[0, 0])),
-            df=forms.df2,
-            level=level,
-            scale="risk_difference" if share else "mean_difference",
-            method=f"Intention to treat: least squares; {forms.words}",
-            n=len(y),
-            n_clusters=clusters,
-        )
+    scale = "risk_difference" if share else "mean_difference"
     if not (se > 0 and df > 0):
         warnings.append("No interval: the clusters leave no variance or no degrees of freedom for it.")
     F = statistic_at(forms, 0.0)
@@ -342,7 +322,7 @@ def _result(
         se=se,
         df=df,
         level=level,
-        scale=("risk_difference" if share else "mean_difference") if binary else "slope",
+        scale=scale if binary else "slope",
         method=f"Complier average causal effect: two-stage least squares, instrument {instrument}; {words}",
         n=len(y),
         n_clusters=clusters,
@@ -363,8 +343,37 @@ def _result(
         anderson_rubin=found,
         anderson_rubin_p=float(special.fdtrc(len(forms.on_outcome), forms.df2, F)) if forms.usable else math.nan,
         first_stage=first,
-        intention_to_treat=itt,
+        intention_to_treat=_intention_to_treat(forms, base, labels[0], scale) if Z.shape[1] == 1 else None,
         claims=claims,
+    )
+
+
+def _doubts(F: float, found: ConfidenceSet) -> list[str]:
+    """What a weak instrument, or a set without an end, leaves in doubt."""
+    doubts = []
+    if F < STRONG:
+        doubts.append(
+            f"Weak instrument (first-stage F = {F:.1f}): trust the Anderson-Rubin set, not the interval."
+        )
+    if found.kind == "empty":
+        doubts.append("The Anderson-Rubin set is empty: no effect fits all instruments.")
+    elif not found.bounded:
+        doubts.append("The Anderson-Rubin set has no end: the instrument is too weak for an interval.")
+    return doubts
+
+
+def _intention_to_treat(forms: ReducedForms, base: Estimate, term: str, scale: str) -> Estimate:
+    """Effect of the allocation on the outcome, of the same rows as ``base``."""
+    return Estimate.from_normal(
+        term=term,
+        estimate=float(forms.on_outcome[0]),
+        se=math.sqrt(float(forms.outcome[0, 0])),
+        df=forms.df2,
+        level=base.level,
+        scale=scale,
+        method=f"Intention to treat: least squares; {forms.words}",
+        n=base.n,
+        n_clusters=base.n_clusters,
     )
 
 

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wwc_eval.errors import DataError, DesignError, FormulaError, Place, check_number
+from wwc_eval.errors import DataError, DesignError, Place, check_number
 from wwc_eval.estimate import Estimate, Estimates
-from wwc_eval.fidelity.outcomes.link import OutcomeLink, arm_of, columns_of, numbers_of
+from wwc_eval.fidelity.outcomes.link import OutcomeLink, arm_of, columns_of, numbers_of, refuse_in
 from wwc_eval.fidelity.outcomes.score_error import Attenuation, attenuation, corrected, errors_of
 from wwc_eval.table import Column, Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
 
 __all__ = ["dose_response"]
 
@@ -119,23 +125,10 @@ def dose_response(
     check_number("level", level, above=0, below=1)
     _check_error(reliability, score_se)
     parsed = parse_formula(formula)
-    if fidelity in parsed.columns:
-        raise FormulaError(
-            f"'{fidelity}' stands in the formula", fix="the formula holds outcome and covariates only"
-        )
+    refuse_in(parsed, fidelity)
     frame = columns_of(data, [fidelity, *([arm] if arm else []), *([cluster] if cluster else [])])
-    scores = numbers_of(frame, fidelity)
-    notes = []
-    if arm is not None:
-        side, pair = arm_of(frame, arm, arms)
-        frame, scores = frame.loc[side == 1], scores[side == 1]
-        notes.append(f"Of arm {pair[1]!r} alone.")
+    frame, scores, notes = _of_arm(frame, fidelity, arm, arms)
     seen = scores[~np.isnan(scores)]
-    if len(seen) < 3 or float(np.ptp(seen)) == 0:
-        raise DesignError(
-            f"'{fidelity}' does not vary in the {len(seen):,} rows that have it",
-            fix="there is no dose to respond to",
-        )
     centre, sd = float(seen.mean()), float(seen.std(ddof=1))
     name = next(f"dose{tail}" for tail in ("", *map(str, range(1000))) if f"dose{tail}" not in frame.columns)
     frame = frame.assign(**{name: (scores - centre) / sd})
@@ -180,6 +173,31 @@ def dose_response(
         notes=tuple(notes),
         details={"mean": centre, "sd": sd},
     )
+
+
+def _of_arm(
+    frame: pd.DataFrame, fidelity: str, arm: str | None, arms: Sequence[Any] | None
+) -> tuple[pd.DataFrame, Floats, list[str]]:
+    """Rows of the programme arm (all, where no arm is named), their scores, and a note of it.
+
+    Raises
+    ------
+    DesignError
+        If the scores do not vary.
+    """
+    scores = numbers_of(frame, fidelity)
+    notes = []
+    if arm is not None:
+        side, pair = arm_of(frame, arm, arms)
+        frame, scores = frame.loc[side == 1], scores[side == 1]
+        notes.append(f"Of arm {pair[1]!r} alone.")
+    seen = scores[~np.isnan(scores)]
+    if len(seen) < 3 or float(np.ptp(seen)) == 0:
+        raise DesignError(
+            f"'{fidelity}' does not vary in the {len(seen):,} rows that have it",
+            fix="there is no dose to respond to",
+        )
+    return frame, scores, notes
 
 
 def _check_error(reliability: float | Estimate | None, score_se: str | float | None) -> None:

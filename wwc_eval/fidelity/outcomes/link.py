@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wwc_eval.errors import DataError, DesignError, Place, did_you_mean, shown
+from wwc_eval.errors import DataError, DesignError, FormulaError, Place, did_you_mean, shown
 from wwc_eval.estimate import Estimate, Estimates
 from wwc_eval.inference.frames import to_pandas
 from wwc_eval.table import Grid, Rendered, Table
@@ -17,7 +17,9 @@ from wwc_eval.table import Grid, Rendered, Table
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["OutcomeLink", "arm_of", "columns_of", "numbers_of"]
+    from wwc_eval.formula import Formula
+
+__all__ = ["OutcomeLink", "arm_of", "columns_of", "numbers_of", "refuse_in"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -138,3 +140,18 @@ def arm_of(frame: pd.DataFrame, name: str, arms: Sequence[Any] | None) -> tuple[
     for k, value in enumerate(listed):
         found[(values == value).fillna(value=False).to_numpy(dtype=bool)] = float(k)
     return found, (listed[0], listed[1])
+
+
+def refuse_in(formula: Formula, *names: str) -> None:
+    """Refuse a formula that holds what is named beside it.
+
+    Raises
+    ------
+    FormulaError
+        If it does.
+    """
+    for name in names:
+        if name in formula.columns:
+            raise FormulaError(
+                f"'{name}' stands in the formula", fix="the formula holds outcome and covariates only"
+            )

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from wwc_eval.errors import DesignError, FormulaError, check_number
+from wwc_eval.errors import DesignError, check_number
 from wwc_eval.estimate import Estimate, Estimates
-from wwc_eval.fidelity.outcomes.link import OutcomeLink, arm_of, columns_of, numbers_of
+from wwc_eval.fidelity.outcomes.link import OutcomeLink, arm_of, columns_of, numbers_of, refuse_in
 
 __all__ = ["fidelity_moderation"]
 
@@ -97,22 +97,11 @@ def fidelity_moderation(
     check_number("level", level, above=0, below=1)
     check_choice("measured", measured, ("after", "before"))
     parsed = parse_formula(formula)
-    for name in (arm, fidelity):
-        if name in parsed.columns:
-            raise FormulaError(
-                f"'{name}' stands in the formula", fix="the formula holds outcome and covariates only"
-            )
+    refuse_in(parsed, arm, fidelity)
     frame = columns_of(data, [arm, fidelity, *([cluster] if cluster else [])])
     side, pair = arm_of(frame, arm, arms)
     scores = numbers_of(frame, fidelity)
-    for k, label in enumerate(pair):
-        own = scores[(side == k) & ~np.isnan(scores)]
-        if len(np.unique(own)) < 2:
-            raise DesignError(
-                f"'{fidelity}' does not vary in arm {label!r} ({len(own):,} rows have it)",
-                rule="moderation compares arms at the same fidelity",
-                fix="measure usual practice too, or see dose_response and principal_score_effects",
-            )
+    _check_both_arms(scores, side, pair, fidelity)
     seen = scores[~np.isnan(scores) & ~np.isnan(side)]
     centre, sd = float(seen.mean()), float(seen.std(ddof=1))
     taken = set(frame.columns)
@@ -155,6 +144,18 @@ def fidelity_moderation(
         notes=tuple(notes),
         details={"mean": centre, "sd": sd},
     )
+
+
+def _check_both_arms(scores: Any, side: Any, pair: tuple[Any, Any], fidelity: str) -> None:
+    """Refuse scores that do not vary in both arms."""
+    for k, label in enumerate(pair):
+        own = scores[(side == k) & ~np.isnan(scores)]
+        if len(np.unique(own)) < 2:
+            raise DesignError(
+                f"'{fidelity}' does not vary in arm {label!r} ({len(own):,} rows have it)",
+                rule="moderation compares arms at the same fidelity",
+                fix="measure usual practice too, or see dose_response and principal_score_effects",
+            )
 
 
 def _contrast(fit: Any, weights: Any, term: str, scale: str, level: float) -> Estimate:
