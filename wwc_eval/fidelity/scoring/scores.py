@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from wwc_eval.errors import DesignError, check_choice, did_you_mean
-from wwc_eval.fidelity.scoring import plain, reliability, tables, unit_tables
-from wwc_eval.fidelity.scoring.bands import Banding, Margin, band_units, known_if_constant, margins_of
+from wwc_eval.fidelity.scoring import reliability, tables, unit_scores, unit_tables
+from wwc_eval.fidelity.scoring.bands import Banding, Margin
 from wwc_eval.fidelity.scoring.composites import Evaluated, evaluate
-from wwc_eval.fidelity.scoring.levels import Levels, fit_levels
+from wwc_eval.fidelity.scoring.levels import Levels
 from wwc_eval.fidelity.scoring.matrix import Matrix, build_matrix
 from wwc_eval.fidelity.scoring.ratings import Ratings, read_ratings
 from wwc_eval.table import Grid, Rendered, Table
@@ -151,50 +151,16 @@ class FidelityScores(Rendered):
     def model(self, of: str = "composite") -> Levels:
         """The multilevel model of a measure: variances, severity of raters, scores of units."""
         if of not in self._fits:
-            y = self.values(of, sheets=True)
-            fine = ~np.isnan(y)
-            places = self.matrix.places
-            case = self.matrix.sheet_case
-            units = {name: places.of_case[name][case[fine]] for name in places.names}
-            sizes = {name: len(places.labels[name]) for name in places.names}
-            sizes["rater"] = len(self.matrix.raters)
-            random = self.spec.document.scoring.raters == "random" and len(self.matrix.raters) > 0
-            rater = self.matrix.sheet_rater[fine] if random else None
-            self._fits[of] = fit_levels(y[fine], units, rater, sizes)
+            self._fits[of] = unit_scores.model_of(self, of)
         return self._fits[of]
 
     def margin(self, unit: str, of: str = "composite") -> Margin:
         """Scores of the units of one level with their errors, shrunk or as plain means as the roll-up says."""
-        check_choice("unit", unit, self.units)
-        places = self.matrix.places
-        if unit != places.lowest and self.spec.document.scoring.rollup.get(unit) == "mean":
-            return plain.plain_margin(places, unit, self.values(of))
-        found = self.model(of).scores[unit]
-        estimate, se = found.estimate.copy(), found.se.copy()
-        if unit == places.lowest:
-            missing = np.isnan(self.values(of))
-            estimate[missing], se[missing] = np.nan, np.nan
-            if found.reason:
-                estimate = self.values(of).copy()
-        elif found.reason.startswith("one rating sheet"):
-            estimate = plain.means_of(places.of_case[unit], self.values(of), len(estimate))
-        return Margin(estimate=estimate, se=se, df=np.full(len(se), found.df), reason=found.reason)
+        return unit_scores.margin_of(self, check_choice("unit", unit, self.units), of)
 
     def banding(self, unit: str) -> Banding:
         """Bands of the units of one level."""
-        places = self.matrix.places
-        asked = {name for band in self.spec.document.spec.bands for name in margins_of(band)}
-        if "composite" in self.measures:
-            asked.add("composite")
-        lowest = unit == places.lowest
-        names = [name for name in self.measures if name in asked and not (lowest and name == "essentials")]
-        return band_units(
-            self.spec,
-            known_if_constant({name: self.margin(unit, name) for name in names}),
-            plain.correlations(self, names, unit),
-            ceiling=plain.band_ceiling(self.spec, self.scored) if lowest else None,
-            essential=self.scored.essentials if lowest else None,
-        )
+        return unit_scores.banding_of(self, unit)
 
     @cached_property
     def items(self) -> Table:
@@ -298,18 +264,7 @@ class FidelityScores(Rendered):
         pandas.DataFrame
             The unit and those above it, the arm of its first case where arms are known, ``exposure`` and ``se``.
         """
-        link = self.spec.document.outcome_link
-        level = check_choice(
-            "unit", unit or (link.cluster if link and link.cluster else self.units[0]), self.units
-        )
-        table = self.by(level, self._measure(link.exposure if link else self.measures[0])).to_frame()
-        kept = [level, *self.matrix.places.above(level)]
-        found = table[[*kept, "estimate", "se"]].rename(columns={"estimate": "exposure"})
-        if self.matrix.arms is not None:
-            codes, labels = self.matrix.places.of_case[level], self.matrix.places.labels[level]
-            arms = {labels[code]: arm for code, arm in zip(codes[::-1], self.matrix.arms[::-1], strict=True)}
-            found.insert(len(kept), str(self.spec.arm_column), [arms.get(label) for label in found[level]])
-        return found
+        return unit_scores.exposure_of(self, unit)
 
     def differentiation(
         self,
