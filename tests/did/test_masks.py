@@ -144,3 +144,33 @@ def test_compare_on_the_masked_panel_has_every_estimator_unbiased():
     left = we.did.compare(MASKED, methods=(), sensitivity=False)
     assert len(left.estimates) == 3
     assert sum("could not be had" in note for note in left.notes) == 2
+
+
+def test_findings_after_a_mask_are_of_what_is_left():
+    rows = [(f"LA{a}", y, 1.0 * a + y % 3 + a * y % 7) for a in range(8) for y in range(2012, 2020)]
+    data = pd.DataFrame(rows, columns=["la", "year", "rate"]).astype({"rate": object})
+    data["start"] = np.where(data["la"] == "LA1", 2016, 0)
+    data = data[
+        ~((data["la"] == "LA3") & (data["year"] < 2015)) & ~((data["la"] == "LA4") & (data["year"] == 2014))
+    ]
+    data.loc[(data["la"] == "LA5") & (data["year"] == 2018), "rate"] = "c"
+    panel = we.Panel(data, unit="la", period="year", outcome="rate", cohort="start")
+    before = [problem.message for problem in panel.findings]
+    assert any("1 unit begins after 2012" in text for text in before)
+    for part in (we.did.mask_periods(panel, [2012, 2013, 2014, 2015]), panel.between(2016, 2019)):
+        after = [problem.message for problem in part.findings]
+        assert not any("begins after" in text or "LA4" in text for text in after)
+        assert any("1 of 32 cells" in text for text in after)
+        assert any("'c' (suppressed)" in text for text in after)
+        assert any("treated in every period" in text and "LA1" in text for text in after)
+
+
+def test_the_figure_of_a_comparison_has_the_intervals_of_its_tables():
+    found = we.did.compare(panel_of(frame(n=60, noise=0.5, seed=1)), draws=99, rng=1, level=0.8, sensitivity=False)
+    ax = found.plot_events()
+    assert "80% intervals" in ax.get_ylabel()
+    name, result = next((n, r) for n, r in found.results.items() if n == "sun_abraham")
+    drawn = ax.collections[[n for n, r in found.results.items() if r.path is not None].index(name)]
+    ends = np.array([segment[:, 1] for segment in drawn.get_segments()])
+    np.testing.assert_allclose(ends[:, 0], result.estimates.to_frame()["ci_low"], rtol=1e-9)
+    np.testing.assert_allclose(ends[:, 1], result.estimates.to_frame()["ci_high"], rtol=1e-9)

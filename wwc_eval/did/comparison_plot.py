@@ -65,23 +65,27 @@ def _reach(intervals: list[tuple[float, float]]) -> tuple[float, float]:
 
 def plot_events(found: Comparison, ax: Axes | None = None) -> Axes:
     """Effects by event of every estimator that has them."""
+    from scipy import special
+
     from wwc_eval.did.comparison import NAMES
 
     if ax is None:
         from matplotlib.figure import Figure
 
         ax = Figure(figsize=(8.0, 4.2), layout="constrained").subplots()
+    level = found.overall.level
     drawn = [(name, result.path) for name, result in found.results.items() if result.path is not None]
     for index, (name, path) in enumerate(drawn):
         shift = 0.14 * (index - (len(drawn) - 1) / 2)
         colour = COLOURS[index % len(COLOURS)]
         x = path.events + shift
-        half = 1.959963984540054 * np.nan_to_num(path.se)
+        # as the tables have them: t of the path's degrees of freedom, at the level asked for
+        half = special.stdtrit(path.df, 0.5 + level / 2.0) * np.nan_to_num(path.se)
         ax.vlines(x, path.estimates - half, path.estimates + half, color=colour, linewidth=0.9, alpha=0.7)
         ax.plot(x, path.estimates, MARKS[index % len(MARKS)], color=colour, markersize=3.6, label=NAMES[name])
     ax.axhline(0.0, color="0.6", linewidth=0.8, zorder=0)
     ax.axvline(-0.5, color="0.6", linewidth=0.8, linestyle=":", zorder=0)
     ax.set_xlabel("periods since treatment began")
-    ax.set_ylabel(f"effect on {found.panel.measure} (95% intervals)")
+    ax.set_ylabel(f"effect on {found.panel.measure} ({100 * level:g}% intervals)")
     ax.legend(frameon=False, fontsize=8)
     return ax

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wwc_eval.did.panel import Panel
+from wwc_eval.did.panel_findings import found_again
 from wwc_eval.did.panel_parts import taken
 from wwc_eval.did.sample import need_panel
 from wwc_eval.errors import DesignError, Problem, shown
@@ -100,7 +101,7 @@ def mask_periods(
     fields = {name: getattr(masked, name) for name in masked.__dataclass_fields__}
     kept = masked._changed(**taken(fields, rows, kept_columns))
     found = tuple(Problem(message=note, severity="warning", code="masked") for note in notes)
-    return kept._changed(findings=(*panel.findings, *found))
+    return kept._changed(findings=(*found_again(kept), *found))
 
 
 def whole_again(panel: Panel, usual: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sized
+from collections.abc import Iterable, Sized
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from wwc_eval.did.panel_faults import Faults, listed
 
 if TYPE_CHECKING:
+    from wwc_eval.did.panel import Panel
     from wwc_eval.did.panel_treatment import Grid
+    from wwc_eval.errors import Problem
 
-__all__ = ["REORGANISED", "note_cells", "note_cohorts", "note_empty", "note_spellings"]
+__all__ = ["AS_IT_IS", "REORGANISED", "found_again", "note_cells", "note_cohorts", "note_empty", "note_spellings"]
 
 REORGANISED: tuple[tuple[int, tuple[str, ...], tuple[str, ...]], ...] = (
     (2009, ("Bedfordshire",), ("Bedford", "Central Bedfordshire")),
@@ -25,6 +27,8 @@ REORGANISED: tuple[tuple[int, tuple[str, ...], tuple[str, ...]], ...] = (
     (2023, ("Cumbria",), ("Cumberland", "Westmorland and Furness")),
 )
 """Year from which successors stand in place of their predecessors (1 April; children's services of England)."""
+AS_IT_IS = ("gaps", "missing", "attrition", "singletons", "cohorts", "names", "reorganised")
+"""Codes of findings about the cells that there are, which change when some are taken out or added up."""
 _MARK = re.compile(r"\s*\((?:pre|old|former|until)\b[^)]*\)\s*$", re.IGNORECASE)
 
 
@@ -101,7 +105,7 @@ def note_cohorts(grid: Grid, adopted: NDArray[np.int64], faults: Faults) -> None
         faults.note(
             f"{int(always.sum()):,} units are treated in every period, so no effect on them can be estimated: "
             f"{listed(grid.units[always])}",
-            code="cohort",
+            code="cohorts",
         )
     sizes = np.bincount(adopted, minlength=length + 1)
     single = np.flatnonzero(sizes[:length] == 1)
@@ -109,7 +113,29 @@ def note_cohorts(grid: Grid, adopted: NDArray[np.int64], faults: Faults) -> None
         names = [f"{grid.periods[k]} ({grid.units[int(np.flatnonzero(adopted == k)[0])]})" for k in single]
         faults.note(f"cohorts of one unit: {listed(names)}", code="singletons")
     if not sizes[length]:
-        faults.note("every unit is treated within the panel: there is no never-treated group", code="cohort")
+        faults.note("every unit is treated within the panel: there is no never-treated group", code="cohorts")
+
+
+def found_again(panel: Panel, new: Iterable[Problem] = ()) -> tuple[Problem, ...]:
+    """Findings of a panel that others were taken from: those of reading, new ones, and what is odd about its cells.
+
+    Parameters
+    ----------
+    panel : Panel
+        The panel, with the findings of the one that it comes from.
+    new : iterable of Problem
+        What was done to it.
+    """
+    from wwc_eval.did.panel_treatment import Grid
+
+    faults = Faults()
+    faults.findings = [*(one for one in panel.findings if one.code not in AS_IT_IS), *new]
+    assert panel.rows is not None
+    grid = Grid(rows=panel.rows, units=panel.units, periods=panel.periods, full=False)
+    note_cells(grid, panel.times, panel.observed, faults)
+    note_cohorts(grid, panel.adopted, faults)
+    note_spellings(panel.units, panel.observed, faults)
+    return tuple(faults.findings)
 
 
 def note_spellings(units: NDArray[Any], observed: NDArray[np.bool_], faults: Faults) -> None:

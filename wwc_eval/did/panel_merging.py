@@ -10,16 +10,13 @@ from numpy.typing import NDArray
 
 from wwc_eval.did.panel import Panel
 from wwc_eval.did.panel_faults import Faults, listed
-from wwc_eval.did.panel_findings import note_cells, note_cohorts, note_spellings
-from wwc_eval.did.panel_treatment import Grid
+from wwc_eval.did.panel_findings import found_again
 from wwc_eval.did.sample import need_panel
 from wwc_eval.errors import DataError, DesignError, Problem, did_you_mean, shown
 
 __all__ = ["merge_areas"]
 
 Floats = NDArray[np.float64]
-OF_READING = ("symbols", "exposure", "empty", "weights", "adoption", "merged")
-"""Codes of findings that stay true when units are added up."""
 
 
 def merge_areas(panel: Panel, areas: Mapping[str, Sequence[Any]]) -> Panel:
@@ -148,16 +145,10 @@ def _added(values: Floats, codes: NDArray[np.intp], n: int) -> Floats:
 def _findings(panel: Panel, merged: Panel, members: Mapping[str, list[int]]) -> tuple[Problem, ...]:
     """What was found in reading, what was added up, and what is odd about the series that there are now."""
     faults = Faults()
-    faults.findings = [one for one in panel.findings if one.code in OF_READING]
     for name, indices in members.items():
         parts = []
         for index in indices:
             seen = np.flatnonzero(panel.observed[index])
             parts.append(f"{panel.units[index]} ({panel.periods[seen[0]]} to {panel.periods[seen[-1]]})")
         faults.note(f"'{name}' adds up {listed(parts)}", code="merged")
-    assert merged.rows is not None
-    grid = Grid(rows=merged.rows, units=merged.units, periods=merged.periods, full=False)
-    note_cells(grid, merged.times, merged.observed, faults)
-    note_cohorts(grid, merged.adopted, faults)
-    note_spellings(merged.units, merged.observed, faults)
-    return tuple(faults.findings)
+    return found_again(merged, faults.findings)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wwc_eval.did.panel_findings import found_again
 from wwc_eval.did.panel_periods import Unreadable
 from wwc_eval.errors import DataError, DesignError, Problem, did_you_mean, shown
 
@@ -108,7 +109,8 @@ def between(panel: Panel, first: Any, last: Any) -> Panel:
     high = panel.n_periods - 1 if last is None else position(panel, last)
     if low > high:
         raise DesignError(f"{shown(first)} comes after {shown(last)}", fix="give the earlier period first")
-    return subset(panel, np.ones(panel.n_units, dtype=bool), slice(low, high + 1))
+    part = subset(panel, np.ones(panel.n_units, dtype=bool), slice(low, high + 1))
+    return part._changed(findings=found_again(part))
 
 
 def position(panel: Panel, period: Any) -> int:
