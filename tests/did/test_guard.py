@@ -249,3 +249,33 @@ def test_rows_and_frames_carry_the_permutation():
         assert math.isfinite(rows[-1]["permutation_p"])
     many = we.did.sun_abraham(panel(frame(n=24, cohorts={4: 6, 6: 6})))
     assert "permutation_p" not in many.estimates.to_frame()
+
+
+def test_intervals_of_few_are_dashed_in_figures():
+    source = panel(frame(n=40, periods=10, cohorts={4: 3, 6: 4}))
+    many = panel(frame(n=40, periods=10, cohorts={4: 6, 6: 6}))
+
+    def dashed(ax):
+        solid = [c for c in ax.collections if c.get_linestyle()[0][1] is None]
+        rest = [c for c in ax.collections if c.get_linestyle()[0][1] is not None]
+        return sum(len(c.get_segments()) for c in rest), sum(len(c.get_segments()) for c in solid)
+
+    event_study = we.did.sun_abraham(source)
+    thin = sum("permutation_p" in item.details for item in event_study.estimates)
+    ax = event_study.plot()
+    assert dashed(ax) == (thin, len(event_study.estimates) - thin)
+    assert any("fewer than 5 treated" in text.get_text() for text in ax.get_legend().get_texts())
+    averages = we.did.callaway_santanna(source).aggregate("event")
+    assert dashed(averages.plot())[0] == sum("permutation_p" in item.details for item in averages.estimates)
+    assert dashed(we.did.compare(source, draws=99, rng=1, sensitivity=False).plot_events())[0] > thin
+    ax = we.did.sun_abraham(many).plot()
+    assert dashed(ax)[0] == 0
+    assert not any("fewer than 5" in text.get_text() for text in ax.get_legend().get_texts())
+
+
+def test_a_withheld_error_takes_its_band_along():
+    data = frame(n=30, cohorts={4: 3, 6: 8})
+    data["region"] = data["la"].map({name: f"R{k % 15:02d}" for k, name in enumerate(data["la"].unique())})
+    result = we.did.callaway_santanna(panel(data, cluster="region")).bootstrap(99, rng=1)
+    for row in result.estimates.to_dicts():
+        assert math.isnan(row["band_low"]) == math.isnan(row["se"]) == (row["cohort"] == 2016)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from wwc_eval.did.comparison import Comparison
+    from wwc_eval.estimate import Estimate
 
 __all__ = ["plot_comparison", "plot_events"]
 
@@ -65,27 +66,31 @@ def _reach(intervals: list[tuple[float, float]]) -> tuple[float, float]:
 
 def plot_events(found: Comparison, ax: Axes | None = None) -> Axes:
     """Effects by event of every estimator that has them."""
-    from scipy import special
-
     from wwc_eval.did.comparison import NAMES
+    from wwc_eval.did.interval_marks import draw_intervals, label_few
 
     if ax is None:
         from matplotlib.figure import Figure
 
         ax = Figure(figsize=(8.0, 4.2), layout="constrained").subplots()
-    level = found.overall.level
-    drawn = [(name, result.path) for name, result in found.results.items() if result.path is not None]
-    for index, (name, path) in enumerate(drawn):
-        shift = 0.14 * (index - (len(drawn) - 1) / 2)
+    drawn = [(name, result) for name, result in found.results.items() if result.path is not None]
+    shown: list[Estimate] = []
+    for index, (name, result) in enumerate(drawn):
         colour = COLOURS[index % len(COLOURS)]
-        x = path.events + shift
-        # as the tables have them: t of the path's degrees of freedom, at the level asked for
-        half = special.stdtrit(path.df, 0.5 + level / 2.0) * np.nan_to_num(path.se)
-        ax.vlines(x, path.estimates - half, path.estimates + half, color=colour, linewidth=0.9, alpha=0.7)
-        ax.plot(x, path.estimates, MARKS[index % len(MARKS)], color=colour, markersize=3.6, label=NAMES[name])
+        table = result.aggregate("event").estimates if hasattr(result, "aggregate") else result.estimates
+        rows = [(key["event"], item) for key, item in zip(table.keys, table, strict=True) if "event" in key]
+        items = [item for _, item in rows]
+        x = np.array([event for event, _ in rows]) + 0.14 * (index - (len(drawn) - 1) / 2)
+        draw_intervals(ax, x, items, colour=colour, width=0.9)
+        ax.plot(
+            x, [item.estimate for item in items], MARKS[index % len(MARKS)],
+            color=colour, markersize=3.6, label=NAMES[name],
+        )  # fmt: skip
+        shown += items
+    label_few(ax, shown, "0.3")
     ax.axhline(0.0, color="0.6", linewidth=0.8, zorder=0)
     ax.axvline(-0.5, color="0.6", linewidth=0.8, linestyle=":", zorder=0)
     ax.set_xlabel("periods since treatment began")
-    ax.set_ylabel(f"effect on {found.panel.measure} ({100 * level:g}% intervals)")
+    ax.set_ylabel(f"effect on {found.panel.measure} ({100 * found.overall.level:g}% intervals)")
     ax.legend(frameon=False, fontsize=8)
     return ax

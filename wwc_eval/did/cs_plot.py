@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wwc_eval.did.axis_words import axis_label
+from wwc_eval.did.interval_marks import draw_intervals, label_few
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,20 +57,14 @@ def _events(result: Aggregation, ax: Axes) -> None:
         chosen = [item for item, used in zip(items, mask, strict=True) if used]
         if not chosen:
             continue
-        ax.vlines(
-            events[mask],
-            [i.ci_low for i in chosen],
-            [i.ci_high for i in chosen],
-            color=colour,
-            linewidth=1.8,
-            zorder=2,
-        )
+        draw_intervals(ax, events[mask], chosen, colour=colour, width=1.8)
         if result.estimates.banded:
             low, high = ([i.details[name] for i in chosen] for name in ("band_low", "band_high"))
             ax.vlines(events[mask], low, high, color=colour, linewidth=0.7, zorder=1)
         ax.plot(events[mask], path.estimates[mask], "o", color=colour, markersize=5, label=words, zorder=3)
     if path.reference is not None:
         ax.plot([path.reference], [0.0], "o", mfc="white", color=QUIET, markersize=5, label="reference", zorder=3)
+    label_few(ax, items, QUIET)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel("periods since the first treated one")
-    ax.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3)
+    ax.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2)

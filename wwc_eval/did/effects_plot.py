@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wwc_eval.did.axis_words import axis_label
+from wwc_eval.did.interval_marks import draw_intervals, label_few
 from wwc_eval.estimate import RATIO_SCALES
 
 if TYPE_CHECKING:
@@ -27,22 +28,22 @@ def plot_path(result: DidResult, ax: Axes | None = None) -> Axes:
     path = result.path
     assert path is not None
     items = [item for item, key in zip(result.estimates, result.estimates.keys, strict=True) if "event" in key]
-    low = np.array([item.ci_low for item in items])
-    high = np.array([item.ci_high for item in items])
     ax.axhline(0.0, color=QUIET, linewidth=0.9, zorder=0)
     ax.axvline(-0.5, color=QUIET, linewidth=0.9, linestyle=(0, (4, 3)), zorder=0)
     for mask, colour, words in ((path.events < 0, QUIET, "before treatment"), (path.events >= 0, BLUE, "treated")):
         if mask.any():
-            ax.vlines(path.events[mask], low[mask], high[mask], color=colour, linewidth=1.6, zorder=2)
+            own = [item for item, used in zip(items, mask, strict=True) if used]
+            draw_intervals(ax, path.events[mask], own, colour=colour, width=1.6)
             ax.plot(
                 path.events[mask], path.estimates[mask], "o", color=colour, markersize=5, label=words, zorder=3
             )
     if path.reference is not None:
         ax.plot([path.reference], [0.0], "o", mfc="white", color=QUIET, markersize=5, label="reference", zorder=3)
+    label_few(ax, items, QUIET)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel("periods since the first treated one")
     ax.set_ylabel(axis_label(_words(result)))
-    ax.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3)
+    ax.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2)
     return ax
 
 

@@ -238,9 +238,13 @@ def _beside(estimate: Estimate, found: Guard) -> Estimate:
     changed = estimate.replace(
         warnings=(*warnings, found.words), details={**estimate.details, "permutation_p": found.p_value}
     )
-    if math.isfinite(found.p_value):
-        return changed
-    return changed.replace(**dict.fromkeys(BLANK, math.nan))
+    return changed if math.isfinite(found.p_value) else _without_error(changed)
+
+
+def _without_error(estimate: Estimate) -> Estimate:
+    """The estimate alone, without its simultaneous band as well."""
+    bands = {name: math.nan for name in estimate.details if name.startswith("band_")}
+    return estimate.replace(**dict.fromkeys(BLANK, math.nan), details={**estimate.details, **bands})
 
 
 def beside(estimate: Estimate, p: float, where: str) -> Estimate:
@@ -259,5 +263,4 @@ def beside(estimate: Estimate, p: float, where: str) -> Estimate:
     if math.isfinite(p):
         return changed
     words = f"{FEWER} are seen {where}, and no permutation judges this effect: no error is given"
-    warnings = (*estimate.warnings, words)
-    return changed.replace(**dict.fromkeys(BLANK, math.nan), warnings=warnings)
+    return _without_error(changed.replace(warnings=(*estimate.warnings, words)))
