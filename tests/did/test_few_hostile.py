@@ -3,10 +3,12 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from hostile_panels import frame, panel
 
 import wwc_eval as we
+from wwc_eval.errors import DesignError
 
 # --- the permutation beside an event is that of the event's own effect
 
@@ -175,3 +177,13 @@ def test_clusters_that_adopt_in_part_have_errors_and_a_bootstrap_but_no_permutat
     found = we.did.few_treated(source, ("CR2",))
     assert found["CR2"].se == pytest.approx(two_way.se, rel=1e-9)
     assert found["CR2"].df == pytest.approx(two_way.df, rel=1e-6)
+
+
+def test_more_dates_than_can_be_told_apart_are_refused():
+    n = 140
+    rows = [(u, t, float(u * t % 7)) for u in range(n) for t in range(n + 2)]
+    data = pd.DataFrame(rows, columns=["u", "t", "y"])
+    data["start"] = np.where(data["u"] < 130, data["u"] + 1, 0)
+    many = we.Panel(data, unit="u", period="t", outcome="y", cohort="start")
+    with pytest.raises(DesignError, match="130 dates of adoption, must be at most 127"):
+        we.did.few_treated(many, ("CR2",))

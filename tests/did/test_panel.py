@@ -389,3 +389,31 @@ def test_a_star_is_a_suppressed_figure():
     found = we.Panel(data, unit="la", period="t", outcome="y")
     assert np.isnan(found.outcomes).sum() == 1
     assert any("1 x '*' (suppressed)" in problem.message for problem in found.findings)
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (
+            ["E06000028", "E10000009", "E06000058", "E06000059"],
+            "E06000028 (Bournemouth) and E10000009 (Dorset) gave",
+        ),
+        ([837, 836, 839, 201], "837 (Bournemouth) and 836 (Poole) gave way to 839"),
+        (["909", "942", "943"], "909 (Cumbria) gave way to 942 (Cumberland) and 943 (Westmorland and Furness)"),
+        (["Dorset (Pre LG)", "Dorset", "Kent"], "Dorset (Pre LG) gave way to Dorset"),
+        (["E10000002", "E06000060"], "Buckinghamshire is E10000002 before and E06000060 since"),
+    ],
+)
+def test_reorganisations_are_known_by_code_and_number(labels, words):
+    data = pd.DataFrame(
+        [(u, t, k * t % 5 + t) for k, u in enumerate(labels) for t in (1, 2, 3)], columns=["u", "t", "y"]
+    )
+    assert words in said(we.Panel(data, unit="u", period="t", outcome="y"))
+
+
+@pytest.mark.parametrize("labels", [["Dorset", "Kent"], range(800, 1000), ["E06000059"], [909, 942, 5]])
+def test_labels_that_are_no_authorities_are_not_taken_for_them(labels):
+    data = pd.DataFrame(
+        [(u, t, k * t % 5 + t) for k, u in enumerate(labels) for t in (1, 2, 3)], columns=["u", "t", "y"]
+    )
+    assert "reorganised" not in said(we.Panel(data, unit="u", period="t", outcome="y"))

@@ -15,11 +15,22 @@ from numpy.typing import NDArray
 
 from wwc_eval.did.absorb import Absorber
 from wwc_eval.did.sample import Sample
+from wwc_eval.errors import DesignError
 from wwc_eval.inference.families import Floats
 
-__all__ = ["FixedScores", "Reassigned", "TwoWayScores", "blocks_of", "imputation_weights", "unit_codes"]
+__all__ = [
+    "MOST_COHORTS",
+    "FixedScores",
+    "Reassigned",
+    "TwoWayScores",
+    "blocks_of",
+    "imputation_weights",
+    "unit_codes",
+]
 
 Codes = NDArray[np.int8]
+MOST_COHORTS = 127
+"""Cohorts that codes of one byte tell apart."""
 CELLS = 2_000_000
 """Cells of reassignments times units held at once."""
 
@@ -184,7 +195,18 @@ def blocks_of(sample: Sample) -> tuple[NDArray[np.intp], Codes, NDArray[np.int64
 
 
 def unit_codes(sample: Sample) -> Codes:
-    """Code of each unit: 0 for never treated, then the cohorts."""
+    """Code of each unit: 0 for never treated, then the cohorts.
+
+    Raises
+    ------
+    DesignError
+        If there are more cohorts than a byte can tell apart.
+    """
+    if len(sample.cohorts) > MOST_COHORTS:
+        raise DesignError(
+            f"{len(sample.cohorts)} dates of adoption, must be at most {MOST_COHORTS} to reassign them",
+            fix="take longer periods, such as quarters for days",
+        )
     table = np.zeros(sample.n_periods + 1, dtype=np.int8)
     table[sample.cohorts] = np.arange(1, len(sample.cohorts) + 1)
     return table[sample.adopted]

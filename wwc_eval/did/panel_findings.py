@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Sized
 from typing import TYPE_CHECKING, Any
@@ -17,19 +16,12 @@ if TYPE_CHECKING:
     from wwc_eval.did.panel_treatment import Grid
     from wwc_eval.errors import Problem
 
-__all__ = ["AS_IT_IS", "REORGANISED", "found_again", "note_cells", "note_cohorts", "note_empty", "note_spellings"]
+__all__ = ["AS_IT_IS", "found_again", "note_cells", "note_cohorts", "note_empty", "note_spellings"]
 
-REORGANISED: tuple[tuple[int, tuple[str, ...], tuple[str, ...]], ...] = (
-    (2009, ("Bedfordshire",), ("Bedford", "Central Bedfordshire")),
-    (2009, ("Cheshire",), ("Cheshire East", "Cheshire West and Chester")),
-    (2019, ("Bournemouth", "Poole"), ("Bournemouth, Christchurch and Poole",)),
-    (2021, ("Northamptonshire",), ("North Northamptonshire", "West Northamptonshire")),
-    (2023, ("Cumbria",), ("Cumberland", "Westmorland and Furness")),
-)
-"""Year from which successors stand in place of their predecessors (1 April; children's services of England)."""
+MOST_UNITS = 2_000
+"""There are no more authorities than these by far: labels of more units are not looked at."""
 AS_IT_IS = ("gaps", "missing", "attrition", "singletons", "cohorts", "names", "reorganised")
 """Codes of findings about the cells that there are, which change when some are taken out or added up."""
-_MARK = re.compile(r"\s*\((?:pre|old|former|until)\b[^)]*\)\s*$", re.IGNORECASE)
 
 
 def note_empty(units: NDArray[Any], periods: NDArray[Any], observed: NDArray[np.bool_], faults: Faults) -> None:
@@ -139,26 +131,25 @@ def found_again(panel: Panel, new: Iterable[Problem] = ()) -> tuple[Problem, ...
 
 
 def note_spellings(units: NDArray[Any], observed: NDArray[np.bool_], faults: Faults) -> None:
-    """Say where one authority may stand under two names, and where a reorganisation splits its series."""
-    if units.dtype != object or len(units) > 2_000 or not all(isinstance(unit, str) for unit in units):
+    """Say where one authority may stand under two names, and where a reorganisation or a new code splits its series."""
+    if len(units) > MOST_UNITS:
         return
-    from wwc_eval.data.names import local_authority_key, other_spellings
+    from wwc_eval.did.panel_areas import broken_series
 
-    counts = Counter(dict(zip(units.tolist(), observed.sum(axis=1).tolist(), strict=True)))
-    for rare, usual in other_spellings(counts).items():
-        faults.note(
-            f"'{rare}' and '{usual}' look like one local authority under two names; they are kept apart",
-            code="names",
-            fix="write them alike",
-        )
-    # published files mark predecessors, as in "Dorset (Pre LG)"
-    known = {local_authority_key(_MARK.sub("", unit)): unit for unit in units}
-    for year, before, after in REORGANISED:
-        old = [known[key] for key in map(local_authority_key, before) if key in known]
-        new = [known[key] for key in map(local_authority_key, after) if key in known]
-        if old and new:
+    labels = units.tolist()
+    if all(isinstance(unit, str) for unit in labels):
+        from wwc_eval.data.names import other_spellings
+
+        counts = Counter(dict(zip(labels, observed.sum(axis=1).tolist(), strict=True)))
+        for rare, usual in other_spellings(counts).items():
             faults.note(
-                f"reorganised in April {year}: {listed(old)} gave way to {listed(new)}; their series are kept apart",
-                code="reorganised",
-                fix="add up counts and denominators of the same area with merge_areas, or leave these units out",
+                f"'{rare}' and '{usual}' look like one local authority under two names; they are kept apart",
+                code="names",
+                fix="write them alike",
             )
+    for words in broken_series(labels):
+        faults.note(
+            f"{words}; their series are kept apart",
+            code="reorganised",
+            fix="add up counts and denominators of the same area with merge_areas, or leave these units out",
+        )

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wwc_eval.did.few_reference import Reference, lottery, permutations
-from wwc_eval.did.few_scores import blocks_of
+from wwc_eval.did.few_scores import MOST_COHORTS, blocks_of
 from wwc_eval.did.few_statistic import Statistic
 from wwc_eval.did.staggered_errors import FIXED, ROUNDING, beta_star
 from wwc_eval.did.staggered_rollout import Rollout
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Fisher", "fisher", "need_few_cohorts", "studentised"]
 
-MOST = 127
-"""Cohorts that codes of one byte tell apart."""
 HELD = 4_000_000
 """Numbers of a membership matrix held at once."""
 
@@ -71,9 +69,9 @@ def need_few_cohorts(rollout: Rollout) -> None:
     DesignError
         If there are more than codes of one byte tell apart.
     """
-    if len(rollout.starts) > MOST:
+    if len(rollout.starts) > MOST_COHORTS:
         raise DesignError(
-            f"{len(rollout.starts):,} cohorts are more than the randomisation test takes, {MOST}",
+            f"{len(rollout.starts):,} cohorts are more than the randomisation test takes, {MOST_COHORTS}",
             fix="leave out draws=, rng= and allocation=, or bring periods together",
         )
 
