@@ -220,3 +220,13 @@ def test_a_reference_at_which_units_are_treated_is_said(verb):
     after, before = verb(panel, reference=1), verb(panel, reference=-1)
     assert "Units are treated at event 1, the reference" in str(after)
     assert "the reference:" not in str(before)
+
+
+def test_an_authority_without_a_population_is_named():
+    frame = pd.DataFrame([(f"Bryn {unit}", t) for unit in range(20) for t in range(6)], columns=["la", "year"])
+    frame["rate"] = np.random.default_rng(2).normal(size=len(frame))
+    frame["joined"] = np.where(frame["la"] == "Bryn 3", 3, 0)
+    frame["children"] = np.where(frame["la"] == "Bryn 7", np.nan, 1_000.0)
+    panel = we.Panel(frame, unit="la", period="year", outcome="rate", cohort="joined")
+    with pytest.raises(we.DataError, match="the population of Bryn 7 is nan"):
+        we.did.few_treated(panel, methods=("ferman_pinto",), rng=1, population="children")

@@ -303,13 +303,13 @@ def populations(statistic: Statistic, given: str | Sequence[float] | None) -> Fl
     panel = sample.panel
     if given is None:
         if panel.exposures is not None:
-            found = np.nanmean(np.where(panel.observed, panel.exposures, np.nan), axis=1)
+            found = _mean_seen(np.where(panel.observed, panel.exposures, np.nan))
         elif float(np.ptp(panel.weights)) > 0:
             found = panel.weights
         else:
             raise DesignError("no population is known", fix="name it: population='children', or give exposure=")
     elif isinstance(given, str):
-        found = np.nanmean(panel.covariate(given), axis=1)
+        found = _mean_seen(panel.covariate(given))
     else:
         found = np.asarray(given, dtype=float)
         if found.shape != (panel.n_units,):
@@ -319,3 +319,10 @@ def populations(statistic: Statistic, given: str | Sequence[float] | None) -> Fl
         place = int(np.flatnonzero(~(np.isfinite(found) & (found > 0)))[0])
         raise DataError(f"the population of {panel.units[sample.rows[place]]} is {found[place]}, must be above 0")
     return np.asarray(found, dtype=float)
+
+
+def _mean_seen(values: Floats) -> Floats:
+    """Mean of each row over the cells that have one; missing where none has."""
+    seen = np.isfinite(values)
+    counts = seen.sum(axis=1)
+    return np.asarray(np.where(seen, values, 0.0).sum(axis=1) / np.where(counts > 0, counts, np.nan))
