@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from wwc_eval.did.guard import FEW
+from wwc_eval.did.few_counts import FEWER
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FEW_WORDS", "draw_intervals", "label_few"]
 
-FEW_WORDS = f"fewer than {FEW} treated: too short, see the permutation"
+FEW_WORDS = f"{FEWER}: too short, see the permutation"
 DASHES = (0, (2.2, 1.4))
 
 
