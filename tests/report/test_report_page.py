@@ -221,6 +221,21 @@ def test_the_same_record_gives_the_same_bytes_in_any_process(rendered, tmp_path)
     assert digests(out) == digests(rendered("locked").folder)
 
 
+def test_a_record_is_drawn_once_for_its_page_and_its_word_file():
+    record = replace(locked())
+    sections = page.build_sections(record)
+    assert page.build_sections(record) is sections
+    other = replace(record, draft=True)
+    assert page.build_sections(other) is not sections
+    again = page.build_sections(record)
+    assert again is not sections
+    assert [figure.png for one in again for figure in one.figures] == [
+        figure.png for one in sections for figure in one.figures
+    ]
+    del record
+    assert not any(last() is None for last, *_ in page._built)
+
+
 def test_a_report_is_written_over_and_leaves_other_files(tmp_path):
     (tmp_path / "results.json").write_text("{}")
     (tmp_path / "report.html").write_text("an earlier page")

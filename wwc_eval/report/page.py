@@ -6,6 +6,7 @@ import base64
 import importlib
 import pkgutil
 import re
+import weakref
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
@@ -27,6 +28,8 @@ __all__ = ["build_sections", "html_block", "render_html", "render_report", "writ
 
 SECTIONS = "wwc_eval.report.sections"
 _FILE = re.compile(r"[a-z0-9_]+")
+_built: list[tuple[weakref.ref[RunRecord], object, tuple[Section, ...]]] = []
+"""Sections of the record rendered last, while it lives: its page and its Word file are drawn once."""
 
 
 def render_report(record: RunRecord, folder: str | Path) -> Path:
@@ -84,8 +87,18 @@ def build_sections(record: RunRecord) -> tuple[Section, ...]:
     Each module of ``wwc_eval/report/sections`` has ``ORDER`` (a whole number; equal numbers go by name),
     ``TITLE`` and ``build(record)``, which returns a :class:`Section` or None.
     """
+    modules = _modules()
+    for last, among, sections in _built:
+        if last() is record and among is modules:
+            return sections
+    sections = _sections_of(record, modules)
+    _built[:] = [(weakref.ref(record, lambda _: _built.clear()), modules, sections)]
+    return sections
+
+
+def _sections_of(record: RunRecord, modules: Iterable[tuple[str, Any]]) -> tuple[Section, ...]:
     built = []
-    for name, module in _modules():
+    for name, module in modules:
         section = module.build(record)
         if section is not None:
             built.append(replace(section, key=section.key or name.replace("_", "-")))

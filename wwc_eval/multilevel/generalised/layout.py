@@ -103,17 +103,31 @@ class Layout:
             return np.array([cells.sum()])
         return np.asarray(np.bincount(self.groups[-1], weights=cells, minlength=self.n_units), dtype=float)
 
+    @cached_property
+    def own(self) -> tuple[bool, ...]:
+        """Factors of which each group is one cell, in the order of the cells."""
+        cells = np.arange(len(self.starts))
+        return tuple(
+            count == len(cells) and np.array_equal(codes, cells)
+            for codes, count in zip(self.groups, self.n_groups, strict=True)
+        )
+
     def expand(self, effects: Effects) -> Array:
         """Effects of groups, by factor (G, q), as an array over cells (C, m)."""
-        parts = [each[codes] for each, codes in zip(effects, self.groups, strict=True)]
+        parts = [
+            each if own else each[codes] for each, codes, own in zip(effects, self.groups, self.own, strict=True)
+        ]
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
     def collect(self, cells: Array) -> Effects:
         """Sums over the cells of each group, by factor: the transpose of :meth:`expand`."""
         found = []
-        for part, codes, count in zip(self.parts, self.groups, self.n_groups, strict=True):
-            columns = [np.bincount(codes, weights=column, minlength=count) for column in cells[:, part].T]
-            found.append(np.asarray(np.column_stack(columns), dtype=float))
+        for part, codes, count, own in zip(self.parts, self.groups, self.n_groups, self.own, strict=True):
+            columns = cells[:, part]
+            if not own:
+                sums = [np.bincount(codes, weights=column, minlength=count) for column in columns.T]
+                columns = np.stack(sums, axis=1)
+            found.append(columns)
         return found
 
     def eta(self, cells: Array) -> Array:
