@@ -179,3 +179,35 @@ def test_few_treated_are_shown_with_their_permutation_in_every_table():
     assert any("reakdown" in text or "Even with M = 0" in text for text in shown["honest"].sentences)
     assert any("Breakdown value" in text for text in shown["compare"].sentences)
     assert any("Callaway and Sant'Anna" in text for text in shown["leave_one_out"].sentences)
+
+
+def test_effects_by_event_are_from_the_base_that_the_plan_names():
+    frame = pd.read_csv(ROOT / "sample_data" / "practice_rollout.csv", dtype={"la_code": str})
+    source = panel()
+    for base, expected in ((None, "universal"), ("varying", "varying"), ("universal", "universal")):
+        fields = {
+            "id": "primary",
+            "outcome": "cla_starts_rate",
+            "model": "did",
+            **({"base": base} if base else {}),
+        }
+        analysis = DidAnalysis.model_validate(fields)
+        context = SimpleNamespace(
+            changed=False, level=0.95, label="Starts", units="per 10,000", unit_column="la_code", frame=frame
+        )
+        shown = {
+            item.key: item for item in did_supplements(analysis, source, analysis.estimate(source, 0.95), context)
+        }
+        direct = we.did.callaway_santanna(source, base=expected).aggregate("event").estimates
+        found = [row["estimate"] for row in shown["events"].table.to_dicts()]
+        assert found == pytest.approx([item.estimate for item in direct])
+        assert ("-1" in {str(row["event"]) for row in shown["events"].table.to_dicts()}) == (expected == "varying")
+
+
+def test_what_varies_another_analysis_is_not_asked_for_its_sensitivity(tmp_path):
+    # imputation has no reference event: refused of the primary, of no account in the analysis that varies it
+    plan = planned(tmp_path, ("estimator: callaway_santanna\n    few_treated: {methods: [permutation, w",
+                              "estimator: two_stage\n    few_treated: {methods: [permutation, w"))  # fmt: skip
+    told = [problem.message for problem in plan.check() if problem.code == "P14"]
+    assert sum("relative to one event, which estimator: two_stage has not" in text for text in told) == 2
+    assert not any("imputation has not" in text for text in told)

@@ -55,15 +55,15 @@ def drawn_findings(analysis: DidAnalysis) -> Iterator[Finding]:
 
 
 def drawn_effect(
-    analysis: DidAnalysis, panel: Panel, level: float, *, universal: bool = False, **test: Any
+    analysis: DidAnalysis, panel: Panel, level: float, *, by_event: bool = False, **test: Any
 ) -> DidResult:
-    """The efficient estimator as the plan asks for it; by event where ``universal``.
+    """The efficient estimator as the plan asks for it; by event where ``by_event``.
 
     Parameters
     ----------
     analysis, panel, level
         The analysis, its panel, and coverage of the intervals.
-    universal : bool
+    by_event : bool
         Whether effects are by event.
     test
         ``draws``, ``rng`` and ``allocation`` of the randomisation test; none where nothing is said.
@@ -72,7 +72,7 @@ def drawn_effect(
 
     return did.staggered(
         panel,
-        estimand="event" if universal else analysis.aggregate or "simple",
+        estimand="event" if by_event else analysis.aggregate or "simple",
         adjustment=analysis.adjustment or "efficient",
         anticipation=analysis.anticipation,
         level=level,

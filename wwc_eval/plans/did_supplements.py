@@ -109,7 +109,7 @@ def _events(analysis: DidAnalysis, panel: Panel, result: Any, context: Context) 
     by_event = result
     own = analysis.estimator == "callaway_santanna" and getattr(result, "kind", "") != "event"
     if own or (analysis.estimator == "staggered" and result.path is None):
-        by_event = analysis.estimate(panel, context.level, universal=True)
+        by_event = analysis.estimate(panel, context.level, base=analysis.base or "universal")
     if getattr(by_event, "path", None) is None:
         return []
     return [
@@ -144,9 +144,7 @@ def _few(analysis: DidAnalysis, panel: Panel, context: Context) -> list[Suppleme
             level=context.level,
         )
     except WwcError as error:
-        if not analysis.repeats_allocation:
-            raise
-        # a lottery that is not the one in the data takes nothing from the effect itself
+        # a lottery that is not the one in the data, or nothing to reassign, takes nothing from the effect itself
         title = "Inference that holds with few treated"
         return [Supplement(key="few_treated", title=title, sentences=(str(error),))]
     told = dict.fromkeys(warning for item in few.estimates for warning in item.warnings)
@@ -301,7 +299,7 @@ def _comparison(analysis: DidAnalysis, panel: Panel, context: Context) -> Any:
 
 def _path_of(analysis: DidAnalysis, panel: Panel, context: Context) -> Any:
     """Effects by event that are all relative to one period."""
-    return analysis.estimate(panel, context.level, universal=True)
+    return analysis.estimate(panel, context.level, base="universal")
 
 
 def _honest(analysis: DidAnalysis, panel: Panel, context: Context) -> Supplement:

@@ -102,7 +102,7 @@ def from_room(code: str) -> Check:
             if task.role == "subgroup":
                 continue
             for finding in task.analysis.findings(facts.outcomes.get(task.analysis.outcome)):
-                if finding.code != code:
+                if finding.code != code or (task.of and finding.beside):
                     continue
                 if not task.of:
                     seen.add((task.id, finding.message))

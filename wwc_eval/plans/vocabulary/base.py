@@ -26,12 +26,16 @@ INTENTION_TO_TREAT = "intention_to_treat"
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One finding of an analysis about itself: check, field inside the analysis, message and fix."""
+    """One finding of an analysis about itself: check, field inside the analysis, message and fix.
+
+    ``beside`` marks what stands beside an effect: an analysis that varies another shows its effect alone.
+    """
 
     code: str
     path: tuple[str | int, ...]
     message: str
     fix: str = ""
+    beside: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

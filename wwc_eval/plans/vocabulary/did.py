@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -79,7 +79,7 @@ class Sensitivity(Block):
     honest: Literal["relative_magnitudes", "smoothness"] | None = Field(
         None, description="Intervals that allow departures from parallel trends (Rambachan and Roth)"
     )
-    values: list[Number] = Field(
+    values: list[Annotated[Number, Field(ge=0)]] = Field(
         default_factory=list, description="Sizes of the departures; the room's own where empty"
     )
     pre_trend_power: bool = Field(False, description="Which trends a test before treatment could have seen (Roth)")
@@ -246,6 +246,12 @@ class DidAnalysis(AnalysisFields):
             )
         yield from self._inference_findings()
 
+    def _has_reference(self) -> bool:
+        """Whether the estimator's effects by event are all relative to one event."""
+        if self.estimator == "extended_twfe":
+            return self.control == "never"
+        return self.estimator in {"callaway_santanna", "sun_abraham", "stacked"}
+
     def _adjusts(self) -> bool:
         """Whether the adjustment is one of the estimator."""
         if self.estimator == "staggered":
@@ -290,6 +296,17 @@ class DidAnalysis(AnalysisFields):
                 message="values are of honest intervals",
                 fix="write honest: relative_magnitudes, or remove values",
             )
+        if not self._has_reference():
+            for name in ("honest", "pre_trend_power"):
+                if getattr(self.sensitivity, name):
+                    yield Finding(
+                        code="P14",
+                        path=("sensitivity", name),
+                        message=f"{name} needs effects by event that are all relative to one event, which estimator: "
+                        f"{self.estimator} has not",
+                        fix="take callaway_santanna, sun_abraham, stacked, or extended_twfe with control: never",
+                        beside=True,
+                    )
         if self.sensitivity.compare and self.few_treated is None:
             yield Finding(
                 code="P14",
@@ -357,13 +374,13 @@ class DidAnalysis(AnalysisFields):
         )
         return panel
 
-    def estimate(self, panel: Panel, level: float, *, universal: bool = False) -> Any:
-        """The estimator's result; of Callaway and Sant'Anna the average asked for (by event where ``universal``)."""
+    def estimate(self, panel: Panel, level: float, *, base: str | None = None) -> Any:
+        """The estimator's result; with ``base`` effects by event, those of Callaway and Sant'Anna from that base period."""
         from wwc_eval import did
 
         covariates = self.covariates_ or None
         if self.estimator == "callaway_santanna":
-            options: dict[str, Any] = {"base": "universal" if universal else (self.base or "varying")}
+            options: dict[str, Any] = {"base": base or self.base or "varying"}
             if self.adjustment is not None:
                 options["method"] = self.adjustment
             found = did.callaway_santanna(
@@ -374,11 +391,11 @@ class DidAnalysis(AnalysisFields):
                 level=level,
                 **options,
             )
-            if self.inference.draws is not None and not universal:
+            if self.inference.draws is not None and base is None:
                 found = found.bootstrap(draws=self.inference.draws, rng=self.inference.seed)
-            return found.aggregate("event" if universal else self.aggregate or "simple")
+            return found.aggregate("event" if base else self.aggregate or "simple")
         if self.estimator == "staggered":
-            return drawn_effect(self, panel, level, universal=universal)
+            return drawn_effect(self, panel, level, by_event=base is not None)
         verb: Any = getattr(did, self.estimator)
         given: dict[str, Any] = {"level": level}
         if self.estimator in WITH_COVARIATES and covariates:
