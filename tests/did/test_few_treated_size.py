@@ -2,11 +2,13 @@
 
 import json
 import math
+from pathlib import Path
 
 import did_size_study as study
 import numpy as np
 import pandas as pd
 import pytest
+import rollout_size_study as rollouts
 
 import wwc_eval as we
 
@@ -115,3 +117,38 @@ def test_the_closed_forms_of_the_study_are_what_the_product_finds(treated):
             assert found[name].p_value == pytest.approx(value, rel=1e-7), name
         else:
             assert abs(found[name].p_value - value) < 4.5 * math.sqrt(2) * noise(max(value, 0.01), 4_999), name
+
+
+# --- roll-outs over three dates, with noise as it comes
+
+
+def test_the_page_shows_the_record_of_roll_outs():
+    page = (Path(__file__).parents[2] / "docs" / "methods" / "did_inference.md").read_text(encoding="utf-8")
+    assert "\n".join(rollouts.table(json.loads(rollouts.RECORD.read_text()))) in page
+
+
+@pytest.mark.simulation
+def test_permutation_and_ferman_pinto_hold_their_level_in_roll_outs():
+    rows = json.loads(rollouts.RECORD.read_text())["rows"]
+    assert {(row["noise"], row["treated"]) for row in rows} == {
+        (n, t) for n in rollouts.NOISES for t in rollouts.TREATED
+    }
+    reps = sum(row["reps"] for row in rows)
+    mean = {name: sum(row[name] for row in rows) / len(rows) for name in rollouts.SHOWN}
+    # permutation is exact on average over who is treated
+    assert abs(mean["permutation"] - 0.05) < 3.5 * noise(0.05, reps)
+    assert 0.04 <= mean["ferman_pinto"] <= 0.06 + 2 * noise(0.05, reps)
+    for row in rows:
+        assert abs(row["permutation"] - 0.05) < 3 * noise(0.05, row["reps"]), row
+        assert row["CR1S"] > 0.06
+
+
+@pytest.mark.simulation
+def test_a_sample_of_roll_outs_agrees_with_its_record():
+    rows = {(row["noise"], row["treated"]): row for row in json.loads(rollouts.RECORD.read_text())["rows"]}
+    rng = np.random.default_rng(5)
+    p = np.array([rollouts.trial("7% missing", 6, rng) for _ in range(40)])
+    assert p.shape == (40, len(rollouts.SHOWN))
+    for name, share in zip(rollouts.SHOWN, (p <= 0.05).mean(axis=0), strict=True):
+        past = rows["7% missing", 6][name]
+        assert abs(share - past) < 4 * noise(max(past, 0.02), 40), name
