@@ -89,6 +89,9 @@ def test_what_stands_beside_the_effect(run):
     assert "than if it had moved as in the" in page
     assert page.count("Arms were not formed at random") == 2
     assert ">Allocation<" not in page
+    # a symbol stays small at the head of a column
+    assert ">p (permutation)<" in page
+    assert ">P (permutation)<" not in page
     for words in (
         "Who began when",
         "Effects by time since the start",

@@ -60,7 +60,7 @@ def table_block(
         for position, column in enumerate(columns)
     ]
     headings = [
-        Cell(text=_head(column.heading, verbatim=verbatim and column.heading in _SYMBOLS), numeric=side)
+        Cell(text=_head(column.heading, verbatim=verbatim and _symbolic(column.heading)), numeric=side)
         for column, side in zip(columns, right, strict=True)
     ]
     runs = _runs([row[0] for row in grid.rows]) if right.count(False) > 1 else [1] * len(grid.rows)
@@ -78,6 +78,11 @@ def table_block(
 
 
 _SYMBOLS = frozenset({"df", "p", "k"})
+
+
+def _symbolic(heading: str) -> bool:
+    """Whether a heading begins with a symbol, as ``p`` and ``p (permutation)`` do."""
+    return heading.partition(" ")[0].rstrip(",") in _SYMBOLS
 
 
 def _head(text: str, *, verbatim: bool) -> str:
