@@ -174,3 +174,9 @@ def test_the_figure_of_a_comparison_has_the_intervals_of_its_tables():
     ends = np.array([segment[:, 1] for segment in drawn.get_segments()])
     np.testing.assert_allclose(ends[:, 0], result.estimates.to_frame()["ci_low"], rtol=1e-9)
     np.testing.assert_allclose(ends[:, 1], result.estimates.to_frame()["ci_high"], rtol=1e-9)
+
+
+def test_what_does_nothing_is_said():
+    assert "nothing was taken out" in we.did.mask_periods(PLAIN).findings[-1].message
+    assert we.did.callaway_santanna(PLAIN, method="ipw").notes[0] == "method is not used: no covariates are named."
+    assert "not used" not in str(we.did.callaway_santanna(PLAIN))

@@ -15,7 +15,7 @@ from wwc_eval.did.cs_cells import GroupTimes, group_times
 from wwc_eval.did.cs_influence import MULTIPLIERS, Influence
 from wwc_eval.did.cs_tables import BandedEstimates, Multipliers, banded_grid, estimates_of, spread_of
 from wwc_eval.did.event_path import EventPath
-from wwc_eval.did.few_counts import FEW, FEWER
+from wwc_eval.did.few_counts import FEW, FEWER, joiners
 from wwc_eval.did.guard import guard_warnings
 from wwc_eval.did.guard_cells import cohort_p_values
 from wwc_eval.did.panel import Panel
@@ -128,6 +128,7 @@ def callaway_santanna(
     names = covariate_names(covariates)
     cells = group_times(panel, control=control, base=base, anticipation=int(anticipation))
     values, functions, lost, unused = _effects(panel, cells, names, method)
+    idle = () if names or method == "dr" else ("method is not used: no covariates are named.",)
     return CallawaySantAnna(
         panel=panel,
         control=control,
@@ -140,7 +141,7 @@ def callaway_santanna(
         functions=functions,
         level=float(level),
         unused=unused,
-        notes=_notes(panel, cells, values, (lost, unused)),
+        notes=(*idle, *_notes(panel, cells, values, (lost, unused))),
     )
 
 
@@ -182,9 +183,10 @@ def _notes(
     if rest:
         seen = "has a row in both periods" if panel.cross_sections else "is seen in both periods"
         notes.append(f"{rest:,} effects are missing: no unit of the cohort, or of its comparison, {seen}.")
-    few = []
+    few, joined = [], joiners(panel)
     for cohort in present:
-        clusters = panel.clusters_of(panel.adopted == cohort)
+        mine = panel.adopted == cohort
+        clusters = panel.clusters_of(mine & joined) or panel.clusters_of(mine)
         if clusters < FEW and not (panel.cross_sections and not panel.clustered):
             few.append(f"{panel.period_label(int(cohort))} ({clusters})")
     if few:

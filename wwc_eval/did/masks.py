@@ -68,7 +68,11 @@ def mask_periods(
     labels = [periods] if isinstance(periods, str) or not isinstance(periods, Sequence) else list(periods)
     columns = np.ones(panel.n_periods, dtype=bool)
     columns[[panel.position(label) for label in labels]] = False
-    notes = []
+    notes = (
+        []
+        if labels or anticipation or transition
+        else ["nothing was taken out: no periods, anticipation or transition"]
+    )
     joins = panel.adopted < panel.n_periods
     event = np.where(joins[:, None], panel.events, panel.n_periods + transition)
     cells = ((event < 0) & (event >= -anticipation)) | ((event >= 0) & (event < transition))
