@@ -17,7 +17,7 @@ from wwc_eval.did.composition_result import Composition, JointTest
 from wwc_eval.did.cs_averages import averages
 from wwc_eval.did.cs_design import covariate_names, known_columns, levels_of
 from wwc_eval.did.effects import EffectEstimates
-from wwc_eval.did.few_counts import FEW, treated_clusters
+from wwc_eval.did.few_counts import FEW, joiners, treated_clusters
 from wwc_eval.did.guard import judged, seed_of
 from wwc_eval.did.panel import Panel
 from wwc_eval.did.panel_columns import numbers_of
@@ -287,7 +287,7 @@ def _effect(result: CallawaySantAnna, found: Reassigned | None, place: int) -> E
         citation=CITATION,
         details={"average": simple.words, "permutation_p": math.nan, "adjusted_p": math.nan},
     )
-    few = not by_row and panel.clusters_of(panel.adopted < panel.n_periods) < FEW
+    few = not by_row and panel.clusters_of(joiners(panel)) < FEW
     blank = dict.fromkeys(("se", "df", "statistic"), math.nan)
     if found is None:
         return one.replace(**blank, p_value=math.nan, ci_low=math.nan, ci_high=math.nan) if few else one
@@ -372,7 +372,7 @@ def _notes(panel: Panel, complete: Flags, joint: JointTest | None, empty: int) -
             "treatment cannot be permuted over clusters" if panel.clustered else "that needs areas: give cluster="
         )
         notes.append(f"Nothing is tested together: {why}.")
-    treated = panel.clusters_of(panel.adopted < panel.n_periods)
+    treated = panel.clusters_of(joiners(panel))
     if panel.clustered and treated < FEW:
         instead = "none are given" if joint is None else "intervals and p are those of the permutation"
         notes.append(f"{treated_clusters(treated)}: errors are far too small with so few, and {instead}.")

@@ -15,7 +15,7 @@ from wwc_eval.errors import DesignError
 from wwc_eval.inference.families import Floats
 from wwc_eval.inference.inversion import linear_interval, p_value
 
-__all__ = ["Resampled", "conley_taber", "ferman_pinto", "variance_of_population"]
+__all__ = ["Resampled", "conley_taber", "ferman_pinto", "residuals_listed", "variance_of_population"]
 
 LISTED = 25_000
 NOTHING = 1e-9
@@ -71,6 +71,27 @@ def _check(statistic: Statistic) -> NDArray[np.intp]:
     return controls
 
 
+def _treated(statistic: Statistic) -> NDArray[np.intp]:
+    """Rows of the treated."""
+    return np.flatnonzero(statistic.codes[statistic.blocks] > 0)
+
+
+def residuals_listed(statistic: Statistic) -> bool:
+    """Whether :func:`conley_taber` lists all residuals that the treated could have had, and so draws nothing.
+
+    Parameters
+    ----------
+    statistic : Statistic
+        The effect.
+
+    Raises
+    ------
+    DesignError
+        If there are no residuals to take.
+    """
+    return bool(len(_check(statistic)) ** len(_treated(statistic)) <= LISTED)
+
+
 def _contrasts(statistic: Statistic, head: int, rows: NDArray[np.intp], values: Sequence[Floats]) -> list[Floats]:
     """What each row would add to the effect in place of unit ``head``, one array (rows,) for each of ``values``.
 
@@ -112,11 +133,10 @@ def conley_taber(statistic: Statistic, draws: int, source: np.random.Generator, 
     level : float
         Coverage.
     """
-    controls = _check(statistic)
-    treated = np.flatnonzero(statistic.codes[statistic.blocks] > 0)
+    controls, treated = _check(statistic), _treated(statistic)
     residual = statistic.outcome - statistic.estimate * statistic.received
     table = np.stack([_contrasts(statistic, int(row), controls, [residual])[0] for row in treated])
-    exact = len(controls) ** len(treated) <= LISTED
+    exact = residuals_listed(statistic)
     if exact:
         picks = np.array(list(product(range(len(controls)), repeat=len(treated))), dtype=np.intp)
     else:

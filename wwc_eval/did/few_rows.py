@@ -13,7 +13,7 @@ import numpy as np
 from wwc_eval.did.few_counts import FEW, treated_clusters
 from wwc_eval.did.few_permutation import permuted
 from wwc_eval.did.few_reference import Reference, lottery, permutations
-from wwc_eval.did.few_resampling import Resampled, conley_taber, ferman_pinto
+from wwc_eval.did.few_resampling import Resampled, conley_taber, ferman_pinto, residuals_listed
 from wwc_eval.did.few_statistic import Statistic
 from wwc_eval.did.few_wild import cluster_errors, effect_fit, panel_moments, smallest_cohort, wild_effect
 from wwc_eval.errors import DataError, DesignError
@@ -280,13 +280,7 @@ def _resampled(asked: Asked, method: str) -> Estimate:
 
 def _lazy(asked: Asked, method: str) -> Any:
     """The stream where something is drawn; listed residuals need none."""
-    statistic = asked.statistic
-    controls = int((statistic.codes == 0).sum())
-    from wwc_eval.did.few_resampling import LISTED
-
-    if controls**statistic.n_treated <= LISTED:
-        return None
-    return asked.source(method)
+    return None if residuals_listed(asked.statistic) else asked.source(method)
 
 
 def populations(statistic: Statistic, given: str | Sequence[float] | None) -> Floats:

@@ -85,8 +85,10 @@ class Statistic:
 
     @property
     def n_treated(self) -> int:
-        """Treated clusters."""
-        return int((self.codes > 0).sum())
+        """Treated clusters that are seen before and after it: the effect is of no others."""
+        present, treated = self.sample.present, self.sample.treated
+        both = (present & treated).any(axis=1) & (present & ~treated).any(axis=1)
+        return len(np.unique(self.blocks[both]))
 
     @cached_property
     def even(self) -> bool:

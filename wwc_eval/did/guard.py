@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from wwc_eval.did.few_counts import FEW, FEWER, treated_clusters
+from wwc_eval.did.few_counts import FEW, FEWER, joiners, treated_clusters
 from wwc_eval.did.few_permutation import p_words, permuted
 from wwc_eval.did.few_reference import permutations
 from wwc_eval.did.few_statistic import Statistic
@@ -70,7 +70,7 @@ class Guard:
     Parameters
     ----------
     treated, clusters : int
-        Treated clusters, and all.
+        Treated clusters that are seen before and after, and all.
     p_value : float
         Of the permutation; missing where treatment cannot be permuted.
     words : str
@@ -122,8 +122,7 @@ def _guard(source: Panel, draws: int | None = None) -> Guard | None:
     panel = judged(source)
     if panel.cross_sections:
         return None
-    joins = (panel.adopted < panel.n_periods) & (panel.adopted > 0)
-    treated = panel.clusters_of(joins)
+    treated = panel.clusters_of(joiners(panel))
     if not 0 < treated < FEW:
         return None
     small = f"{treated_clusters(treated)}: conventional errors are far too small with so few"
@@ -181,7 +180,7 @@ def cohort_guard(panel: Panel, cohort: int) -> Guard | None:
     found = _COHORTS.setdefault(panel, {})
     if cohort not in found:
         mine = panel.adopted == cohort
-        few = 0 < len(np.unique(panel.clusters[mine])) < FEW
+        few = 0 < panel.clusters_of(mine & joiners(panel)) < FEW
         others = panel.units[~mine & (panel.adopted < panel.n_periods)].tolist()
         found[cohort] = _guard(panel.without(others) if others else panel, CELL_DRAWS) if few else None
     return found[cohort]

@@ -83,7 +83,7 @@ def guarded_periods(items: Sequence[Estimate], periods: Sequence[int], panel: Pa
     panel = judged(panel)
     times = {period: int(panel.times[period]) for period in periods}
     changes = {period: _by(time, base) for period, time in times.items()}
-    joins = (panel.adopted < panel.n_periods) & (panel.adopted > 0)
+    joins = _joins(panel)
     reached = {period: joins & (panel.adopted <= period) & panel.observed[:, period] for period in periods}
     found = _p_values(panel, changes, reached)
     return [
@@ -114,8 +114,10 @@ def guarded_cells(
     panel = judged(panel)
     if panel.cross_sections or aside():
         return list(items)
+    joins = _joins(panel)
     reached = {
-        k: (panel.adopted == cohort) & panel.observed[:, period] for k, (cohort, period, _) in enumerate(cells)
+        k: joins & (panel.adopted == cohort) & panel.observed[:, period]
+        for k, (cohort, period, _) in enumerate(cells)
     }
     changes = {k: _since(event, *bases[event]) for k, (_, _, event) in enumerate(cells)}
     if permuted:
@@ -157,9 +159,13 @@ def _by(time: int, base: int) -> Change:
 
 def _seen_at(panel: Panel, event: int, pooled: int = 0) -> Flags:
     """Units with an outcome at an event, or at one of those that are pooled with it."""
-    joins = (panel.adopted < panel.n_periods) & (panel.adopted > 0)
     at = (panel.events == event) | (pooled * panel.events > pooled * event)
-    return np.asarray((at & panel.observed).any(axis=1) & joins)
+    return np.asarray((at & panel.observed).any(axis=1) & _joins(panel))
+
+
+def _joins(panel: Panel) -> Flags:
+    """Units that become treated and are seen before it: of the others no change is known."""
+    return np.asarray((panel.adopted < panel.n_periods) & (panel.observed & ~panel.treated).any(axis=1))
 
 
 def _all_large(panel: Panel) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 
 from wwc_eval.did.checks_result import Check
 from wwc_eval.did.effects import EffectEstimates
-from wwc_eval.did.few_counts import FEW, treated_clusters
+from wwc_eval.did.few_counts import FEW, joiners, treated_clusters
 from wwc_eval.did.guard import BLANK, guard_aside
 from wwc_eval.did.panel import Panel
 from wwc_eval.did.panel_faults import listed
@@ -159,8 +159,7 @@ def _fit_of(estimator: str | Callable[[Panel], Any], level: float, options: dict
 
 
 def _without_interval(effect: Estimate, panel: Panel) -> Estimate:
-    joins = (panel.adopted < panel.n_periods) & (panel.adopted > 0)
-    treated = panel.clusters_of(joins)
+    treated = panel.clusters_of(joiners(panel))
     if treated >= FEW or (panel.cross_sections and not panel.clustered):
         return effect
     what = effect.method.split(";")[0]
