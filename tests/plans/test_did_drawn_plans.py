@@ -126,3 +126,20 @@ def test_the_randomisation_test_counts_as_inference_for_few(tmp_path):
     assert not [problem for problem in tested.check() if problem.code == "P08"]
     assert "staggered" in DidAnalysis.model_fields["estimator"].annotation.__args__
     assert "imputation" in PLAN
+
+
+def test_trends_are_asked_of_a_drawn_roll_out_by_its_adjustment(tmp_path):
+    sensitivity = "    sensitivity: {honest: relative_magnitudes, pre_trend_power: true}\n"
+    few = "    few_treated: {methods: [permutation], draws: 199, seed: 20250203}\n"
+    for adjustment, faults in (("efficient", 1), ("difference_in_means", 1), ("sun_abraham", 0)):
+        lines = f"    estimator: staggered\n    adjustment: {adjustment}\n{few}{sensitivity}"
+        found = [problem for problem in planned(tmp_path, analysis=lines)[2].check() if problem.code == "P14"]
+        assert len(found) == faults, found
+    # what varies another analysis shows its effect alone
+    varied = "sensitivity:\n  - {id: drawn, of: primary, title: As drawn, change: {estimator: staggered}, why: timing was drawn}\n"
+    plan = planned(
+        tmp_path,
+        ("disclosure:", varied + "disclosure:"),
+        analysis=f"    estimator: callaway_santanna\n{few}{sensitivity}",
+    )[2]
+    assert plan.check() == []

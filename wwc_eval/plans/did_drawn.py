@@ -50,7 +50,11 @@ def drawn_findings(analysis: DidAnalysis) -> Iterator[Finding]:
         )
     for path, message, fix in odd:
         yield Finding(
-            code="P14", path=path, message=f"{path[-1]} does not go with estimator: staggered: {message}", fix=fix
+            code="P14",
+            path=path,
+            message=f"{path[-1]} does not go with estimator: staggered: {message}",
+            fix=fix,
+            beside=path == ("sensitivity",),
         )
 
 

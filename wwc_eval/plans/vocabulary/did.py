@@ -191,7 +191,8 @@ class DidAnalysis(AnalysisFields):
         """Whether the estimator's effects by event are all relative to one event."""
         if self.estimator == "extended_twfe":
             return self.control == "never"
-        return self.estimator in {"callaway_santanna", "sun_abraham", "stacked"}
+        # of a drawn roll-out the adjustment decides, which drawn_findings says
+        return self.estimator in {"callaway_santanna", "sun_abraham", "stacked", "staggered"}
 
     def _adjusts(self) -> bool:
         """Whether the adjustment is one of the estimator."""
