@@ -230,3 +230,25 @@ def test_an_authority_without_a_population_is_named():
     panel = we.Panel(frame, unit="la", period="year", outcome="rate", cohort="joined")
     with pytest.raises(we.DataError, match="the population of Bryn 7 is nan"):
         we.did.few_treated(panel, methods=("ferman_pinto",), rng=1, population="children")
+
+
+@pytest.mark.parametrize("covid", [[2020], []])
+def test_the_reference_of_a_universal_base_is_the_last_period_that_there_is(covid):
+    rng = np.random.default_rng(7)
+    frame = pd.DataFrame([(unit, t) for unit in range(40) for t in range(2014, 2026)], columns=["la", "year"])
+    frame["rate"] = rng.normal(size=len(frame))
+    frame["joined"] = np.where(frame["la"] < 8, 2021, np.where(frame["la"] < 16, 2023, 0))
+    panel = we.Panel(frame, unit="la", period="year", outcome="rate", cohort="joined")
+    one = panel.without(list(range(8, 16)))
+    if covid:
+        panel, one = we.did.mask_periods(panel, covid), we.did.mask_periods(one, covid)
+    both, alone = (we.did.callaway_santanna(each, base="universal").aggregate("event") for each in (panel, one))
+    assert alone.path.reference == (-2 if covid else -1)
+    assert alone.path.reference not in alone.path.events
+    assert both.path.reference == (None if covid else -1)
+    if covid:
+        assert "base at different events (-2, -1)" in str(both)
+        with pytest.raises(we.DesignError, match="no common reference event"):
+            we.did.honest(both)
+    else:
+        assert "different events" not in str(both)

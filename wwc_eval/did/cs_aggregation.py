@@ -61,7 +61,18 @@ class Aggregation(Rendered):
     @property
     def notes(self) -> tuple[str, ...]:
         """What was left out, and what a reader must know."""
-        return self.result.notes
+        return (*self.result.notes, *self._said)
+
+    @property
+    def _said(self) -> tuple[str, ...]:
+        if self.kind != "event" or len(self._bases) < 2:
+            return ()
+        events = ", ".join(map(str, self._bases))
+        words = (
+            f"Periods are missing, so that cohorts have their base at different events ({events}): no event is a "
+            "reference to all."
+        )
+        return (words,)
 
     @cached_property
     def _spread(self) -> Spread:
@@ -124,15 +135,23 @@ class Aggregation(Rendered):
         return self.result.functions.by_unit(self.averages.contrasts)
 
     @cached_property
+    def _bases(self) -> tuple[int, ...]:
+        """Events that a universal base lies at: where periods are missing, the last before them; none if it varies."""
+        if self.result.base != "universal":
+            return ()
+        table = self.result.group_times
+        return tuple(np.unique(table.times[table.base] - table.times[table.first]).tolist())
+
+    @cached_property
     def path(self) -> EventPath | None:
-        """Effects by event with their joint covariance; None for other averages."""
+        """Effects by event with their joint covariance; None for other averages. Without a reference if cohorts differ in theirs."""
         if self.kind != "event":
             return None
         return EventPath(
             events=np.array(self.averages.keys),
             estimates=self.averages.values[1:],
             vcov=self.vcov[1:, 1:],
-            reference=-1 - self.result.anticipation if self.result.base == "universal" else None,
+            reference=self._bases[0] if len(self._bases) == 1 else None,
             anticipation=self.result.anticipation,
             units=str(self.result.shared["units"]),
         )
@@ -161,7 +180,7 @@ class Aggregation(Rendered):
 
     def _notes(self) -> tuple[str, ...]:
         rest = self.result._notes()
-        return (rest[0], f"ATT: {self.averages.words}.", *rest[1:])
+        return (rest[0], f"ATT: {self.averages.words}.", *self._said, *rest[1:])
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Averages with their intervals; by event as an event study, with the simultaneous band after a bootstrap."""
