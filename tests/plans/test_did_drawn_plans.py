@@ -59,8 +59,34 @@ def test_a_plan_reports_what_the_verb_finds_and_tests_by_the_lottery(tmp_path):
     assert any(value == pytest.approx(without.overall.estimate, rel=1e-9) for value in shown)
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "199 draws of the allocations that the roll-out lottery permitted" in page
-    assert "the effect rests on is that who began when was drawn by lot, or as good as" in page
-    assert "their trends would have been parallel" not in page
+    assert "What the effect rests on is that who began when was drawn by lot, or as good as: arms" in page
+    for wrong in (
+        "their trends would have been parallel",
+        "if it had moved as",
+        "about how they changed",
+        "between changes",
+    ):
+        assert wrong not in page
+    assert "lower in the practice model arm than if it had not begun" in page
+    assert page.count("between those that had begun and those that had not") == 2
+    assert f"randomisation test beside them: p {effect.details['randomisation_p']:.3f}" in found.method
+
+
+def test_a_draw_that_no_record_shows_is_said_to_be_taken_as_one_and_stands_in_the_comparison(tmp_path):
+    lines = (
+        "    estimator: staggered\n"
+        "    few_treated: {methods: [permutation], draws: 99, seed: 1}\n    sensitivity: {compare: true}\n"
+    )
+    _, data, plan = planned(tmp_path, analysis=lines)
+    found = plan.run(out=tmp_path / "out", draft=True).analyses["primary"]
+    rows = {item.key: item for item in found.supplements}["compare"].table.to_dicts()
+    assert rows[0]["estimator"] == "drawn timing (Roth-Sant'Anna)"
+    assert rows[0]["estimate"] == pytest.approx(we.did.staggered(read(data)).overall.estimate, rel=1e-9)
+    assert "two-way fixed effects" in {row["estimator"] for row in rows}
+    assert "randomisation test" not in found.method
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "Arms were not formed at random" not in page
+    assert "Who began when is analysed as drawn by lot." in page
 
 
 def test_the_average_and_its_adjustment_are_the_plans():

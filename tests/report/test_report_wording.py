@@ -57,6 +57,10 @@ def test_effect_sentence_gives_size_and_direction(estimate, se, expected):
 def test_effect_sentence_of_changes_is_against_the_trend_not_the_level(one, expected):
     sentence = effect_sentence(one, better="lower", arm="practice", reference="usual", changes=True)
     assert sentence == f"Analysed as planned, {expected}"
+    drawn = effect_sentence(one, better="lower", arm="practice", reference="usual", changes=True, drawn=True)
+    assert drawn == sentence.replace("if it had moved as in the usual arm", "if it had not begun").replace(
+        "had it moved as in the usual arm", "had it not begun"
+    )
 
 
 def test_effect_sentence_of_a_ratio_names_its_null():

@@ -24,6 +24,8 @@ NAMES = {
     "callaway_santanna": "Callaway-Sant'Anna",
     "sun_abraham": "Sun-Abraham",
     "extended_twfe": "extended TWFE",
+    "two_way_fixed_effects": "two-way fixed effects",
+    "staggered": "drawn timing (Roth-Sant'Anna)",
     "conley_taber": "Conley-Taber",
     "ferman_pinto": "Ferman-Pinto",
 }
@@ -280,13 +282,19 @@ def _sensitivity(analysis: DidAnalysis, panel: Panel, context: Context) -> list[
 
 
 def _comparison(analysis: DidAnalysis, panel: Panel, context: Context) -> Any:
-    """Every estimator on the cells of units, its permutation that of the lottery where one is named."""
+    """Every estimator on the cells of units, its permutation that of the lottery where one is named.
+
+    That of drawn roll-outs, which rests on something else, is there where it is the plan's own.
+    """
     from wwc_eval import did
+    from wwc_eval.did.comparison import ESTIMATORS
 
     few, areas = analysis.few_treated, _areas(analysis, panel)
     assert few is not None
+    own = ("staggered",) if analysis.estimator == "staggered" else ()
     return did.compare(
         areas,
+        (*own, *ESTIMATORS),
         control=analysis.control or "never",
         anticipation=analysis.anticipation,
         draws=few.draws,

@@ -190,6 +190,8 @@ def raw_sentence(record: RunRecord, result: AnalysisResult) -> str:
         return ""
     placed = [f"{value} in the {clean(arm)} arm" for value, (arm, _) in zip(values, order, strict=True)]
     said = f"{title_case(clean(result.outcome_label))}: {'; '.join(placed[:-1])}, against {placed[-1]}"
+    if rests_on_draw(record):
+        return f"{said}, over all periods. The effect is between those that had begun and those that had not, not between these levels."
     if of_changes(record):
         return f"{said}, over all periods. The effect is about how they changed, not about these levels."
     return f"{said}."
@@ -219,7 +221,9 @@ def _means_in_words(record: RunRecord, result: AnalysisResult, entries: Sequence
     return [f"{minus(format_number(mean, digits))}{units} on average for each {row}" for mean in known]
 
 
-def effect_sentence(estimate: Estimate, *, better: str, arm: str, reference: str, changes: bool = False) -> str:
+def effect_sentence(
+    estimate: Estimate, *, better: str, arm: str, reference: str, changes: bool = False, drawn: bool = False
+) -> str:
     """One estimate with its interval as a sentence, larger or smaller said in words.
 
     Parameters
@@ -232,18 +236,22 @@ def effect_sentence(estimate: Estimate, *, better: str, arm: str, reference: str
         The arms set against each other.
     changes : bool
         Whether the effect is a difference between changes over time.
+    drawn : bool
+        Whether it rests on timing that was drawn, with no trend to go by.
     """
     if not is_estimated(estimate):
         return ""
     interval = _interval_in_words(estimate)
     if is_ratio(estimate) or not _own_units(estimate):
         null = "; 1 means no difference" if is_ratio(estimate) else _judged(estimate, better)
-        against = f"what it would be had it moved as in the {reference} arm" if changes else f"the {reference} arm"
+        moved = "had it not begun" if drawn else f"had it moved as in the {reference} arm"
+        against = f"what it would be {moved}" if changes or drawn else f"the {reference} arm"
         return (
             f"Analysed as planned, the {scale_words(estimate)} is {effect_text(estimate)} for the {arm} arm against "
             f"{against} ({interval}){null}."
         )
     than = f"if it had moved as in the {reference} arm" if changes else f"in the {reference} arm"
+    than = "if it had not begun" if drawn else than
     direction = _direction(estimate.estimate)
     if not direction:
         return f"Analysed as planned, the outcome is the same in the {arm} arm as {than} ({interval})."

@@ -16,6 +16,7 @@ from wwc_eval.plans.effects import one_sided, sample_by_arm
 from wwc_eval.plans.fields import ColumnName
 from wwc_eval.plans.roll_out import OWN_SCHEME
 from wwc_eval.plans.vocabulary.base import AnalysisFields, Context, Finding
+from wwc_eval.table import format_p_value
 
 if TYPE_CHECKING:
     from wwc_eval.did import Panel
@@ -369,6 +370,9 @@ class DidAnalysis(AnalysisFields):
         if scale != "rate_ratio":
             changed |= {"scale": scale, "units": units}
         effect = overall.replace(**changed)
+        if "randomisation_p" in overall.details:
+            tested = format_p_value(overall.details["randomisation_p"])
+            effect = effect.replace(method=f"{effect.method}; randomisation test beside them: p {tested}")
         return one_sided(effect, context.outcome.better) if context.sides == 1 else effect
 
     def run_subgroup(self, context: Context, by: str) -> AnalysisResult:

@@ -20,14 +20,8 @@ def build(record: RunRecord) -> Section | None:
         return None
     if len(record.arms) == 1:
         return Section(title=TITLE, blocks=[table_block(table, caption="Baseline characteristics")])
-    origin = "Arms were not formed at random, so they may differ"
-    if drawn_by_lot(record):
-        origin = "Who began when was drawn by lot among those that took part, and arms may differ in who did"
-    rests = "their trends would have been parallel"
-    if rests_on_draw(record):
-        rests = "who began when was drawn by lot, or as good as"
     words = (
-        f"{origin}: what the effect rests on is that {rests}. They are compared by standardised differences, without tests."
+        f"{_rests_on(record)} They are compared by standardised differences, without tests."
         if of_changes(record)
         else "Arms are compared by standardised differences. No tests of baseline differences are made: when arms are "
         "formed at random, a test answers no question."
@@ -42,3 +36,13 @@ def _untested(table: Table) -> Table:
     kept = [column for column in table.columns if column.kind != "p_value"]
     rows = [{column.name: row[column.name] for column in kept} for row in table.rows]
     return Table(rows, kept, title=table.title, notes=table.notes)
+
+
+def _rests_on(record: RunRecord) -> str:
+    """How arms over time came about, and what their comparison rests on."""
+    if rests_on_draw(record):
+        return "What the effect rests on is that who began when was drawn by lot, or as good as: arms then differ by chance alone."
+    origin = "Arms were not formed at random, so they may differ"
+    if drawn_by_lot(record):
+        origin = "Who began when was drawn by lot among those that took part, and arms may differ in who did"
+    return f"{origin}: what the effect rests on is that their trends would have been parallel."

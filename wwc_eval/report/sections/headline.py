@@ -22,6 +22,7 @@ from wwc_eval.report.reading import (
     no_effect_sentence,
     of_changes,
     raw_sentence,
+    rests_on_draw,
     smallest_worthwhile,
     status_words,
     worthwhile_sentence,
@@ -94,7 +95,14 @@ def _sentences(record: RunRecord, result: AnalysisResult, known: Sequence[Estima
     for one in known:
         arm, reference = arm_of(one, result)
         sentences = [
-            effect_sentence(one, better=result.better, arm=arm, reference=reference, changes=of_changes(record)),
+            effect_sentence(
+                one,
+                better=result.better,
+                arm=arm,
+                reference=reference,
+                changes=of_changes(record),
+                drawn=rests_on_draw(record),
+            ),
             no_effect_sentence(one),
         ]
         if limit is not None:
@@ -203,6 +211,15 @@ def _effect_cells(effect: Estimate | None, *, reference: bool = False) -> list[C
     return [Cell(text=text, numeric=True, strong=position == 0) for position, text in enumerate(texts)]
 
 
+def _compared(record: RunRecord) -> str:
+    """How the effect stands to the outcomes by arm beside it."""
+    if rests_on_draw(record):
+        return "The outcome is as observed, over all periods; the effect is between those that had begun and those that had not."
+    if of_changes(record):
+        return "The outcome is as observed, over all periods; the effect is the difference between changes."
+    return "The outcome is as observed; the effect is from the planned analysis and need not be their difference."
+
+
 def _notes(record: RunRecord, result: AnalysisResult) -> tuple[str, ...]:
     rows = clean(record.units.get("rows", "rows"))
     used = f"{count_text(result.sample.get('n'))} {rows} analysed"
@@ -211,11 +228,7 @@ def _notes(record: RunRecord, result: AnalysisResult) -> tuple[str, ...]:
     population = result.sample.get("population")
     notes = [f"{used}{', ' + clean(population).replace('_', ' ') if population else ''}."]
     if any(map(is_estimated, result.estimates)):
-        notes.append(
-            "The outcome is as observed, over all periods; the effect is the difference between changes."
-            if of_changes(record)
-            else "The outcome is as observed; the effect is from the planned analysis and need not be their difference."
-        )
+        notes.append(_compared(record))
     if result.method:
         notes.append(clean(result.method))
     if result.adjusted:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from wwc_eval.report.blocks import Section, Text
 from wwc_eval.report.figures.flow_drawing import flow_figure
 from wwc_eval.report.figures.flow_layout import STAGES, STAGES_OBSERVED
-from wwc_eval.report.reading import drawn_by_lot, of_changes
+from wwc_eval.report.reading import drawn_by_lot, of_changes, rests_on_draw
 from wwc_eval.report.record import RunRecord
 
 ORDER = 300
@@ -22,7 +22,11 @@ def build(record: RunRecord) -> Section | None:
         if one in record.units and many in record.units
     }
     found = of_changes(record)
-    origin = "Who began when was drawn by lot." if drawn_by_lot(record) else "Arms were not formed at random."
+    origin = "Arms were not formed at random."
+    if rests_on_draw(record):
+        origin = "Who began when is analysed as drawn by lot."
+    if drawn_by_lot(record):
+        origin = "Who began when was drawn by lot."
     words = (
         f"What was received, excluded and analysed, by arm, with the reasons for leaving. {origin}"
         if found
