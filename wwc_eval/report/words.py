@@ -128,6 +128,8 @@ def flatten(value: Any, head: str = "", *, path: bool = False) -> Iterator[tuple
     [('missing method', 'complete_case'), ('sizes', '2, 4')]
     >>> list(flatten({"outcomes": [{"name": "days"}]}, path=True))
     [('outcomes › 1 › name', 'days')]
+    >>> list(flatten({"seed": 12025020311}, path=True)), list(flatten({"children": 27000}))
+    ([('seed', '12025020311')], [('children', '27,000')])
     """
     if isinstance(value, Mapping):
         for key, inner in value.items():
@@ -137,20 +139,23 @@ def flatten(value: Any, head: str = "", *, path: bool = False) -> Iterator[tuple
             for position, inner in enumerate(value, start=1):
                 yield from flatten(inner, _joined(head, str(position), path=path), path=path)
         else:
-            yield head, ", ".join(_leaf(item) for item in value) or MISSING
+            yield head, ", ".join(_leaf(item, path=path) for item in value) or MISSING
     else:
-        yield head, _leaf(value)
+        yield head, _leaf(value, path=path)
 
 
 def _joined(head: str, tail: str, *, path: bool) -> str:
     return (" › " if path else " ").join(part for part in (head, tail) if part)
 
 
-def _leaf(value: object) -> str:
+def _leaf(value: object, *, path: bool) -> str:
+    """One value in words; numbers of a plan shown field by field as they are written there, years and seeds among them."""
     if value is None:
         return MISSING
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, int) and path:
+        return minus(str(value))
     if isinstance(value, (int, float)):
         return minus(f"{value:,.10g}" if math.isfinite(value) else MISSING)
     return clean(value)
