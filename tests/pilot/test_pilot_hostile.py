@@ -219,3 +219,16 @@ def test_sizes_by_rule_are_for_two_powers_alone():
         we.pilot.pilot_sizes(main_trial=400, power=0.85)
     rules = [found["rule"] for found in we.pilot.pilot_sizes(main_trial=400, effect=0.3, power=0.8).to_dicts()]
     assert rules == ["Julious", "Teare", "Teare, shares", "Viechtbauer", "Whitehead", "Cocks and Torgerson"]
+
+
+def test_a_main_trial_is_sized_by_a_level_that_can_be_alike_and_a_pilot_that_shows_how():
+    design = we.Trial(
+        levels=[we.Level("family", 12), we.Level("team", 60)], assigned="team", outcome=we.Continuous(sd=1)
+    )
+    y = np.random.default_rng(1).normal(size=60)
+    found = we.pilot.main_trial(y, np.repeat(list("abcdef"), 10).tolist())
+    for verb in (found.required, lambda *given, **named: found.assurance(*given, rng=1, **named)):
+        with pytest.raises(DesignError, match="the lowest: nothing in it could be alike"):
+            verb(design, 0.3, level="family")
+    with pytest.raises(DesignError, match="the pilot shows no ICC: it had one cluster"):
+        we.pilot.main_trial(y, ["a"] * 60).required(design, 0.3)

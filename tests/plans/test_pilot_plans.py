@@ -211,6 +211,13 @@ def test_the_report_shows_what_the_pilot_implies_for_the_main_trial(tmp_path):
     words = shown["assurance"].sentences[0]
     assert f"{100 * float(direct):.0f}% on average" in words
     assert f"chance of {100 * direct.short:.0f}%" in words
+    # the ICC written in the plan is said beside the pilot's, which takes its place
+    with_own = shown["assurance"].sentences[1]
+    assert (
+        f"with the ICC of 0.05 written for team its power would be {100 * float(design.power(-0.12)):.0f}%."
+        in with_own
+    )
+    assert "to detect −12.00 percentage points" in with_own
     ready = next(item for item in results.record.decision if item.key == "readiness_for_trial")
     assert any("on average (assurance)" in text for text in ready.sentences)
     assert not any(column.name == "n" for column in shown["figures"].table.columns)
@@ -227,6 +234,7 @@ def test_the_report_shows_what_the_pilot_implies_for_the_main_trial(tmp_path):
     [
         (("assigned: team", "assigned: school"), "P07", "school"),
         (("    seed: 7\n", "    seed: 7\n    level: school\n"), "P07", "no level 'school'"),
+        (("    seed: 7\n", "    seed: 7\n    level: family\n"), "P07", "lowest level"),
         (("    inference: {cluster: team}\n", ""), "P07", "without clusters"),
         (("effect: -0.12", "effect: -1.2"), "P07", "effect"),
         (("assigned: team", "assigned: team\n      sd: 2"), "P14", "sd is not of a share"),

@@ -190,6 +190,10 @@ class MainTrial(Rendered):
         if name is None:
             raise DesignError("the design has one level, which no ICC belongs to", fix="use design.required()")
         term, part = ("k", "k") if self.kind == "rate" else ("ICC", "icc")
+        if term not in [each.term for each in self.figures]:
+            raise DesignError(
+                f"the pilot shows no {term}: it had one cluster, or none was named", fix="use design.required()"
+            )
         figure = self[term]
         rows: list[dict[str, Any]] = []
         for where, value in (
@@ -222,8 +226,21 @@ class MainTrial(Rendered):
 
 
 def _level_of(design: Trial, level: str | None) -> str | None:
-    """Level whose ICC or k the pilot estimated."""
-    return level if level is not None else design.levels[1].name if len(design.levels) > 1 else None
+    """Level whose ICC or k the pilot estimated.
+
+    Raises
+    ------
+    DesignError
+        If it is the lowest level, whose units have no others in them that could be alike.
+    """
+    if level is None:
+        return design.levels[1].name if len(design.levels) > 1 else None
+    if level == design.levels[0].name:
+        raise DesignError(
+            f"level == {level!r}, which is the lowest: nothing in it could be alike",
+            fix=f"one of {', '.join(each.name for each in design.levels[1:])}" if len(design.levels) > 1 else "",
+        )
+    return level
 
 
 def main_trial(

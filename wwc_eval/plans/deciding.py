@@ -159,7 +159,7 @@ def _table(judgement: Judgement, heading: str, hidden: set[int], rule: Disclosur
 def _main_trial_words(result: AnalysisResult) -> str:
     """What the pilot says of the main trial's power; empty for another analysis."""
     told = [item.sentences[0].rstrip(".") for item in result.supplements if item.key == "assurance"]
-    return told[0] if result.model == "main_trial" and told else ""
+    return f"{told[0][0].lower()}{told[0][1:]}" if result.model == "main_trial" and told else ""
 
 
 def _findings(facts: Facts, results: Any, scores: FidelityScores | None) -> list[Finding]:

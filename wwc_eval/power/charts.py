@@ -103,7 +103,7 @@ def plot_assurance(result: Assurance, ax: Axes | None = None) -> Axes:
         color=GREY,
         linewidth=1.5,
         linestyle=":",
-        label=f"as planned {100 * result.planned:.0f}%",
+        label=f"every belief at its median {100 * result.planned:.0f}%",
     )
     short = f"target {100 * result.target:g}%, missed with chance {100 * result.short:.0f}%"
     ax.axvline(100 * result.target, color=VERMILLION, linewidth=1.5, linestyle="--", label=short)

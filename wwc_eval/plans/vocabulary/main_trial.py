@@ -93,12 +93,15 @@ class MainTrialAnalysis(PilotRows):
                 message="without clusters the pilot says nothing of how alike they are",
                 fix="write inference: {cluster: ...}",
             )
-        if self.level is not None and self.level not in names:
+        if self.level is not None and self.level not in names[1:]:
+            lowest = self.level == names[0]
             yield Finding(
                 code="P07",
                 path=("level",),
-                message=f"the main trial has no level '{self.level}'",
-                fix=f"one of {', '.join(names)}",
+                message=f"'{self.level}' is the lowest level: nothing in it could be alike"
+                if lowest
+                else f"the main trial has no level '{self.level}'",
+                fix=f"one of {', '.join(names[1:])}",
             )
         for name, given, of in (
             ("control", self.trial.control, kind != "mean"),
@@ -157,7 +160,9 @@ class MainTrialAnalysis(PilotRows):
             estimates=figures.figures,
             sample=self.sample(context, rows, dropped, figures.clusters if self.cluster is not None else None),
             notes=figures.notes,
-            supplements=_supplements(figures, design, float(self.effect), sizes, assured),
+            supplements=_supplements(
+                figures, design, float(self.effect), sizes, assured, level=self.level or design.levels[1].name
+            ),
             compares=False,
         )
         return withheld(result, group_counts(context, rows), context, "the figures show groups of")
@@ -177,11 +182,24 @@ class MainTrialAnalysis(PilotRows):
         )
 
 
+def _planned(design: Trial, effect: float, level: str) -> str:
+    """The trial as the plan has it, and its power with the ICC or k written there, which the pilot's takes the place of."""
+    from wwc_eval.report.words import minus
+
+    own = next(each for each in design.levels if each.name == level)
+    told = f"Planned: {design.describe()}, to detect {minus(design.outcome.show(effect))}"
+    if own.k is None and own.icc == 0:
+        return f"{told}."
+    alike = f"the ICC of {own.icc:g}" if own.k is None else f"the k of {own.k:g}"
+    return f"{told}; with {alike} written for {level} its power would be {100 * float(design.power(effect)):.0f}%."
+
+
 def _supplements(
-    figures: MainTrial, design: Trial, effect: float, sizes: Table, assured: Assurance
+    figures: MainTrial, design: Trial, effect: float, sizes: Table, assured: Assurance, *, level: str
 ) -> tuple[Supplement, ...]:
     """What the pilot found, sizes at its limits, and the power over what it leaves open."""
     from wwc_eval.report.record import Supplement
+    from wwc_eval.report.words import minus
     from wwc_eval.table import Table
 
     whole = figures.table
@@ -189,12 +207,12 @@ def _supplements(
     columns = [column for column in whole.columns if column.name != "n"]
     rows = [{column.name: row[column.name] for column in columns} for row in whole.to_dicts()]
     words = (
-        f"Planned: {design.describe()}, to detect {design.outcome.show(effect)}. Over what the pilot leaves open its power is "
+        f"Over what the pilot leaves open the power to detect {minus(design.outcome.show(effect))} is "
         f"{100 * float(assured):.0f}% on average (assurance), and under {100 * assured.target:g}% with a chance of "
         f"{100 * assured.short:.0f}%."
     )
     return (
-        Supplement(key="assurance", title="The main trial: power over what the pilot leaves open", sentences=(words,),
+        Supplement(key="assurance", title="The main trial: power over what the pilot leaves open", sentences=(words, _planned(design, effect, level)),
                    draw=assured.plot, alt=f"Distribution of the power of the main trial. {words}"),
         Supplement(key="sizes", title="The main trial: size by what the pilot leaves open", table=sizes),
         Supplement(key="figures", title="Figures of the pilot for the main trial", table=Table(rows, columns, notes=whole.notes)),
