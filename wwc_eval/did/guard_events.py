@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -56,9 +56,11 @@ def guarded_events(
         Whether the permutation of mean changes judges these effects; where it does not, they have no error.
     """
     panel = judged(panel)
+    if _none_few(panel):
+        return list(items)
     known = [event for event in events if event is not None]
     changes = {event: _since(event, *bases[event], _pooled(event, bins)) for event in dict.fromkeys(known)}
-    reached = {event: _seen_at(panel, event, _pooled(event, bins)) for event in changes}
+    reached = _seen_at(panel, changes, bins)
     found = _p_values(panel, changes, reached, permuted=permuted)
     return [
         item if event is None or event not in found else beside(item, found[event], "at this event")
@@ -81,6 +83,8 @@ def guarded_periods(items: Sequence[Estimate], periods: Sequence[int], panel: Pa
         Event that they are changes from.
     """
     panel = judged(panel)
+    if _none_few(panel):
+        return list(items)
     times = {period: int(panel.times[period]) for period in periods}
     changes = {period: _by(time, base) for period, time in times.items()}
     joins = _joins(panel)
@@ -112,7 +116,7 @@ def guarded_cells(
         As in :func:`guarded_events`. The clusters of the cohort change places with the never treated.
     """
     panel = judged(panel)
-    if panel.cross_sections or aside():
+    if _none_few(panel):
         return list(items)
     joins = _joins(panel)
     reached = {
@@ -133,14 +137,12 @@ def _p_values(
     panel: Panel, changes: Mapping[int, Change], reached: Mapping[int, Flags], *, permuted: bool = True
 ) -> dict[int, float]:
     """Permutation p of all of them where few are treated, of those that few are seen at where more are."""
-    if panel.cross_sections or aside():
-        return {}
     if not permuted:
         few = guard_of(panel) is not None
         thin = (key for key, units in reached.items() if few or 0 < panel.clusters_of(units) < FEW)
         return dict.fromkeys(thin, np.nan)
     if guard_of(panel) is None:
-        return {} if _all_large(panel) else thin_p_values(panel, changes, reached)
+        return thin_p_values(panel, changes, reached)
     return dict(zip(changes, change_p_values(panel, list(changes.values())), strict=True))
 
 
@@ -157,10 +159,17 @@ def _by(time: int, base: int) -> Change:
     return Change(at=lambda _: time, low=base, high=base, first=0)
 
 
-def _seen_at(panel: Panel, event: int, pooled: int = 0) -> Flags:
-    """Units with an outcome at an event, or at one of those that are pooled with it."""
-    at = (panel.events == event) | (pooled * panel.events > pooled * event)
-    return np.asarray((at & panel.observed).any(axis=1) & _joins(panel))
+def _seen_at(panel: Panel, events: Iterable[int], bins: Bins) -> dict[int, Flags]:
+    """For each event the units with an outcome at it, or at one of those that are pooled with it."""
+    rows = np.flatnonzero(_joins(panel))
+    own, observed = panel.events[rows], panel.observed[rows]
+    found = {}
+    for event in events:
+        pooled = _pooled(event, bins)
+        at = (own == event) | (pooled * own > pooled * event) if pooled else own == event
+        found[event] = np.zeros(panel.n_units, dtype=bool)
+        found[event][rows] = (at & observed).any(axis=1)
+    return found
 
 
 def _joins(panel: Panel) -> Flags:
@@ -168,10 +177,12 @@ def _joins(panel: Panel) -> Flags:
     return np.asarray((panel.adopted < panel.n_periods) & (panel.observed & ~panel.treated).any(axis=1))
 
 
-def _all_large(panel: Panel) -> bool:
-    """Whether every cohort has five clusters and no cell is missing, so that no event can have fewer."""
+def _none_few(panel: Panel) -> bool:
+    """Whether nothing is few: five in every cohort and no cell missing, no clusters to count, or the guard aside."""
+    if panel.cross_sections or aside():
+        return True
     sizes = [panel.clusters_of(panel.adopted == cohort) for cohort in panel.cohorts if cohort < panel.n_periods]
-    return panel.balanced and min(sizes, default=FEW) >= FEW
+    return panel.balanced and min(sizes, default=FEW) >= FEW and guard_of(panel) is None
 
 
 def thin_events(events: Sequence[int], panel: Panel, bins: Bins = SINGLE) -> list[int]:
@@ -187,10 +198,9 @@ def thin_events(events: Sequence[int], panel: Panel, bins: Bins = SINGLE) -> lis
         As in :func:`guarded_events`.
     """
     panel = judged(panel)
-    if panel.cross_sections or aside() or _all_large(panel):
+    if _none_few(panel):
         return []
-    seen = {event: _seen_at(panel, event, _pooled(event, bins)) for event in events}
-    return [event for event, units in seen.items() if 0 < panel.clusters_of(units) < FEW]
+    return [event for event, units in _seen_at(panel, events, bins).items() if 0 < panel.clusters_of(units) < FEW]
 
 
 def fixed_bases(events: Sequence[int], reference: int | None, bins: Bins = SINGLE) -> Bases:
