@@ -132,6 +132,9 @@ def test_the_permutation_repeats_the_lottery_of_a_record(tmp_path):
     # the record is among the files of the run, and a change of it is found
     run = json.loads((tmp_path / "out" / "run.json").read_text())
     assert {"lot/receipt.json", "lot/allocation.csv"} < set(run["files"])
+    shapes = {file.name: (file.rows, file.columns) for file in results.record.files}
+    assert shapes["lot/receipt.json"] == (None, None)
+    assert shapes["lot/allocation.csv"] == lot.table.shape
     assert verify_run(tmp_path / "out").ok
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "Arms were not formed at random" not in page

@@ -74,28 +74,29 @@ def _read(folder: Path, path: str) -> Record:
 
     receipt = read_receipt(folder / path)
     beside = Path(path).with_name(TABLE).as_posix()
-    got = _got(folder / beside, receipt["units"]["unit"], receipt["column"])
+    got, width = _got(folder / beside, receipt["units"]["unit"], receipt["column"])
     files = tuple(
         DataFile(
             name=name,
             file=name,
             sha256=hashlib.sha256((folder / name).read_bytes()).hexdigest(),
-            rows=len(got),
+            rows=rows,
             columns=columns,
         )
-        for name, columns in ((path, len(receipt)), (beside, 2))
+        for name, rows, columns in ((path, None, None), (beside, len(got), width))
     )
     return Record(path=path, receipt=receipt, got=got, files=files)
 
 
-def _got(file: Path, unit: str, column: str) -> dict[str, str]:
-    """What each unit got, from the table of an allocation."""
+def _got(file: Path, unit: str, column: str) -> tuple[dict[str, str], int]:
+    """What each unit got, from the table of an allocation, and how many columns that has."""
     import csv
 
     place = Place(file=file.name)
     try:
         with file.open(encoding="utf-8-sig", newline="") as handle:
-            rows = list(csv.DictReader(handle))
+            table = csv.DictReader(handle)
+            rows, width = list(table), len(table.fieldnames or ())
     except OSError as error:
         raise DataError(
             f"cannot read {file.name}: {error.strerror}",
@@ -120,7 +121,7 @@ def _got(file: Path, unit: str, column: str) -> dict[str, str]:
                 "a unit stands twice", place=Place(file=file.name, row=number), value=shown(name), fix="restore it"
             )
         found[name] = label
-    return found
+    return found, width
 
 
 def allocation_of(record: Record, facts: Facts, frame: pd.DataFrame) -> Allocation:

@@ -131,13 +131,13 @@ class AnalysisResult:
 
 @dataclass(frozen=True, kw_only=True)
 class DataFile:
-    """One data file as read: name in the plan, file name, SHA-256 and shape."""
+    """One data file as read: name in the plan, file name, SHA-256 and shape; None where it is no table."""
 
     name: str
     file: str
     sha256: str
-    rows: int
-    columns: int
+    rows: int | None
+    columns: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
