@@ -170,3 +170,20 @@ def test_of_units_seen_again_and_again_slopes_and_composition_are_said_to_be_idl
     few, seen = Plan.load(tmp_path / "plan.yaml").run(draft=True).analyses["primary"].supplements[3:]
     assert "slopes is not used" in few.sentences[0]
     assert "composition is not used" in seen.sentences[0]
+
+
+@pytest.mark.parametrize("estimator", ["two_way_fixed_effects", "imputation", "staggered"])
+def test_an_estimator_that_needs_units_seen_again_is_refused_before_the_lock(tmp_path, estimator):
+    children().to_csv(tmp_path / "children.csv", index=False)
+    asked = "    adjustment: ipw\n    weights: w\n    inference: {draws: 199, seed: 20250203}\n"
+    assert asked in PLAN
+    varied = f"sensitivity:\n  - {{id: other, of: primary, title: Other, change: {{estimator: {estimator}}}, why: another view}}\n"
+    kept = PLAN.replace("    weights: w\n", "").replace("disclosure:", varied + "disclosure:")
+    (tmp_path / "plan.yaml").write_text(kept, encoding="utf-8")
+    text = PLAN.replace(asked, "").replace("    covariates: [age, female, need, x]\n", "")
+    (tmp_path / "own.yaml").write_text(text.replace("callaway_santanna", estimator), encoding="utf-8")
+    for name, line in (("plan.yaml", varied), ("own.yaml", f"estimator: {estimator}")):
+        plan = tmp_path / name
+        found = [each for each in Plan.load(plan).check() if "units that are seen again and again" in each.message]
+        assert [each.code for each in found] == ["P14"]
+        assert estimator in plan.read_text(encoding="utf-8").splitlines()[found[0].place.line - 1], line

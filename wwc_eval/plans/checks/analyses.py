@@ -172,6 +172,23 @@ def _allow_list(facts: Facts, _: FilePath | None) -> Iterator[Problem]:
                 yield replace(problem, code="P14", place=facts.parsed.place(path, offset=offset))
     yield from from_room("P14")(facts, None)
     yield from _arm_terms(facts)
+    yield from _seen_once(facts)
+
+
+def _seen_once(facts: Facts) -> Iterator[Problem]:
+    """Of participants seen once there are no units over time, which some analyses need."""
+    panel = facts.document.design.panel
+    if panel is None or not panel.cross_sections:
+        return
+    for task in tasks_of(facts):
+        if task.role != "subgroup" and task.analysis.needs_units and (not task.of or "estimator" in task.changed):
+            yield problem_at(
+                facts,
+                "P14",
+                (*task.path, "estimator"),
+                "the estimator needs units that are seen again and again, and the panel has cross_sections: true",
+                "write estimator: callaway_santanna, or make the file one of means by unit and period",
+            )
 
 
 def _arm_terms(facts: Facts) -> Iterator[Problem]:

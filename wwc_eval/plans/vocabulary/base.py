@@ -154,6 +154,11 @@ class AnalysisFields(Block):
         return False
 
     @property
+    def needs_units(self) -> bool:
+        """Whether it needs units that are seen again and again, and not participants seen once (P14)."""
+        return False
+
+    @property
     def allocation_record(self) -> str | None:
         """Path of the record of the allocation that it repeats; None for the plan's own scheme (P15)."""
         return None

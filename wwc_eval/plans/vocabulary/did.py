@@ -118,6 +118,11 @@ class DidAnalysis(AnalysisFields):
         return drawn or self.few_treated is not None or self.inference.vcov in ROBUST
 
     @property
+    def needs_units(self) -> bool:
+        """All but Callaway and Sant'Anna's."""
+        return self.estimator != "callaway_santanna"
+
+    @property
     def repeats_allocation(self) -> bool:
         """Where few_treated names the lottery."""
         return self.few_treated is not None and self.few_treated.allocation is not None
