@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from inference_data import LEVELS, family_trial
 
@@ -162,6 +162,7 @@ def test_exposures_over_many_orders_of_magnitude():
     family=st.sampled_from(["gaussian", "binomial", "poisson", "quasipoisson"]),
     vcov=st.sampled_from(["classical", "HC0", "HC1", "HC2", "HC3", "CR0", "CR1", "CR1S", "CR2", "CR3"]),
 )
+@example(seed=77_595, family="poisson", vcov="CR2")
 def test_any_small_frame_gives_a_fit_or_a_clear_error(seed, family, vcov):
     rng = np.random.default_rng(seed)
     n = int(rng.integers(1, 25))

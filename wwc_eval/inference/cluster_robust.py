@@ -115,6 +115,8 @@ class ClusterRobust:
         float
             NaN where the variance of the contrast vanishes.
         """
+        # the ratio knows no scale; a power of two keeps squares of huge contrasts finite, and every digit
+        contrast = np.ldexp(contrast, -int(np.frexp(np.abs(contrast).max(initial=0.0))[1]))
         own, shared = self._moments(contrast)
         length = np.einsum("gp,gp->g", shared, shared)
         trace = float(np.sum(own - length))
