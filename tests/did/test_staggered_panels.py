@@ -1,6 +1,7 @@
 """Drawn roll-outs in messy panels: what is left out, refused and said; and what must not change a result."""
 
 import math
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from scipy.special import stdtr
 from staggered_panels import drawn, panel_of, reference_panel
 
 import wwc_eval as we
+from wwc_eval.did.guard import guard_aside
 from wwc_eval.did.staggered_errors import solve
 from wwc_eval.did.staggered_fisher import studentised
 from wwc_eval.did.staggered_rollout import rollout_of
@@ -107,17 +109,76 @@ def test_a_cohort_without_a_period_before_its_effect_is_not_adjusted():
     assert {key["cohort"] for key in one.cells.keys} == {4}
 
 
-def test_few_treated_have_the_permutation_beside_their_error():
-    y, start = drawn(n=30, T=6, starts=(99,))
+ADJUSTMENTS = ("efficient", "callaway_santanna", "sun_abraham", "difference_in_means")
+
+
+@pytest.mark.parametrize("adjustment", ADJUSTMENTS)
+@pytest.mark.parametrize("estimand", ["simple", "cohort", "calendar", "event"])
+def test_few_treated_have_the_test_of_the_same_effect_beside_their_error(estimand, adjustment):
+    y, start = drawn(n=20, T=6, starts=(99,))
     start[:3] = 3
+    asked = {"estimand": estimand, "adjustment": adjustment}
+    found = we.did.staggered(panel_of(y, start), **asked)
+    tested = we.did.staggered(panel_of(y, start), **asked, draws=99)
+    for one, other in ((found.overall, tested.overall), *zip(found.estimates, tested.estimates, strict=True)):
+        assert one.details["permutation_p"] == other.details["randomisation_p"] == other.details["permutation_p"]
+    assert [text[:18] for text in found.overall.warnings].count("3 treated clusters") == 1
+    assert all("permutation_p" in item.details for item in (*found.by_cohort, *found.cells))
+    assert all("permutation_p" in row for row in found.to_dicts())
+
+
+def test_cells_of_few_are_judged_among_those_they_are_compared_with():
+    y, start = drawn(n=12, T=5, starts=(99,))
+    start[[2, 5]], start[[1, 3, 7, 8, 9]] = 3, 4
     found = we.did.staggered(panel_of(y, start))
-    usual = we.did.imputation(panel_of(y, start))
-    assert found.overall.details["permutation_p"] == usual.overall.details["permutation_p"]
-    assert all("permutation_p" in item.details for item in found.estimates)
-    assert any("3 treated clusters" in text for text in found.overall.warnings)
+    cell = next(k for k, key in enumerate(found.cells.keys) if (key["cohort"], key["period"]) == (4, 4))
+    item = found.cells[cell]
+    score = y[:, 3] - found_beta(found, cell) * y[:, 2]
+    gaps = [
+        abs(score[list(pair)].mean() - np.delete(score, list(pair)).mean()) for pair in combinations(range(12), 2)
+    ]
+    assert item.estimate == pytest.approx(score[[2, 5]].mean() - np.delete(score, [2, 5]).mean(), rel=1e-9)
+    assert item.details["permutation_p"] == np.mean(np.array(gaps) >= abs(item.estimate) * (1 - 1e-9))
+    # five are enough
+    assert not any(
+        "permutation_p" in one.details
+        for key, one in zip(found.cells.keys, found.cells, strict=True)
+        if key["cohort"] == 5
+    )
+
+
+def found_beta(found, cell):
+    """beta* of a cell, from the covariances of its cohort and its comparison."""
+    key, panel = found.cells.keys[cell], found.panel
+    column, base = key["period"] - 1, key["cohort"] - 2
+    own = panel.adopted == key["cohort"] - 1
+    total = np.zeros((2, 2))
+    groups = [own, *(panel.adopted == later for later in np.unique(panel.adopted[~own]))]
+    rest = (~own).sum()
+    for members in groups:
+        part = np.cov(panel.outcomes[members][:, [base, column]].T)
+        share = 1.0 if members is own else members.sum() / rest
+        total += share**2 * part / members.sum()
+    return total[0, 1] / total[0, 0]
+
+
+def test_rows_of_few_are_judged_where_more_are_treated_in_all():
     thin = we.did.staggered(panel_of(*drawn(n=40, starts=(2, 4, 99, 99, 99, 99, 99, 99, 99, 99))))
     assert thin.overall.n_clusters == 40
-    assert all("permutation_p" in item.details for item in thin.by_cohort)
+    assert "permutation_p" not in thin.overall.details
+    assert all("permutation_p" in item.details for item in (*thin.by_cohort, *thin.cells))
+    events = {key["event"]: item for key, item in zip(thin.estimates.keys, thin.estimates, strict=True)}
+    # the cohort of 4 alone is seen four periods before it begins, both are at 0
+    assert "permutation_p" in events[-4].details
+    assert "permutation_p" not in events[0].details
+    assert any("Fewer than 5 treated are behind event[-4]" in note for note in thin.notes)
+
+
+def test_within_other_fits_no_test_is_made():
+    y, start = drawn(n=20, T=6, starts=(99,))
+    start[:3] = 3
+    with guard_aside():
+        assert "permutation_p" not in we.did.staggered(panel_of(y, start)).overall.details
 
 
 def test_few_units_and_thin_cohorts_are_warned_of():

@@ -209,6 +209,8 @@ class DidResult(Rendered):
         fewer than five treated.
     bins : tuple of int or None
         Event that stands for itself and all earlier ones, and event that stands for itself and all later ones.
+    own_test : bool
+        Whether the estimates bring the test beside their errors with them: the guard then adds none.
     """
 
     method: str
@@ -222,18 +224,21 @@ class DidResult(Rendered):
     notes: tuple[str, ...] = ()
     permuted: bool = True
     bins: tuple[int | None, int | None] = (None, None)
+    own_test: bool = False
 
     def __post_init__(self) -> None:
         """With few treated the permutation stands beside the conventional error; one of rounding alone is none."""
-        judge = guarded if self.permuted else withheld
-        object.__setattr__(self, "overall", judge(without_rounding(self.overall, self.panel), self.panel))
+        overall = without_rounding(self.overall, self.panel)
+        if not self.own_test:
+            overall = (guarded if self.permuted else withheld)(overall, self.panel)
+        object.__setattr__(self, "overall", overall)
         for name in ("estimates", "cells", "by_cohort"):
             table = getattr(self, name)
             if table is not None:
                 items = [without_rounding(item, self.panel) for item in table]
                 changed = EffectEstimates(items, table.keys, title=table.title, notes=table.notes)
                 object.__setattr__(self, name, changed)
-        if any("event" in key for key in self.estimates.keys):
+        if not self.own_test and any("event" in key for key in self.estimates.keys):
             self._guard_events()
 
     def _guard_events(self) -> None:

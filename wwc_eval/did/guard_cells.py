@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from wwc_eval.did.guard import CELL_DRAWS, FEW, judged, seed_of
 from wwc_eval.inference.families import Floats
 
-__all__ = ["cohort_p_values"]
+__all__ = ["choices", "cohort_p_values", "shares"]
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -62,9 +62,9 @@ def cohort_p_values(result: Any) -> list[float | None]:
             continue
         key = (size, len(masses))
         if key not in chosen:
-            chosen[key] = _choices(*key, seed_of(panel))
+            chosen[key] = choices(*key, seed_of(panel))
         picks, exact = chosen[key]
-        found |= dict(zip(effects, _shares(sums, masses, picks, exact=exact), strict=True))
+        found |= dict(zip(effects, shares(sums, masses, picks, exact=exact), strict=True))
     return [found.get(k) for k in rows.tolist()]
 
 
@@ -79,8 +79,16 @@ def _by_cluster(values: Floats, weights: Floats, clusters: Ints, mine: Flags) ->
     return sums, np.add.reduceat(weights[order], heads), int(ours.sum())
 
 
-def _choices(size: int, pool: int, source: np.random.Generator) -> tuple[Any, bool]:
-    """Which clusters stand in for the cohort's, and whether these are all choices."""
+def choices(size: int, pool: int, source: np.random.Generator) -> tuple[Any, bool]:
+    """Which clusters stand in for the cohort's, and whether these are all choices.
+
+    Parameters
+    ----------
+    size, pool : int
+        Clusters of the cohort, and with those that it is compared with.
+    source : Generator
+        Random numbers, where there are too many choices to list.
+    """
     if math.comb(pool, size) <= LISTED:
         return np.array(list(combinations(range(pool), size)), dtype=np.intp), True
     picks = np.sort(source.integers(0, pool, (CELL_DRAWS, size)), axis=1)
@@ -89,8 +97,18 @@ def _choices(size: int, pool: int, source: np.random.Generator) -> tuple[Any, bo
     return picks, False
 
 
-def _shares(sums: Floats, masses: Floats, picks: Any, *, exact: bool) -> list[float]:
-    """Share of the choices as far apart as the actual one, the first clusters of all, for each column of sums."""
+def shares(sums: Floats, masses: Floats, picks: Any, *, exact: bool) -> list[float]:
+    """Share of the choices as far apart as the actual one, the first clusters of all, for each column of sums.
+
+    Parameters
+    ----------
+    sums : ndarray, shape (clusters, m)
+        Weighted sums by cluster, those of the cohort first.
+    masses : ndarray, shape (clusters,)
+        Their weights.
+    picks, exact
+        What :func:`choices` gives.
+    """
     size = picks.shape[1]
     total, weight = sums.sum(axis=0), float(masses.sum())
 

@@ -11,11 +11,12 @@ import numpy as np
 
 from wwc_eval.did.effects import DidResult, EffectEstimates, Inference
 from wwc_eval.did.few_permutation import p_words
-from wwc_eval.did.guard import guarded
+from wwc_eval.did.guard import guard_aside
 from wwc_eval.did.panel import Panel
 from wwc_eval.did.reporting import shared_fields
 from wwc_eval.did.staggered_errors import FIXED, Solved, gains_of, solve, solve_cells
 from wwc_eval.did.staggered_fisher import Fisher, fisher, need_few_cohorts
+from wwc_eval.did.staggered_guard import beside_cells, beside_targets
 from wwc_eval.did.staggered_rollout import Rollout, rollout_of
 from wwc_eval.did.staggered_targets import ADJUSTMENTS, ESTIMANDS, Cells, Targets, cells_of, targets_of
 from wwc_eval.errors import DesignError, check_choice, check_number, shown
@@ -111,7 +112,8 @@ def staggered(
     draws : int, optional
         Permutations of the dates of treatment for Fisher's randomisation test, where there are too many to list: the estimate
         over Neyman's error is compared. No test without ``draws``, ``rng`` or ``allocation``; 9,999 where one of the others is
-        given alone.
+        given alone. With fewer than five treated, and in rows of fewer, it is made in any case, of draws seeded by the data,
+        and is ``permutation_p``; of ``cells`` that of the cell's own difference, beta held.
     rng : int, Generator or SeedSequence, optional
         Needed where permutations are drawn.
     allocation : Allocation, optional
@@ -164,11 +166,9 @@ def staggered(
     solved = solve(rollout, targets.theta, targets.zero, adjustment)
     test = None
     if asked.tested:
-        kept = slice(0, targets.joint)
         test = fisher(
-            rollout, targets.theta[kept], targets.zero[kept], adjustment,
-            draws=asked.draws, rng=rng, allocation=allocation,
-        )  # fmt: skip
+            rollout, targets.theta, targets.zero, adjustment, draws=asked.draws, rng=rng, allocation=allocation
+        )
     return _result(asked, cells, targets, solved, test)
 
 
@@ -196,15 +196,10 @@ def _result(asked: _Asked, cells: Cells, targets: Targets, solved: Solved, test:
     vcov = neyman if asked.errors == "neyman" else neyman - gains
     void = np.diag(vcov) <= 0 if asked.errors == "adjusted" else np.zeros(len(vcov), dtype=bool)
     vcov = np.where(void[:, None] | void, np.nan, vcov)
-    warnings = [THIN] if thin and asked.errors == "adjusted" else []
-    if asked.adjustment == "efficient" and len(rollout.member) - len(rollout.starts) < FREE:
-        warnings.append(FEW_UNITS)
-    start = _details(solved, gains, 0)
-    if FIXED.get(asked.adjustment) != 1.0 and start["x_hat_p"] < SURPRISE:
-        warnings.append(UNFAIR.format(p_words(start["x_hat_p"])))
-    if test is not None and test.outside:
-        warnings.append(OUTSIDE.format(test.outside))
-    shared = _shared(asked, rollout, solved, warnings)
+    details = [
+        _details(solved, gains, k) | ({} if test is None else test.details(k)) for k in range(len(targets.keys))
+    ]
+    shared = _shared(asked, rollout, solved, _cautions(asked, rollout, details[0], test, thin=thin))
     found = Inference(
         values=solved.estimates,
         vcov=vcov,
@@ -214,31 +209,44 @@ def _result(asked: _Asked, cells: Cells, targets: Targets, solved: Solved, test:
         cautions={int(k): NO_ERROR for k in np.flatnonzero(void)},
     )
     terms = _terms(targets.keys)
-    details = [
-        _details(solved, gains, k) | ({} if test is None or k >= joint else test.details(k))
-        for k in range(len(terms))
-    ]
     items = [found.one(k, terms[k], **details[k]) for k in range(len(terms))]
-    rows = EffectEstimates(items[1:joint], targets.keys[1:joint], title=str(shared["method"]))
+    few = beside_targets(rollout, targets, asked.adjustment, test)
+    where = {"cohort": "in this cohort", "calendar": "in this period"}.get(asked.estimand, "at this event")
+    rows = EffectEstimates(few.rows(items[1:joint], 1, where), targets.keys[1:joint], title=str(shared["method"]))
     events = [key["event"] for key in rows.keys if "event" in key]
     # where beta is not 1, effects are relative to no one event, which sensitivity to trends would need
     reference = -1 - asked.anticipation if FIXED.get(asked.adjustment) == 1.0 else None
     indices = list(range(1, joint))
     return DidResult(
         method=str(shared["method"]),
-        overall=items[0].replace(
-            term="mean effect on the treated", details={**items[0].details, "weights": targets.words}
+        overall=few.overall(
+            items[0].replace(
+                term="mean effect on the treated", details={**items[0].details, "weights": targets.words}
+            )
         ),
         estimates=rows,
         path=found.path(indices, events, reference) if events else None,
         panel=rollout.sample.panel,
         cells=_cells_table(asked, cells, shared),
-        by_cohort=_by_cohort(
-            rollout, EffectEstimates(items[joint:], targets.keys[joint:]), targets.cohorts.tolist()
-        ),
+        by_cohort=EffectEstimates(few.rows(items[joint:], joint, "in this cohort"), targets.keys[joint:]),
         influence=influence if asked.errors == "neyman" else None,
-        notes=_notes(cells, items[0].details, test),
+        notes=_notes(cells, items[0].details, test, few.note(terms)),
+        own_test=True,
     )
+
+
+def _cautions(
+    asked: _Asked, rollout: Rollout, overall: Mapping[str, Any], test: Fisher | None, *, thin: bool
+) -> list[str]:
+    """What must be said of all estimates."""
+    said = [THIN] if thin and asked.errors == "adjusted" else []
+    if asked.adjustment == "efficient" and len(rollout.member) - len(rollout.starts) < FREE:
+        said.append(FEW_UNITS)
+    if FIXED.get(asked.adjustment) != 1.0 and overall["x_hat_p"] < SURPRISE:
+        said.append(UNFAIR.format(p_words(overall["x_hat_p"])))
+    if test is not None and test.outside:
+        said.append(OUTSIDE.format(test.outside))
+    return said
 
 
 def _shared(asked: _Asked, rollout: Rollout, solved: Solved, warnings: Sequence[str]) -> dict[str, Any]:
@@ -248,7 +256,9 @@ def _shared(asked: _Asked, rollout: Rollout, solved: Solved, warnings: Sequence[
     law = "Satterthwaite df" if asked.df == "satterthwaite" else "normal distribution"
     allowed = f", anticipation of {asked.anticipation}" if asked.anticipation else ""
     method = f"{NAMES[asked.adjustment]}{beta}{allowed}; {kind}, {law}"
-    shared = shared_fields(rollout.sample, method=method, citation=CITATION, n_clusters=len(rollout.member))
+    # the guard's permutation is of differences in differences, which these effects are not
+    with guard_aside():
+        shared = shared_fields(rollout.sample, method=method, citation=CITATION, n_clusters=len(rollout.member))
     return {**shared, "warnings": (*shared["warnings"], *warnings)}
 
 
@@ -280,7 +290,7 @@ def _terms(keys: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _cells_table(asked: _Asked, cells: Cells, shared: Mapping[str, Any]) -> EffectEstimates:
     """Effects by cohort and period, with Neyman's errors."""
-    values, variances, df = solve_cells(cells, asked.adjustment)
+    values, variances, df, beta = solve_cells(cells, asked.adjustment)
     keys, law = cells.keys, _df(asked, df)
     terms, items = _terms(keys), []
     for cohort in np.unique(cells.cohort):
@@ -290,23 +300,11 @@ def _cells_table(asked: _Asked, cells: Cells, shared: Mapping[str, Any]) -> Effe
             values=values[here], vcov=np.diag(variances[here]), df=law[here], level=asked.level, shared=shared
         )
         items += [found.one(k, terms[place]) for k, place in enumerate(here.tolist())]
-    table = EffectEstimates(items, keys, title=str(shared["method"]))
-    return _by_cohort(cells.rollout, table, cells.cohort.tolist())
+    return EffectEstimates(beside_cells(items, cells, beta), keys, title=str(shared["method"]))
 
 
-def _by_cohort(rollout: Rollout, table: EffectEstimates, cohorts: Sequence[int]) -> EffectEstimates:
-    """A table with the guard of the cohort behind each row."""
-    columns = rollout.sample.columns
-    panel = rollout.sample.panel
-    items = [
-        guarded(item, panel, cohort=int(columns[rollout.column(cohort)]))
-        for item, cohort in zip(table, cohorts, strict=True)
-    ]
-    return EffectEstimates(items, table.keys, title=table.title, notes=table.notes)
-
-
-def _notes(cells: Cells, details: Mapping[str, Any], test: Fisher | None) -> tuple[str, ...]:
-    """What was left out, how units differed before treatment, and the randomisation test."""
+def _notes(cells: Cells, details: Mapping[str, Any], test: Fisher | None, thin: str) -> tuple[str, ...]:
+    """What was left out, how units differed before treatment, the randomisation test, and rows of few treated."""
     notes = [
         *cells.rollout.notes,
         "It rests on timing that was drawn by lot, or as good as; trends need not be parallel.",
@@ -327,4 +325,4 @@ def _notes(cells: Cells, details: Mapping[str, Any], test: Fisher | None) -> tup
         )
         if test.reference.smallest > 0.05:
             notes.append(f"No result could reach p < 0.05: the smallest p is {test.reference.smallest:.3f}.")
-    return tuple(notes)
+    return (*notes, thin) if thin else tuple(notes)

@@ -127,8 +127,8 @@ def _welch(parts: Floats, sizes: Floats) -> Floats:
     return np.asarray(parts.sum(axis=1) ** 2 / np.where(square > 0, square, 1.0))
 
 
-def solve_cells(cells: Cells, adjustment: str) -> tuple[Floats, Floats, Floats]:
-    """Estimate, conservative variance and df of every cell, shape (K,) each; a part of the matrices at a time."""
+def solve_cells(cells: Cells, adjustment: str) -> tuple[Floats, Floats, Floats, Floats]:
+    """Estimate, conservative variance, df and beta of every cell, shape (K,) each; a part of the matrices at a time."""
     rollout = cells.rollout
     step = max(1, HELD // (len(rollout.starts) * rollout.sample.n_periods))
     found = []
@@ -136,9 +136,9 @@ def solve_cells(cells: Cells, adjustment: str) -> tuple[Floats, Floats, Floats]:
         part = slice(start, start + step)
         theta, zero = cells.matrices(np.eye(len(cells.cohort[part])), part)
         one = solve(rollout, theta, zero, adjustment)
-        found.append((one.estimates, one.variances, one.df))
-    values, variances, df = (np.concatenate(column) for column in zip(*found, strict=True))
-    return values, variances, df
+        found.append((one.estimates, one.variances, one.df, one.beta))
+    values, variances, df, beta = (np.concatenate(column) for column in zip(*found, strict=True))
+    return values, variances, df, beta
 
 
 def gains_of(rollout: Rollout, targets: Targets, anticipation: int) -> tuple[Floats, bool]:

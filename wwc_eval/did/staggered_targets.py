@@ -92,6 +92,8 @@ class Targets:
     ----------
     theta, zero : ndarray, shape (m, G, T)
         A_theta and A_0.
+    treated : ndarray, shape (m,)
+        Units treated in each: those of its cohorts.
     post : ndarray of bool, shape (m,)
         Whether the estimand is an effect of treatment; before it, the effect is zero.
     keys : tuple of mapping
@@ -106,6 +108,7 @@ class Targets:
 
     theta: Floats
     zero: Floats
+    treated: Floats
     post: NDArray[np.bool_]
     keys: tuple[Mapping[str, Any], ...]
     joint: int
@@ -188,10 +191,13 @@ def targets_of(cells: Cells, estimand: str) -> Targets:
         overall = np.mean(rows, axis=0)
         keys = [{"period": rollout.sample.label(int(column))} for column in columns]
         after = np.ones(len(columns), dtype=bool)
-    theta, zero = cells.matrices(np.vstack([overall, *rows, *by_cohort]))
+    weights = np.vstack([overall, *rows, *by_cohort])
+    theta, zero = cells.matrices(weights)
+    behind = (weights > 0).astype(np.float64) @ (np.arange(len(rollout.starts)) == cells.cohort[:, None])
     return Targets(
         theta=theta,
         zero=zero,
+        treated=(behind > 0) @ rollout.sizes,
         post=np.r_[True, after, np.ones(len(cohorts), dtype=bool)],
         keys=({}, *keys, *cohort_keys),
         joint=1 + len(rows),
