@@ -12,18 +12,19 @@ LONG = ("test_notebooks.py", "test_cli.py")
 """Modules with tests of many seconds each: begun first, so that no worker ends on one while the other waits."""
 
 
-def pytest_configure():
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
     # importing 200 modules makes millions of objects and hardly any garbage
     gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path.name not in LONG)
-
-
-def pytest_collection_finish():
-    gc.freeze()
-    gc.enable()
 
 
 @pytest.fixture(scope="session")
