@@ -282,3 +282,9 @@ def test_where_nobody_changes_the_joint_test_holds_its_level():
         assert f"| {row['areas']} | {row['treated']} | {shown} |" in page
     fresh = study(20, 1, 25, seed=8)
     assert fresh["joint"] < 0.05 + 4 * math.sqrt(0.05 * 0.95 / 25)
+
+
+def test_the_overall_row_is_what_is_moved_most():
+    found = we.did.composition(sections(gappy()), COVARIATES, draws=99, rng=1)
+    sizes = [abs(item.details["standardised"]) for item in found.estimates]
+    assert found.overall is found.estimates.items[int(np.nanargmax(sizes))]

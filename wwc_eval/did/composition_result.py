@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +82,17 @@ class Composition(Rendered):
     results: tuple[CallawaySantAnna, ...]
     panel: Panel
     notes: tuple[str, ...] = ()
+
+    @property
+    def overall(self) -> Estimate:
+        """The row that is moved most, in standard deviations; what it makes of chance is ``joint``."""
+
+        def moved(item: Estimate) -> float:
+            """Size of the effect in SDs; none where it is missing."""
+            size = abs(float(item.details["standardised"]))
+            return size if math.isfinite(size) else -1.0
+
+        return max(self.estimates, key=moved)
 
     def __getitem__(self, covariate: str) -> CallawaySantAnna:
         """The result for a covariate of numbers, or for ``"covariate[level]"``."""
