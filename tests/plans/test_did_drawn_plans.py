@@ -53,11 +53,14 @@ def test_a_plan_reports_what_the_verb_finds_and_tests_by_the_lottery(tmp_path):
     supplements = {item.key: item for item in found.supplements}
     assert list(supplements) == ["trends", "timing", "events", "few_treated", "leave_one_out"]
     events = supplements["events"].table.to_dicts()
-    assert [row["event"] for row in events] == [str(event) for event in direct.path.events]
+    assert [row["event"] for row in events] == list(direct.path.events)
+    assert events[0]["event"] < 0
     without = we.did.staggered(read(data[data["la"] != lot.table["la"][lot.table["crossover"] == 2016].iloc[0]]))
     shown = [row["estimate"] for row in supplements["leave_one_out"].table.to_dicts()]
     assert any(value == pytest.approx(without.overall.estimate, rel=1e-9) for value in shown)
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert f"−{-events[0]['event']}" in page
+    assert f">{events[0]['event']}<" not in page
     assert "199 draws of the allocations that the roll-out lottery permitted" in page
     assert "What the effect rests on is that who began when was drawn by lot, or as good as: arms" in page
     for wrong in (

@@ -372,7 +372,7 @@ def _table(estimates: Iterable[Any], context: Context, *, first: tuple[str, str]
     digits = _digits([item.se for item in items] + [item.ci_high - item.ci_low for item in items])
     head = f"{100 * context.level:.6g}%"
     columns = [
-        Column(name=name, label=label),
+        Column(name=name, label=label, kind="count" if name == "event" else "text"),
         Column(name="estimate", kind="number", digits=digits),
         Column(name="se", label="SE", kind="number", digits=digits),
         Column(name="ci_low", label=f"{head} low", kind="number", digits=digits),
@@ -386,7 +386,8 @@ def _table(estimates: Iterable[Any], context: Context, *, first: tuple[str, str]
         rows = [{**row, "permutation_p": value} for row, value in zip(rows, beside, strict=True)]
     kept = [{column.name: row.get(column.name) for column in columns} for row in rows]
     for row in kept:
-        row[name] = NAMES.get(str(row[name]), str(row[name]).replace("_", " "))
+        key = str(row[name])
+        row[name] = int(key) if name == "event" else NAMES.get(key, key.replace("_", " "))
     return Table(kept, columns)
 
 

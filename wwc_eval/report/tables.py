@@ -70,7 +70,8 @@ def table_block(
             _cell(column, raw, text, right=side, heat=heat)
             for column, text, side in zip(columns[1:], shown[1:], right[1:], strict=True)
         ]
-        head = [Cell(text=_head(shown[0], verbatim=verbatim), header=True, rows=run)] if run else []
+        named = minus(shown[0]) if columns[0].numeric else shown[0]
+        head = [Cell(text=_head(named, verbatim=verbatim), header=True, rows=run)] if run else []
         rows.append([*head, *body])
     return DataTable(
         caption=table.title or caption, headings=headings, rows=rows, notes=tuple(table.notes), compact=compact
