@@ -61,6 +61,7 @@ def test_a_plan_reports_what_the_verb_finds_and_tests_by_the_lottery(tmp_path):
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert f"−{-events[0]['event']}" in page
     assert f">{events[0]['event']}<" not in page
+    assert "The effect itself: −" in page
     assert "199 draws of the allocations that the roll-out lottery permitted" in page
     assert "What the effect rests on is that who began when was drawn by lot, or as good as: arms" in page
     for wrong in (
@@ -72,7 +73,7 @@ def test_a_plan_reports_what_the_verb_finds_and_tests_by_the_lottery(tmp_path):
         assert wrong not in page
     assert "lower in the practice model arm than if it had not begun" in page
     assert page.count("between those that had begun and those that had not") == 2
-    assert f"randomisation test beside them: p {effect.details['randomisation_p']:.3f}" in found.method
+    assert f"randomisation test beside them: p = {effect.details['randomisation_p']:.3f}" in found.method
 
 
 def test_a_draw_that_no_record_shows_is_said_to_be_taken_as_one_and_stands_in_the_comparison(tmp_path):

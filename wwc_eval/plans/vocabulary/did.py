@@ -16,7 +16,6 @@ from wwc_eval.plans.effects import one_sided, sample_by_arm
 from wwc_eval.plans.fields import ColumnName
 from wwc_eval.plans.roll_out import OWN_SCHEME
 from wwc_eval.plans.vocabulary.base import AnalysisFields, Context, Finding
-from wwc_eval.table import format_p_value
 
 if TYPE_CHECKING:
     from wwc_eval.did import Panel
@@ -364,6 +363,8 @@ class DidAnalysis(AnalysisFields):
 
     def _effect(self, result: Any, context: Context) -> Estimate:
         """The overall effect under the arms' names."""
+        from wwc_eval.did.few_permutation import p_words
+
         overall = self.headline(result)
         scale = self.scales[0]
         units = context.units or overall.units
@@ -376,8 +377,8 @@ class DidAnalysis(AnalysisFields):
             changed |= {"scale": scale, "units": units}
         effect = overall.replace(**changed)
         if "randomisation_p" in overall.details:
-            tested = format_p_value(overall.details["randomisation_p"])
-            effect = effect.replace(method=f"{effect.method}; randomisation test beside them: p {tested}")
+            tested = p_words(overall.details["randomisation_p"])
+            effect = effect.replace(method=f"{effect.method}; randomisation test beside them: {tested}")
         return one_sided(effect, context.outcome.better) if context.sides == 1 else effect
 
     def run_subgroup(self, context: Context, by: str) -> AnalysisResult:

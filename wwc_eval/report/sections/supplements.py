@@ -10,7 +10,7 @@ from wwc_eval.report.blocks import Block, Details, Figure, Heading, Section, Tex
 from wwc_eval.report.figures.style import as_bytes, as_svg, new_figure, styled
 from wwc_eval.report.record import RunRecord, Supplement
 from wwc_eval.report.tables import table_block
-from wwc_eval.report.words import clean, title_case
+from wwc_eval.report.words import clean, minus, title_case
 
 ORDER = 660
 TITLE = "More on each analysis"
@@ -52,7 +52,7 @@ def supplement_blocks(item: Supplement, name: str) -> list[Block]:
 
     ``name`` is the stem of the picture's files.
     """
-    title, sentences = clean(item.title), [clean(text) for text in item.sentences]
+    title, sentences = clean(item.title), [minus(clean(text)) for text in item.sentences]
     blocks: list[Block] = [] if item.draw is None else [_picture(item, name)]
     if item.table is None:
         if item.draw is None:
