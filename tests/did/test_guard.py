@@ -279,3 +279,21 @@ def test_a_withheld_error_takes_its_band_along():
     result = we.did.callaway_santanna(panel(data, cluster="region")).bootstrap(99, rng=1)
     for row in result.estimates.to_dicts():
         assert math.isnan(row["band_low"]) == math.isnan(row["se"]) == (row["cohort"] == 2016)
+
+
+@pytest.mark.parametrize("base", ["varying", "universal"])
+@pytest.mark.parametrize("anticipation", [0, 1])
+def test_across_gaps_in_time_an_effect_is_judged_by_its_own_change(base, anticipation):
+    gone = [2014, 2016, 2018]
+    data = frame(n=12, cohorts={7: 2})
+    source = panel(data[~data["year"].isin(gone)])
+    result = we.did.callaway_santanna(source, base=base, anticipation=anticipation)
+    cells, items = result.group_times, result.aggregate("event").estimates
+    assert len(items) == 4
+    for column, start, item in zip(cells.period, cells.base, items, strict=True):
+        change = source.outcomes[:, column] - source.outcomes[:, start]
+        gaps = [
+            abs(change[list(pair)].mean() - np.delete(change, list(pair)).mean())
+            for pair in combinations(range(12), 2)
+        ]
+        assert item.details["permutation_p"] == pytest.approx(np.mean(np.array(gaps) >= gaps[0] - 1e-9))

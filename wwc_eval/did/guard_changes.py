@@ -141,9 +141,10 @@ def _base(outcomes: Floats, times: NDArray[np.int64], date: int, change: Change)
     low, high = change.low, change.high
     events = times - times[date]
     inside = (events <= high) if low is None else (events >= low) & (events <= high)
-    if low == high and not inside.any() and date + high >= 0:
-        # a gap in time: the last period there is
-        inside[date + high] = True
+    earlier = np.flatnonzero(events <= high)
+    if low == high and not inside.any() and earlier.size:
+        # a gap in time: the last period before it
+        inside[earlier[-1]] = True
     return _mean(outcomes[:, inside if inside.any() else events < 0])
 
 
