@@ -8,6 +8,7 @@ import pytest
 
 import wwc_eval as we
 from wwc_eval.did.few_counts import joiners
+from wwc_eval.errors import DataError
 
 VERBS = (
     "two_way_fixed_effects",
@@ -82,3 +83,15 @@ def test_residuals_that_can_be_listed_need_no_seed():
     found = we.did.few_treated(panel_of([4] * 2 + [0] * 300, lost=lost), methods=("conley_taber",))
     assert found.overall.details["exact"]
     assert found.overall.details["controls"] == 100
+
+
+def test_one_cluster_has_no_error_and_no_sensitivity():
+    rng = np.random.default_rng(3)
+    rows = [(k, t, 4 * (k < 4), rng.normal()) for k in range(24) for t in range(1, 7)]
+    data = pd.DataFrame(rows, columns=["la", "year", "start", "rate"]).assign(region="all")
+    panel = we.Panel(data, unit="la", period="year", outcome="rate", cohort="start", cluster="region")
+    result = we.did.callaway_santanna(panel, base="universal")
+    assert math.isnan(result.overall.se)
+    with pytest.raises(DataError, match="missing or zero variances"):
+        we.did.honest(result.aggregate("event"))
+    assert any("Breakdown" in note or "breakdown" in note for note in we.did.compare(panel, rng=1, draws=99).notes)

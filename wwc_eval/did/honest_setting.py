@@ -21,6 +21,8 @@ from wwc_eval.inference.families import Floats
 __all__ = ["WEIGHTS", "Setting", "few_words", "path_of", "setting"]
 
 WEIGHTS = ("first", "average")
+ROUNDING = 1e-12
+"""Errors this small beside the largest effect are those of clusters that are fitted exactly."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -152,7 +154,8 @@ def setting(
     _check_events(events, reference, path.anticipation)
     grid = np.sort(np.append(events, reference))
     vcov = path.vcov[np.ix_(keep, keep)]
-    if not np.isfinite(vcov).all() or (np.diag(vcov) <= 0).any():
+    rounding = (ROUNDING * float(np.abs(path.estimates[keep]).max())) ** 2
+    if not np.isfinite(vcov).all() or (np.diag(vcov) <= rounding).any():
         raise DataError(
             "the covariance of the effects has missing or zero variances",
             fix="leave out such events with window=(first, last), or estimate with more units",
