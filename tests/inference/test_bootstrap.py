@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from wwc_eval.errors import DesignError
-from wwc_eval.inference import regression
+from wwc_eval.inference import regression, wild
 from wwc_eval.inference.bootstrap import cluster_bootstrap, parametric_bootstrap, wild_cluster_bootstrap
 from wwc_eval.multilevel import multilevel_model
 
@@ -241,3 +241,14 @@ def test_what_cannot_be_bootstrapped_is_refused(mixed, linear):
     crossed = multilevel_model("y ~ arm + (1 | g) + (1 | r)", trial().assign(r=np.arange(120) % 5))
     with pytest.raises(DesignError, match="crossed"):
         cluster_bootstrap(crossed, rng=1)
+
+
+@pytest.mark.parametrize("p", [2, 40])
+def test_scores_of_many_clusters_are_those_of_the_dense_matrix(p, monkeypatch):
+    rng = np.random.default_rng(p)
+    values, scores, pull = rng.choice([-1.0, 1.0], (50, 700)), rng.normal(size=(700, p)), rng.normal(size=(700, p))
+    M, b = rng.normal(size=(p, p)), rng.normal(size=p)
+    thin = wild._scored(values, scores, pull, M, b)
+    monkeypatch.setattr(wild, "LARGE", 10_000)
+    for found, wanted in zip(thin, wild._scored(values, scores, pull, M, b), strict=True):
+        assert found == pytest.approx(wanted, rel=1e-11, abs=1e-9)

@@ -17,6 +17,8 @@ __all__ = ["Draws", "Moments", "WildTest", "draw_weights", "regression_moments",
 BISECTIONS = 50
 WIDEST = 2.0**24
 """Errors from the estimate at which the search for a limit ends; farther away rounding would break ties."""
+LARGE = 500
+"""Clusters beside twice the coefficients from which no matrix of clusters by clusters is made."""
 TIE = 1e-10
 ROUNDING = 1e-12
 """Errors this small beside the estimate are sums of residuals that are all zero but for rounding."""
@@ -224,6 +226,9 @@ class _Terms:
 def _scored(values: Floats, scores: Floats, pull: Floats, M: Floats, b: Floats) -> tuple[Floats, Floats]:
     """Scores of the clusters in every draw (R, G), and their coefficient (R,)."""
     own = scores @ b
+    if len(own) > LARGE + 2 * len(b):
+        # a matrix of clusters by clusters would be all the work
+        return values * own - (values @ (scores @ M)) @ pull.T, values @ own
     each = values @ (np.diag(own) - scores @ M @ pull.T)
     return each, values @ own
 
