@@ -297,3 +297,13 @@ def test_across_gaps_in_time_an_effect_is_judged_by_its_own_change(base, anticip
             for pair in combinations(range(12), 2)
         ]
         assert item.details["permutation_p"] == pytest.approx(np.mean(np.array(gaps) >= gaps[0] - 1e-9))
+
+
+def test_errors_that_are_withheld_are_not_said_to_have_a_permutation():
+    data = frame(n=24, cohorts={4: 3})
+    region = {name: f"R{k % 8}" for k, name in enumerate(data["la"].unique())}
+    found = we.did.callaway_santanna(panel(data.assign(region=data["la"].map(region)), cluster="region"))
+    assert any(note.endswith("and where none can be made they are not given.") for note in found.notes)
+    assert any("none are given: treatment cannot be permuted" in text for text in found.overall.warnings)
+    plain = we.did.callaway_santanna(panel(data))
+    assert any(note.endswith("a permutation stands beside them.") for note in plain.notes)

@@ -183,16 +183,17 @@ def _notes(
     if rest:
         seen = "has a row in both periods" if panel.cross_sections else "is seen in both periods"
         notes.append(f"{rest:,} effects are missing: no unit of the cohort, or of its comparison, {seen}.")
-    few, joined = [], joiners(panel)
+    few, joined, mixed = [], joiners(panel), False
     for cohort in present:
         mine = panel.adopted == cohort
         clusters = panel.clusters_of(mine & joined) or panel.clusters_of(mine)
         if clusters < FEW and not (panel.cross_sections and not panel.clustered):
             few.append(f"{panel.period_label(int(cohort))} ({clusters})")
+            mixed |= bool(np.isin(panel.clusters[mine], panel.clusters[~mine]).any())
     if few:
         notes.append(
             f"Cohorts of {FEWER}: {listed(few)}. Their conventional errors are too small: a permutation "
-            "stands beside them."
+            f"stands beside them{', and where none can be made they are not given' * mixed}."
         )
     return tuple(notes)
 

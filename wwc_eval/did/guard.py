@@ -130,7 +130,7 @@ def _guard(source: Panel, draws: int | None = None) -> Guard | None:
         statistic, name = _statistic(panel)
         found = permuted(statistic, permutations(statistic, draws or reference_draws(panel), seed_of(panel)), 0.95)
     except WwcError as error:
-        words = f"{small}, and treatment cannot be permuted ({error}); do not use them"
+        words = f"{small}, and none are given: treatment cannot be permuted ({error})"
         return Guard(treated=treated, clusters=panel.n_clusters, p_value=math.nan, words=words)
     of_means = ", on means by cluster and period" if source.cross_sections else ""
     where = "few_treated on area_means(panel, covariates)" if source.cross_sections else "few_treated"
