@@ -307,3 +307,9 @@ def test_errors_that_are_withheld_are_not_said_to_have_a_permutation():
     assert any("none are given: treatment cannot be permuted" in text for text in found.overall.warnings)
     plain = we.did.callaway_santanna(panel(data))
     assert any(note.endswith("a permutation stands beside them.") for note in plain.notes)
+
+
+def test_a_comparison_says_what_its_sensitivity_rests_on():
+    few, many = (we.did.compare(panel(frame(n=30, cohorts={4: k})), draws=99, rng=1) for k in (3, 8))
+    assert "rest on conventional errors, which are too small" in str(few)
+    assert "rest on conventional errors" not in str(many)

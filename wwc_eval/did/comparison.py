@@ -12,7 +12,7 @@ import numpy as np
 
 from wwc_eval.did.decimals import decimals_of, ends
 from wwc_eval.did.effects import EffectEstimates
-from wwc_eval.did.guard import guarded
+from wwc_eval.did.guard import guard_of, guarded
 from wwc_eval.did.panel import Panel
 from wwc_eval.did.sample import need_panel
 from wwc_eval.errors import DesignError, WwcError, check_choice, check_number
@@ -140,6 +140,10 @@ class Comparison(Rendered):
             said.append(
                 f"A pre-trend test finds a trend of {row['slope']:.3g} a period with power {100 * row['power']:.0f}%; its "
                 f"test in these data {'rejects' if self.power.rejects else 'does not reject'}."
+            )
+        if (self.honest is not None or self.power is not None) and guard_of(self.panel) is not None:
+            said.append(
+                "Breakdown value and power rest on conventional errors, which are too small with so few treated."
             )
         warned = [text for item in self.estimates for text in item.warnings]
         return tuple(dict.fromkeys((*said, *warned)))

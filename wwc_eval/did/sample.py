@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wwc_eval.did.least_squares import Grouped, dense_codes
+from wwc_eval.did.least_squares import Grouped
 from wwc_eval.did.panel import Panel
 from wwc_eval.errors import DesignError, shown
 from wwc_eval.inference.families import Floats
@@ -101,11 +101,6 @@ class Sample:
     def cohort_weights(self) -> Floats:
         """Weight of each treated cohort in each period, shape (cohorts, T)."""
         return np.array([self.weights[self.adopted == cohort].sum(axis=0) for cohort in self.cohorts])
-
-    @property
-    def treated_clusters(self) -> int:
-        """Clusters with a treated unit."""
-        return dense_codes(self.clusters[self.adopted < self.n_periods].astype(np.intp))[1]
 
     def grouped(self, *, own: bool = False) -> Grouped:
         """The units brought together by cohort; each for itself where ``own`` or with covariates."""
