@@ -2,6 +2,7 @@
 
 import functools
 import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -46,7 +47,12 @@ def test_every_estimator_is_refitted_with_its_own_interval(name):
     # degrees of freedom are those of the smaller panel
     assert found.estimates[0].method.split(";")[0] == found.overall.method.split(";")[0]
     told = str(found)
-    assert "Smallest and largest" in told
+    both = re.search(r"Smallest and largest: (\S+) and (\S+)\.\n", f"{told}\n")
+    assert both
+    # two figures are told to the same decimals
+    assert len(both[1].partition(".")[2]) == len(both[2].partition(".")[2])
+    values = sorted(row.estimate for row in found.estimates)
+    assert [float(text) for text in both.groups()] == pytest.approx([values[0], values[-1]], rel=0.05)
 
 
 def test_a_function_of_the_panel_is_refitted_too_and_takes_no_options():

@@ -258,37 +258,13 @@ def compare(
         check_choice("estimators", name, ASKED)
     frozen, left_out = frozen_sample(panel)
     notes = list(left_out)
-    rows: list[tuple[str, Estimate]] = []
-    results: dict[str, Any] = {}
-    own_options: dict[str, dict[str, Any]] = {
-        "callaway_santanna": {"control": control, "anticipation": anticipation},
-        "sun_abraham": {"reference": -1 - anticipation},
-        "staggered": {"anticipation": anticipation},
-    }
-    for name in dict.fromkeys(estimators):
-        found = _tried(
-            NAMES[name],
-            partial(_with_overall, _verb(name), frozen, level=level, **own_options.get(name, {})),
-            notes,
-        )
-        if found is not None:
-            results[name] = found
-            rows.append((name, guarded(found.overall, frozen)))
+    results = _results(frozen, estimators, (control, anticipation), level, notes)
+    rows = [(name, guarded(found.overall, frozen)) for name, found in results.items()]
+    asked = _few_methods(frozen, population) if methods is None else methods
     few = None
-    if methods is None:
-        known = population is not None or frozen.exposures is not None or float(np.ptp(frozen.weights)) > 0
-        methods = METHODS if known else METHODS[:2]
-    if methods:
-        from wwc_eval.did.few_table import few_treated
-
-        few = few_treated(
-            frozen,
-            methods=methods,
-            draws=draws,
-            rng=rng,
-            allocation=allocation,
-            population=population,
-            level=level,
+    if asked:
+        few = _verb("few_treated")(
+            frozen, methods=asked, draws=draws, rng=rng, allocation=allocation, population=population, level=level
         )
         rows += list(zip(few.methods, few.estimates, strict=True))
     if not rows:
@@ -304,7 +280,6 @@ def compare(
             f"Anticipation of {anticipation} period{'s' * (anticipation != 1)} is allowed by Callaway-Sant'Anna, Sun-Abraham and "
             "the sensitivity analysis; the other rows allow it on a panel of mask_periods(panel, anticipation=...)."
         )
-    notes += _unequal(rows, frozen)
     return Comparison(
         overall=rows[0][1],
         estimates=EffectEstimates([row for _, row in rows], [{"estimator": name} for name, _ in rows]),
@@ -314,8 +289,35 @@ def compare(
         honest=honest,
         power=power,
         panel=frozen,
-        notes=tuple(notes),
+        notes=(*notes, *_unequal(rows, frozen)),
     )
+
+
+def _results(
+    frozen: Panel, estimators: Sequence[str], asked: tuple[str, int], level: float, notes: list[str]
+) -> dict[str, Any]:
+    """The result of every estimator that can be had; why others cannot goes to the notes."""
+    control, anticipation = asked
+    own_options: dict[str, dict[str, Any]] = {
+        "callaway_santanna": {"control": control, "anticipation": anticipation},
+        "sun_abraham": {"reference": -1 - anticipation},
+        "staggered": {"anticipation": anticipation},
+    }
+    found = {
+        name: _tried(
+            NAMES[name],
+            partial(_with_overall, _verb(name), frozen, level=level, **own_options.get(name, {})),
+            notes,
+        )
+        for name in dict.fromkeys(estimators)
+    }
+    return {name: result for name, result in found.items() if result is not None}
+
+
+def _few_methods(frozen: Panel, population: str | Sequence[float] | None) -> Sequence[str]:
+    """Methods for few treated where none are named: Ferman-Pinto needs populations."""
+    known = population is not None or frozen.exposures is not None or float(np.ptp(frozen.weights)) > 0
+    return METHODS if known else METHODS[:2]
 
 
 def _verb(name: str) -> Callable[..., Any]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from wwc_eval.did.checks_result import Check
+from wwc_eval.did.decimals import decimals_of
 from wwc_eval.did.effects import EffectEstimates
 from wwc_eval.did.few_counts import FEW, joiners, treated_clusters
 from wwc_eval.did.guard import BLANK, guard_aside
@@ -18,6 +19,7 @@ from wwc_eval.did.panel_parts import without_clusters
 from wwc_eval.did.sample import need_panel
 from wwc_eval.errors import DesignError, WwcError, check_choice, check_number
 from wwc_eval.estimate import Estimate
+from wwc_eval.table import format_number
 
 __all__ = ["REFITTED", "leave_one_out"]
 
@@ -115,13 +117,18 @@ def leave_one_out(
         key="left_out",
         title=f"The effect without each {'treated ' if which == 'treated' else ''}cluster in turn",
         expected=overall.estimate,
-        notes=_told([row.estimate for row in rows if math.isfinite(row.estimate)], failed),
+        notes=_told([row for row in rows if math.isfinite(row.estimate)], failed),
     )
 
 
-def _told(values: list[float], failed: dict[Any, str]) -> tuple[str, ...]:
+def _told(rows: list[Estimate], failed: dict[Any, str]) -> tuple[str, ...]:
     """The range of the effects, and those that could not be had, by reason."""
-    said = [f"Smallest and largest: {min(values):.3g} and {max(values):.3g}."] if values else []
+    said = []
+    if rows:
+        values, digits = [row.estimate for row in rows], decimals_of(rows)
+        said = [
+            f"Smallest and largest: {format_number(min(values), digits)} and {format_number(max(values), digits)}."
+        ]
     reasons = list(dict.fromkeys(failed.values()))
     for reason in reasons[:TOLD]:
         names = [label for label, text in failed.items() if text == reason]
